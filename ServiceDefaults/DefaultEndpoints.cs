@@ -1,0 +1,37 @@
+using Microsoft.AspNetCore.Http.HttpResults;
+using Platform.ServiceDefaults.Health;
+using Platform.ServiceDefaults.Problems;
+
+namespace Platform.ServiceDefaults;
+
+/// <summary><c>/alive</c>, <c>/ready</c> and <c>/health</c>.</summary>
+internal static class DefaultEndpoints
+{
+    public static bool IsProbe(PathString path) =>
+        path.Value is "/alive" or "/ready" or "/health";
+
+    public static void MapHealth(this IEndpointRouteBuilder endpoints)
+    {
+        var group = endpoints.MapGroup("").WithTags("Health").AvailableBeforeReady().DisableHttpMetrics();
+        group.MapGet("/alive", Alive).WithName("GetAlive").WithSummary("Liveness: the process answers.");
+        group.MapGet("/ready", Ready).WithName("GetReady").WithSummary("Readiness: started and not draining.");
+        group.MapGet("/health", Health).WithName("GetHealth").WithSummary("The state of the service and of what it depends on.")
+            .Produces<HealthReport>(StatusCodes.Status503ServiceUnavailable);
+    }
+
+    private static Ok<ProbeAnswer> Alive() => TypedResults.Ok(new ProbeAnswer("alive"));
+
+    private static Results<Ok<ProbeAnswer>, RetryableProblem> Ready(IReadiness readiness) =>
+        readiness.IsReady ? TypedResults.Ok(new ProbeAnswer("ready"))
+        : readiness.IsDraining ? Problem.Unavailable("The service is stopping.", TimeSpan.FromSeconds(1))
+        : Problem.Unavailable($"The service is starting: waiting for {string.Join(", ", readiness.Waiting)}.", TimeSpan.FromSeconds(1));
+
+    private static async Task<JsonHttpResult<HealthReport>> Health(DependencyChecks checks, HttpContext context, CancellationToken cancellationToken)
+    {
+        context.Response.Headers.CacheControl = "no-store";
+        var report = await checks.ReportAsync(cancellationToken);
+        return TypedResults.Json(report, statusCode: report.Status == "unhealthy" ? StatusCodes.Status503ServiceUnavailable : StatusCodes.Status200OK);
+    }
+
+    internal sealed record ProbeAnswer(string Status);
+}

@@ -1,0 +1,74 @@
+namespace Platform.ServiceDefaults.Health;
+
+/// <summary>Something that must have happened before a service is ready, such as its migrations.</summary>
+public sealed class ReadinessGate(string name)
+{
+    private readonly TaskCompletionSource _ready = new(TaskCreationOptions.RunContinuationsAsynchronously);
+
+    /// <summary>What is waited for, as shown by <c>/ready</c>.</summary>
+    public string Name { get; } = name;
+
+    /// <summary>Whether it has happened.</summary>
+    public bool IsReady => _ready.Task.IsCompletedSuccessfully;
+
+    /// <summary>Opens the gate, for good.</summary>
+    public void MarkReady() => _ready.TrySetResult();
+
+    /// <summary>Completes when the gate is open.</summary>
+    public Task WaitAsync(CancellationToken cancellationToken) => _ready.Task.WaitAsync(cancellationToken);
+}
+
+/// <summary>Whether this process should be given work.</summary>
+public interface IReadiness
+{
+    /// <summary>Started, every gate open, and not draining.</summary>
+    bool IsReady { get; }
+
+    /// <summary>Whether the process was told to stop and finishes what it has.</summary>
+    bool IsDraining { get; }
+
+    /// <summary>Names of the gates that are still closed.</summary>
+    IReadOnlyList<string> Waiting { get; }
+
+    /// <summary>Completes when every gate is open.</summary>
+    Task WaitForGatesAsync(CancellationToken cancellationToken);
+}
+
+/// <summary>Registers readiness gates.</summary>
+public static class ReadinessExtensions
+{
+    /// <summary>Adds a gate that keeps <c>/ready</c> at 503, and all but the default endpoints, until it is opened.</summary>
+    public static ReadinessGate AddReadinessGate(this IServiceCollection services, string name)
+    {
+        var gate = new ReadinessGate(name);
+        services.AddSingleton(gate);
+        return gate;
+    }
+
+    /// <summary>Lets endpoints answer while readiness gates are closed, because they can do without what is waited for.</summary>
+    public static TBuilder AvailableBeforeReady<TBuilder>(this TBuilder builder) where TBuilder : IEndpointConventionBuilder =>
+        builder.WithMetadata(AvailableBeforeReadyMetadata.Instance);
+}
+
+internal sealed class AvailableBeforeReadyMetadata
+{
+    public static readonly AvailableBeforeReadyMetadata Instance = new();
+}
+
+internal sealed class Readiness(IEnumerable<ReadinessGate> gates, IHostApplicationLifetime lifetime) : IReadiness
+{
+    private readonly ReadinessGate[] _gates = [.. gates];
+    private volatile bool _draining;
+
+    public bool IsReady => lifetime.ApplicationStarted.IsCancellationRequested && !IsDraining && GatesAreOpen;
+
+    public bool IsDraining => _draining || lifetime.ApplicationStopping.IsCancellationRequested;
+
+    public bool GatesAreOpen => Array.TrueForAll(_gates, gate => gate.IsReady);
+
+    public IReadOnlyList<string> Waiting => [.. _gates.Where(gate => !gate.IsReady).Select(gate => gate.Name)];
+
+    public Task WaitForGatesAsync(CancellationToken cancellationToken) => Task.WhenAll(_gates.Select(gate => gate.WaitAsync(cancellationToken)));
+
+    public void StartDraining() => _draining = true;
+}

@@ -1,0 +1,44 @@
+using System.Diagnostics.CodeAnalysis;
+using Microsoft.AspNetCore.Http.HttpResults;
+using Platform.ServiceDefaults.Problems;
+
+namespace Platform.ServiceDefaults.Paging;
+
+/// <summary>The query of a list: take it with <c>[AsParameters]</c> and read it with <see cref="TryRead{TKey}"/>.</summary>
+/// <param name="Cursor">The <c>nextCursor</c> of the page before; absent for the first page.</param>
+/// <param name="Limit">How many items to return, 1 to 100; 20 when absent.</param>
+public sealed record PageQuery(string? Cursor, int? Limit)
+{
+    /// <summary>Items on a page when the client does not say.</summary>
+    public const int DefaultLimit = 20;
+
+    /// <summary>Most items on a page.</summary>
+    public const int MaxLimit = 100;
+
+    /// <summary>Checks both values. <paramref name="after"/> is the sort key of the last row of the page before, or default on the first page.</summary>
+    public bool TryRead<TKey>(out TKey? after, out int limit, [NotNullWhen(false)] out ValidationProblem? problem)
+    {
+        var errors = new ValidationErrors();
+        after = default;
+        limit = Limit ?? DefaultLimit;
+        if (limit is < 1 or > MaxLimit)
+        {
+            errors.Add("limit", $"must be between 1 and {MaxLimit}");
+        }
+
+        if (!string.IsNullOrEmpty(Cursor))
+        {
+            if (Paging.Cursor.TryDecode<TKey>(Cursor, out var key))
+            {
+                after = key;
+            }
+            else
+            {
+                errors.Add("cursor", "must be the nextCursor of an earlier page of this list");
+            }
+        }
+
+        problem = errors.Any ? errors.ToResult() : null;
+        return problem is null;
+    }
+}

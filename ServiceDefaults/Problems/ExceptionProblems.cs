@@ -1,0 +1,52 @@
+using Microsoft.AspNetCore.Diagnostics;
+using Microsoft.AspNetCore.Mvc;
+using Platform.ServiceDefaults.Communication;
+
+namespace Platform.ServiceDefaults.Problems;
+
+/// <summary>Turns the exceptions that say something to a caller into their problems. Everything else becomes a 500 that tells nothing of the inside.</summary>
+internal sealed partial class ExceptionProblems(ILogger<ExceptionProblems> logger) : IExceptionHandler
+{
+    public async ValueTask<bool> TryHandleAsync(HttpContext httpContext, Exception exception, CancellationToken cancellationToken)
+    {
+        switch (exception)
+        {
+            case BadHttpRequestException bad:
+                await Problem.Of(bad.StatusCode, bad.StatusCode switch
+                {
+                    StatusCodes.Status413PayloadTooLarge => "The request's body is too large.",
+                    StatusCodes.Status415UnsupportedMediaType => "The request's body must be JSON, with Content-Type: application/json.",
+                    StatusCodes.Status408RequestTimeout => "The request's body did not arrive in time.",
+                    _ => "The request could not be read.",
+                }).ExecuteAsync(httpContext);
+                return true;
+
+            case DependencyUnavailableException unavailable:
+                LogUnavailable(logger, unavailable.Dependency, httpContext.Request.Path, unavailable.InnerException?.Message);
+                httpContext.Response.Headers[CommunicationHeaders.ShouldRetry] = "false";
+                await Problem.Unavailable($"{unavailable.Dependency} does not answer. Try again later.", unavailable.RetryAfter).ExecuteAsync(httpContext);
+                return true;
+
+            default:
+                return false;
+        }
+    }
+
+    /// <summary>What every problem carries that the framework writes itself.</summary>
+    public static void Complete(ProblemDetailsContext context)
+    {
+        foreach (var (key, value) in Problem.Extensions())
+        {
+            context.ProblemDetails.Extensions[key] = value;
+        }
+
+        if (context.HttpContext.Response.StatusCode == StatusCodes.Status500InternalServerError && context.ProblemDetails is { Detail: null } problem)
+        {
+            problem.Title = "Something went wrong on our side.";
+            problem.Detail = "The request was understood and failed here. The correlation id finds it in the logs.";
+        }
+    }
+
+    [LoggerMessage(LogLevel.Warning, "{Dependency} is unavailable, so {Path} answers 503: {Reason}")]
+    private static partial void LogUnavailable(ILogger logger, string dependency, string path, string? reason);
+}

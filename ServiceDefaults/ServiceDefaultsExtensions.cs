@@ -1,0 +1,106 @@
+using Microsoft.AspNetCore.Server.Kestrel.Core;
+using Microsoft.Extensions.Configuration.Memory;
+using Microsoft.Extensions.DependencyInjection.Extensions;
+using Platform.ServiceDefaults.Communication;
+using Platform.ServiceDefaults.Correlation;
+using Platform.ServiceDefaults.Health;
+using Platform.ServiceDefaults.Observability;
+using Platform.ServiceDefaults.Problems;
+using Platform.ServiceDefaults.Security;
+
+namespace Platform.ServiceDefaults;
+
+/// <summary>What every service has: three calls in <c>Program.cs</c>.</summary>
+public static class ServiceDefaultsExtensions
+{
+    /// <summary>
+    /// Adds telemetry, service discovery, resilience on every <see cref="HttpClient"/>, health, problem details, strict JSON,
+    /// request time-outs, OpenAPI, correlation, the internal token, and a shutdown that is over within 4 s.
+    /// </summary>
+    public static TBuilder AddServiceDefaults<TBuilder>(this TBuilder builder) where TBuilder : IHostApplicationBuilder
+    {
+        AddConfigurationDefaults(builder);
+        var services = builder.Services;
+        services.TryAddSingleton(TimeProvider.System);
+
+        AddOptions<RequestOptions>(builder, "Requests");
+        AddOptions<ShutdownOptions>(builder, "Shutdown");
+        services.AddSingleton<InternalTokens>();
+
+        services.AddSingleton<Readiness>();
+        services.AddSingleton<IReadiness>(provider => provider.GetRequiredService<Readiness>());
+        services.AddSingleton<DependencyChecks>();
+        services.AddHostedService<DrainOnStop>();
+        // with the drain delay this stays under the 4 s in which a service is to be gone
+        services.Configure<HostOptions>(options => options.ShutdownTimeout = TimeSpan.FromSeconds(3.5));
+
+        services.AddExceptionHandler<ExceptionProblems>();
+        services.AddProblemDetails(options => options.CustomizeProblemDetails = ExceptionProblems.Complete);
+        services.ConfigureHttpJsonOptions(options => PlatformJson.ConfigureStrict(options.SerializerOptions));
+        services.Configure<RouteHandlerOptions>(options => options.ThrowOnBadRequest = true);
+        services.AddOptions<KestrelServerOptions>().Configure<IOptions<RequestOptions>>((kestrel, requests) =>
+        {
+            kestrel.AddServerHeader = false;
+            kestrel.Limits.MaxRequestBodySize = requests.Value.MaxBodySize;
+        });
+        services.AddOpenApi("v1");
+        return builder;
+    }
+
+    /// <summary>
+    /// Adds the middleware, outermost first: span, correlation, problems, routing, readiness and drain, internal token, deadline,
+    /// then the checks of route, query and body.
+    /// </summary>
+    public static WebApplication UseServiceDefaults(this WebApplication app)
+    {
+        app.UseMiddleware<ServerSpanMiddleware>();
+        app.UseMiddleware<CorrelationMiddleware>();
+        app.UseExceptionHandler();
+        app.UseStatusCodePages();
+        app.UseRouting();
+        app.UseMiddleware<DrainMiddleware>();
+        app.UseMiddleware<InternalTokenMiddleware>();
+        app.UseMiddleware<RequestDeadlineMiddleware>();
+        app.UseMiddleware<EndpointMiddlewareRunner>();
+        app.UseMiddleware<RequestChecks>();
+        return app;
+    }
+
+    /// <summary>Maps <c>/alive</c>, <c>/ready</c>, <c>/health</c> and <c>/openapi/v1.json</c>.</summary>
+    public static WebApplication MapDefaultEndpoints(this WebApplication app)
+    {
+        app.MapHealth();
+        app.MapOpenApi("/openapi/{documentName}.json").AvailableBeforeReady();
+        return app;
+    }
+
+    // lowest in priority: appsettings, environment and command line all override them
+    private static void AddConfigurationDefaults(IHostApplicationBuilder builder)
+    {
+        var defaults = new Dictionary<string, string?>(StringComparer.OrdinalIgnoreCase)
+        {
+            // a call is a span; two Information lines for each call, on both sides, only drown what matters
+            ["Logging:LogLevel:Default"] = "Information",
+            ["Logging:LogLevel:Microsoft.AspNetCore"] = "Warning",
+            ["Logging:LogLevel:System.Net.Http.HttpClient"] = "Warning",
+            ["Logging:LogLevel:Polly"] = "Warning",
+            ["Logging:Console:FormatterName"] = builder.Environment.IsDevelopment() ? "simple" : "json",
+            ["Logging:Console:FormatterOptions:SingleLine"] = "true",
+            ["Logging:Console:FormatterOptions:UseUtcTimestamp"] = "true",
+            ["Logging:Console:FormatterOptions:TimestampFormat"] = builder.Environment.IsDevelopment() ? "HH:mm:ss.fff " : "yyyy-MM-ddTHH:mm:ss.fffZ",
+        };
+        if (builder.Environment.IsDevelopment())
+        {
+            defaults["Shutdown:DrainDelay"] = "00:00:00";
+        }
+        else
+        {
+            defaults["Logging:Console:FormatterOptions:IncludeScopes"] = "true";
+        }
+
+        builder.Configuration.Sources.Insert(0, new MemoryConfigurationSource { InitialData = defaults });
+    }
+
+    private static void AddOptions<TOptions>(IHostApplicationBuilder builder, string section) where TOptions : class =>
+        builder.Services.AddOptions<TOptions>().Bind(builder.Configuration.GetSection(section)).ValidateDataAnnotations().ValidateOnStart();
+}
