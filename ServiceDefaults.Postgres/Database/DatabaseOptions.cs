@@ -1,0 +1,19 @@
+using System.ComponentModel.DataAnnotations;
+
+namespace Platform.ServiceDefaults.Postgres.Database;
+
+/// <summary>Configuration <c>Database</c>. Values in the connection string win over these.</summary>
+public sealed class DatabaseOptions
+{
+    /// <summary>Most connections this process holds. 25, so that a default server's 100 carry three services.</summary>
+    [Range(1, 1000)]
+    public int MaxPoolSize { get; set; } = 25;
+
+    /// <summary>Seconds to wait for a connection, whether it is being made or the pool is empty. 1.</summary>
+    [Range(1, 60)]
+    public int ConnectTimeout { get; set; } = 1;
+
+    /// <summary>Seconds a command may take. 5.</summary>
+    [Range(1, 600)]
+    public int CommandTimeout { get; set; } = 5;
+}

@@ -1,0 +1,47 @@
+using System.Net.Sockets;
+using Microsoft.AspNetCore.Diagnostics;
+using Platform.ServiceDefaults.Communication;
+using Platform.ServiceDefaults.Problems;
+
+namespace Platform.ServiceDefaults.Postgres.Database;
+
+/// <summary>A database that is gone, full or too slow is a 503 with <c>Retry-After</c>, never a 500.</summary>
+public sealed partial class DatabaseProblems(ILogger<DatabaseProblems> logger) : IExceptionHandler
+{
+    private static readonly TimeSpan RetryAfter = TimeSpan.FromSeconds(1);
+
+    /// <summary>Whether the exception says that the database can't be used now, as opposed to that the statement is wrong.</summary>
+    public static bool IsUnavailable(Exception exception) => exception switch
+    {
+        PostgresException postgres => IsUnavailable(postgres.SqlState),
+        // everything that Npgsql throws itself is about the connection, the pool or time
+        NpgsqlException => true,
+        SocketException => true,
+        _ => false,
+    };
+
+    /// <inheritdoc />
+    public async ValueTask<bool> TryHandleAsync(HttpContext httpContext, Exception exception, CancellationToken cancellationToken)
+    {
+        if (!IsUnavailable(exception))
+        {
+            return false;
+        }
+
+        LogUnavailable(logger, httpContext.Request.Path, exception.Message);
+        httpContext.Response.Headers[CommunicationHeaders.ShouldRetry] = "false";
+        await Problem.Unavailable("The database does not answer. Try again later.", RetryAfter).ExecuteAsync(httpContext);
+        return true;
+    }
+
+    private static bool IsUnavailable(string sqlState) =>
+        // connection exceptions; resources, too many connections; operator intervention (shutdown, starting up); serialization and deadlock
+        sqlState.StartsWith("08", StringComparison.Ordinal)
+        || sqlState.StartsWith("53", StringComparison.Ordinal)
+        || sqlState.StartsWith("57P", StringComparison.Ordinal)
+        || sqlState is PostgresErrorCodes.QueryCanceled or PostgresErrorCodes.SerializationFailure or PostgresErrorCodes.DeadlockDetected
+            or PostgresErrorCodes.LockNotAvailable or PostgresErrorCodes.ReadOnlySqlTransaction;
+
+    [LoggerMessage(LogLevel.Warning, "The database is unavailable, so {Path} answers 503: {Reason}")]
+    private static partial void LogUnavailable(ILogger logger, string path, string reason);
+}

@@ -1,0 +1,74 @@
+using System.Reflection;
+using System.Runtime.CompilerServices;
+using Microsoft.Extensions.DependencyInjection.Extensions;
+using Platform.ServiceDefaults.Health;
+using Platform.ServiceDefaults.Postgres.Idempotency;
+
+namespace Platform.ServiceDefaults.Postgres.Database;
+
+/// <summary>Registers the service's database.</summary>
+public static class PostgresExtensions
+{
+    /// <summary>
+    /// Adds the <see cref="NpgsqlDataSource"/> of <c>ConnectionStrings:<paramref name="connectionName"/></c>, the migrations of this package and those embedded in
+    /// <paramref name="migrations"/> (the caller's assembly when null) as <c>Database/Migrations/NNNN_name.sql</c>, the readiness gate <c>migrations</c>, idempotency keys and the
+    /// dependency <c>database</c> of <c>/health</c>. Migrations are retried until the database answers.
+    /// </summary>
+    [MethodImpl(MethodImplOptions.NoInlining)]
+    public static TBuilder AddPostgres<TBuilder>(this TBuilder builder, string connectionName, Assembly? migrations = null) where TBuilder : IHostApplicationBuilder
+    {
+        migrations ??= Assembly.GetCallingAssembly();
+        var services = builder.Services;
+        services.AddOptions<DatabaseOptions>().Bind(builder.Configuration.GetSection("Database")).ValidateDataAnnotations().ValidateOnStart();
+        services.TryAddSingleton(TimeProvider.System);
+        services.AddSingleton(provider => CreateDataSource(provider, connectionName));
+
+        var gate = services.AddReadinessGate("migrations");
+        services.AddSingleton(provider => ActivatorUtilities.CreateInstance<DatabaseMigrations>(
+            provider, gate, new[] { typeof(PostgresExtensions).Assembly, migrations }.Distinct().ToArray()));
+        services.AddHostedService(provider => provider.GetRequiredService<DatabaseMigrations>());
+        services.AddSingleton<Signals>();
+        services.AddHostedService(provider => provider.GetRequiredService<Signals>());
+        services.AddDependencyCheck("database", DatabaseAnswersAsync, required: true);
+        services.AddExceptionHandler<DatabaseProblems>();
+        builder.AddIdempotency();
+        return builder;
+    }
+
+    private static NpgsqlDataSource CreateDataSource(IServiceProvider provider, string connectionName)
+    {
+        var connectionString = provider.GetRequiredService<IConfiguration>().GetConnectionString(connectionName);
+        if (string.IsNullOrWhiteSpace(connectionString))
+        {
+            throw new InvalidOperationException(
+                $"The connection string '{connectionName}' is missing: set ConnectionStrings:{connectionName} (environment variable ConnectionStrings__{connectionName}).");
+        }
+
+        var options = provider.GetRequiredService<IOptions<DatabaseOptions>>().Value;
+        var given = new NpgsqlConnectionStringBuilder(connectionString);
+        var effective = new NpgsqlConnectionStringBuilder(connectionString);
+        SetUnlessGiven("Maximum Pool Size", options.MaxPoolSize);
+        SetUnlessGiven("Timeout", options.ConnectTimeout);
+        SetUnlessGiven("Command Timeout", options.CommandTimeout);
+        // a cut-off server never answers the cancellation, so don't wait for it longer than for a connection
+        SetUnlessGiven("Cancellation Timeout", options.ConnectTimeout * 1000);
+        SetUnlessGiven("Application Name", provider.GetRequiredService<IHostEnvironment>().ApplicationName);
+        var builder = new NpgsqlDataSourceBuilder(effective.ConnectionString);
+        builder.UseLoggerFactory(provider.GetRequiredService<ILoggerFactory>());
+        return builder.Build();
+
+        void SetUnlessGiven(string keyword, object value)
+        {
+            if (!given.ContainsKey(keyword) || !given.Keys.Contains(keyword, StringComparer.OrdinalIgnoreCase))
+            {
+                effective[keyword] = value;
+            }
+        }
+    }
+
+    private static async Task<bool> DatabaseAnswersAsync(IServiceProvider services, CancellationToken cancellationToken)
+    {
+        await using var command = services.GetRequiredService<NpgsqlDataSource>().CreateCommand("select true");
+        return await command.ExecuteScalarAsync(cancellationToken) is true;
+    }
+}

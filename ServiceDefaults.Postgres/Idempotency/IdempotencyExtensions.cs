@@ -1,0 +1,21 @@
+using Microsoft.Extensions.DependencyInjection.Extensions;
+
+namespace Platform.ServiceDefaults.Postgres.Idempotency;
+
+/// <summary>Makes endpoints idempotent for clients that ask for it.</summary>
+public static class IdempotencyExtensions
+{
+    internal static void AddIdempotency(this IHostApplicationBuilder builder)
+    {
+        builder.Services.AddOptions<IdempotencyOptions>().Bind(builder.Configuration.GetSection("Idempotency")).ValidateDataAnnotations().ValidateOnStart();
+        builder.Services.TryAddSingleton<IdempotencyStore>();
+        builder.Services.TryAddScoped<Idempotency>();
+    }
+
+    /// <summary>
+    /// Honours <c>Idempotency-Key</c> on state-changing calls: the first final answer to a key is kept and given again. Handlers commit through
+    /// <see cref="Idempotency.CommitAsync{T}"/>, so that effect and answer are kept together.
+    /// </summary>
+    public static TBuilder WithIdempotency<TBuilder>(this TBuilder builder) where TBuilder : IEndpointConventionBuilder =>
+        builder.WithMetadata(IdempotencyMiddleware.Instance);
+}

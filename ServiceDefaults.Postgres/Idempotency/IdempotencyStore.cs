@@ -1,0 +1,90 @@
+using System.Text.Json;
+using Dapper;
+
+namespace Platform.ServiceDefaults.Postgres.Idempotency;
+
+/// <summary>The answer that a key got, as it went out.</summary>
+internal sealed record StoredAnswer(int Status, IReadOnlyDictionary<string, string> Headers, byte[] Body);
+
+/// <summary>A key that this request works on.</summary>
+internal sealed record IdempotencyClaim(string Caller, string Key, Guid Token);
+
+/// <summary>What claiming a key came to: exactly one of a claim, an earlier answer, another payload, or in progress.</summary>
+internal sealed record ClaimResult(IdempotencyClaim? Claim = null, StoredAnswer? Answer = null, bool OtherRequest = false, TimeSpan? InProgressFor = null);
+
+/// <summary>The statements on <c>idempotency_keys</c>.</summary>
+internal sealed class IdempotencyStore(NpgsqlDataSource dataSource, IOptions<IdempotencyOptions> options)
+{
+    public async Task<ClaimResult> ClaimAsync(string caller, string key, byte[] fingerprint, CancellationToken cancellationToken)
+    {
+        var token = Guid.NewGuid();
+        await using var connection = await dataSource.OpenConnectionAsync(cancellationToken);
+        while (true)
+        {
+            var claimed = await connection.ExecuteAsync(new CommandDefinition(
+                """
+                insert into idempotency_keys as i (caller, key, fingerprint, claim, claimed_until, expires_at)
+                values (@caller, @key, @fingerprint, @token, now() + @Claim, now() + @Retention)
+                on conflict (caller, key) do update
+                set fingerprint = excluded.fingerprint, claim = excluded.claim, claimed_until = excluded.claimed_until,
+                    status = null, headers = null, body = null, created_at = now(), expires_at = excluded.expires_at
+                -- forgotten by now, or left behind by a process that was killed before it had an answer
+                where i.expires_at <= now() or (i.status is null and i.claimed_until <= now() and i.fingerprint = excluded.fingerprint)
+                """, new { caller, key, fingerprint, token, options.Value.Claim, options.Value.Retention }, cancellationToken: cancellationToken));
+            if (claimed == 1)
+            {
+                return new(Claim: new(caller, key, token));
+            }
+
+            var row = await connection.QuerySingleOrDefaultAsync<Row>(new CommandDefinition(
+                """
+                select fingerprint, status, headers, body, extract(epoch from claimed_until - now())::float8 as ClaimedForSeconds
+                from idempotency_keys where caller = @caller and key = @key
+                """, new { caller, key }, cancellationToken: cancellationToken));
+            if (row is null)
+            {
+                // the other request gave its claim back in between
+                continue;
+            }
+
+            if (!row.Fingerprint.AsSpan().SequenceEqual(fingerprint))
+            {
+                return new(OtherRequest: true);
+            }
+
+            return row.Status is { } status
+                ? new(Answer: new(status, JsonSerializer.Deserialize<Dictionary<string, string>>(row.Headers!)!, row.Body!))
+                : new(InProgressFor: TimeSpan.FromSeconds(Math.Max(0, row.ClaimedForSeconds)));
+        }
+    }
+
+    /// <summary>Stores the answer within the transaction of the effect. False when the claim was taken over.</summary>
+    public static async Task<bool> CompleteAsync(NpgsqlTransaction transaction, IdempotencyClaim claim, StoredAnswer answer, CancellationToken cancellationToken) =>
+        await transaction.Connection!.ExecuteAsync(Complete(claim, answer, transaction, cancellationToken)) == 1;
+
+    /// <summary>Stores an answer that had no effect.</summary>
+    public async Task<bool> CompleteAsync(IdempotencyClaim claim, StoredAnswer answer, CancellationToken cancellationToken)
+    {
+        await using var connection = await dataSource.OpenConnectionAsync(cancellationToken);
+        return await connection.ExecuteAsync(Complete(claim, answer, null, cancellationToken)) == 1;
+    }
+
+    /// <summary>Gives a key back that got no final answer, so that the next request with it starts afresh.</summary>
+    public async Task ReleaseAsync(IdempotencyClaim claim, CancellationToken cancellationToken)
+    {
+        await using var connection = await dataSource.OpenConnectionAsync(cancellationToken);
+        await connection.ExecuteAsync(new CommandDefinition(
+            "delete from idempotency_keys where caller = @Caller and key = @Key and claim = @Token and status is null",
+            claim, cancellationToken: cancellationToken));
+    }
+
+    private static CommandDefinition Complete(IdempotencyClaim claim, StoredAnswer answer, NpgsqlTransaction? transaction, CancellationToken cancellationToken) => new(
+        """
+        update idempotency_keys set status = @Status, headers = @headers::jsonb, body = @Body
+        where caller = @Caller and key = @Key and claim = @Token and status is null
+        """,
+        new { answer.Status, headers = JsonSerializer.Serialize(answer.Headers), answer.Body, claim.Caller, claim.Key, claim.Token },
+        transaction, cancellationToken: cancellationToken);
+
+    private sealed record Row(byte[] Fingerprint, int? Status, string? Headers, byte[]? Body, double ClaimedForSeconds);
+}

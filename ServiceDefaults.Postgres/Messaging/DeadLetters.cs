@@ -1,0 +1,75 @@
+using System.Text.Json;
+using Dapper;
+
+namespace Platform.ServiceDefaults.Postgres.Messaging;
+
+/// <summary>A message that its receiver refused for good. It holds back later messages of its key until it is redriven or discarded.</summary>
+public sealed record DeadLetter(
+    Guid Id,
+    string Destination,
+    string Type,
+    string Subject,
+    Guid PartitionKey,
+    long Sequence,
+    string? CorrelationId,
+    DateTimeOffset CreatedAt,
+    DateTimeOffset DeadAt,
+    int Refusals,
+    string? LastError,
+    JsonElement Data);
+
+/// <summary>Lists dead letters and decides on them. Every decision is one statement.</summary>
+public sealed class DeadLetters(NpgsqlDataSource dataSource, Outbox outbox)
+{
+    /// <summary>Dead letters after the id <paramref name="after"/>, oldest first.</summary>
+    public async Task<IReadOnlyList<DeadLetter>> ListAsync(Guid? after, int limit, CancellationToken cancellationToken)
+    {
+        await using var connection = await dataSource.OpenConnectionAsync(cancellationToken);
+        var rows = await connection.QueryAsync<Row>(new CommandDefinition(
+            """
+            select id, destination, type, subject, partition_key as PartitionKey, sequence, correlation_id as CorrelationId,
+                   created_at as CreatedAt, dead_at as DeadAt, refusals, last_error as LastError, data
+            from outbox where dead_at is not null and (@after::uuid is null or id > @after)
+            order by id limit @limit
+            """, new { after, limit }, cancellationToken: cancellationToken));
+        return [.. rows.Select(row => new DeadLetter(
+            row.Id, row.Destination, row.Type, row.Subject, row.PartitionKey, row.Sequence, row.CorrelationId,
+            new(row.CreatedAt, TimeSpan.Zero), new(row.DeadAt, TimeSpan.Zero), row.Refusals, row.LastError, JsonSerializer.Deserialize<JsonElement>(row.Data)))];
+    }
+
+    /// <summary>Sends dead letters again: that of <paramref name="id"/>, all of <paramref name="type"/>, or all. Returns how many.</summary>
+    public async Task<int> RedriveAsync(Guid? id, string? type, CancellationToken cancellationToken)
+    {
+        await using var connection = await dataSource.OpenConnectionAsync(cancellationToken);
+        var redriven = await connection.ExecuteAsync(new CommandDefinition(
+            """
+            with redriven as (
+              update outbox set dead_at = null
+              where dead_at is not null and (@id::uuid is null or id = @id) and (@type::text is null or type = @type)
+              returning destination, partition_key)
+            update outbox_keys k set held = false, failures = 0, next_attempt_at = now()
+            from redriven r where k.destination = r.destination and k.partition_key = r.partition_key
+            """, new { id, type }, cancellationToken: cancellationToken));
+        outbox.Wake();
+        return redriven;
+    }
+
+    /// <summary>Gives a dead letter up, so that the later messages of its key go on. False when there is none of that id.</summary>
+    public async Task<bool> DiscardAsync(Guid id, CancellationToken cancellationToken)
+    {
+        await using var connection = await dataSource.OpenConnectionAsync(cancellationToken);
+        var discarded = await connection.ExecuteAsync(new CommandDefinition(
+            """
+            with discarded as (
+              delete from outbox where id = @id and dead_at is not null returning destination, partition_key)
+            update outbox_keys k set held = false, failures = 0, next_attempt_at = now(), pending = k.pending - 1
+            from discarded d where k.destination = d.destination and k.partition_key = d.partition_key
+            """, new { id }, cancellationToken: cancellationToken));
+        outbox.Wake();
+        return discarded == 1;
+    }
+
+    private sealed record Row(
+        Guid Id, string Destination, string Type, string Subject, Guid PartitionKey, long Sequence, string? CorrelationId,
+        DateTime CreatedAt, DateTime DeadAt, int Refusals, string? LastError, string Data);
+}

@@ -1,0 +1,130 @@
+using System.Diagnostics;
+using Dapper;
+using Platform.ServiceDefaults.Communication;
+using Platform.ServiceDefaults.Correlation;
+using Platform.ServiceDefaults.Postgres.Database;
+
+namespace Platform.ServiceDefaults.Postgres.Messaging;
+
+/// <summary>What became of a received message.</summary>
+internal enum Receipt
+{
+    /// <summary>Applied, now.</summary>
+    Accepted,
+
+    /// <summary>It came before and changed nothing now.</summary>
+    Known,
+
+    /// <summary>A later message of its key came before, so it changed nothing.</summary>
+    Stale,
+}
+
+/// <summary>Applies each message once: its id and its handler's effects commit together.</summary>
+internal sealed partial class Inbox(
+    NpgsqlDataSource dataSource,
+    IEnumerable<MessageHandler> handlers,
+    IServiceScopeFactory scopes,
+    Outbox outbox,
+    MessagingMetrics metrics,
+    IOptions<MessagingOptions> options,
+    ILogger<Inbox> logger)
+{
+    private readonly Dictionary<string, MessageHandler> _handlers = handlers.ToDictionary(handler => handler.Type, StringComparer.Ordinal);
+
+    /// <exception cref="MessageRefusedException">The message can never be applied.</exception>
+    public async Task<Receipt> ReceiveAsync(CloudEvent message, CancellationToken cancellationToken)
+    {
+        using var correlation = CorrelationContext.IsValid(message.CorrelationId) ? CorrelationContext.Begin(message.CorrelationId!) : null;
+        Activity.Current?.SetTag("messaging.operation.type", "process").SetTag("messaging.message.id", message.Id).SetTag("messaging.message.type", message.Type);
+        if (!_handlers.TryGetValue(message.Type, out var handler))
+        {
+            metrics.Received(message.Source, "other", "refused");
+            throw new MessageRefusedException($"Messages of type '{message.Type}' are not taken here.");
+        }
+
+        try
+        {
+            var receipt = await ApplyAsync(message, handler, cancellationToken);
+            metrics.Received(message.Source, message.Type, receipt.ToString().ToLowerInvariant());
+            return receipt;
+        }
+        catch (MessageRefusedException)
+        {
+            metrics.Received(message.Source, message.Type, "refused");
+            throw;
+        }
+        catch (Exception exception) when (!IsTransient(exception, cancellationToken))
+        {
+            metrics.Received(message.Source, message.Type, "failed");
+            LogFailed(logger, exception, message.Type, message.Id, message.Source);
+            if (await CountFailureAsync(message, exception, cancellationToken) >= options.Value.MaxHandlerFailures)
+            {
+                throw new MessageRefusedException($"The handler failed {options.Value.MaxHandlerFailures} times on this message, last with {exception.GetType().Name}.");
+            }
+
+            throw;
+        }
+    }
+
+    private async Task<Receipt> ApplyAsync(CloudEvent message, MessageHandler handler, CancellationToken cancellationToken)
+    {
+        await using var connection = await dataSource.OpenConnectionAsync(cancellationToken);
+        await using var transaction = await connection.BeginTransactionAsync(cancellationToken);
+
+        // a concurrent delivery of the same id waits here until this one has committed or not
+        var isNew = await connection.ExecuteAsync(new CommandDefinition(
+            "insert into inbox (source, id) values (@Source, @Id) on conflict do nothing",
+            new { message.Source, message.Id }, transaction, cancellationToken: cancellationToken)) == 1;
+        if (!isNew)
+        {
+            return Receipt.Known;
+        }
+
+        var isNext = await connection.ExecuteAsync(new CommandDefinition(
+            """
+            insert into inbox_sequences as s (source, partition_key, last_sequence) values (@Source, @PartitionKey, @Sequence)
+            on conflict (source, partition_key) do update set last_sequence = excluded.last_sequence where s.last_sequence < excluded.last_sequence
+            """, new { message.Source, message.PartitionKey, message.Sequence }, transaction, cancellationToken: cancellationToken)) == 1;
+        if (!isNext)
+        {
+            LogStale(logger, message.Type, message.Id, message.Source, message.Sequence, message.PartitionKey);
+            return Receipt.Stale;
+        }
+
+        var context = new MessageContext(
+            transaction, message.Id, message.Source, message.Type, message.Subject ?? "", message.PartitionKey, message.Sequence, message.CorrelationId);
+        await using (var scope = scopes.CreateAsyncScope())
+        {
+            await handler.HandleAsync(message.Data, context, scope.ServiceProvider, cancellationToken);
+        }
+
+        await transaction.CommitAsync(cancellationToken);
+        // the handler may have enqueued an answer
+        outbox.Wake();
+        context.Committed.ForEach(action => action());
+        return Receipt.Accepted;
+    }
+
+    private async Task<int> CountFailureAsync(CloudEvent message, Exception exception, CancellationToken cancellationToken)
+    {
+        await using var connection = await dataSource.OpenConnectionAsync(cancellationToken);
+        return await connection.ExecuteScalarAsync<int>(new CommandDefinition(
+            """
+            insert into inbox_failures as f (source, id, failures, last_error) values (@Source, @Id, 1, @error)
+            on conflict (source, id) do update set failures = f.failures + 1, last_error = excluded.last_error, last_failed_at = now()
+            returning failures
+            """, new { message.Source, message.Id, error = $"{exception.GetType().Name}: {exception.Message}".Replace('\0', ' ') }, cancellationToken: cancellationToken));
+    }
+
+    // these say nothing about the message, so it must not become poison by them
+    private static bool IsTransient(Exception exception, CancellationToken cancellationToken) =>
+        cancellationToken.IsCancellationRequested
+        || DatabaseProblems.IsUnavailable(exception)
+        || exception is DependencyUnavailableException or OperationCanceledException or TimeoutException or HttpRequestException;
+
+    [LoggerMessage(LogLevel.Error, "The handler of {Type} failed on message {Id} from {Source}")]
+    private static partial void LogFailed(ILogger logger, Exception exception, string type, string id, string source);
+
+    [LoggerMessage(LogLevel.Warning, "Ignored {Type} {Id} from {Source}: its sequence {Sequence} is not after the last one of key {PartitionKey}")]
+    private static partial void LogStale(ILogger logger, string type, string id, string source, long sequence, Guid partitionKey);
+}

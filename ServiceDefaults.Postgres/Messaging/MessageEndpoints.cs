@@ -1,0 +1,99 @@
+using System.Text.Json;
+using Microsoft.AspNetCore.Http.HttpResults;
+using Microsoft.AspNetCore.Mvc;
+using Platform.ServiceDefaults.Paging;
+using Platform.ServiceDefaults.Problems;
+using Platform.ServiceDefaults.Security;
+
+namespace Platform.ServiceDefaults.Postgres.Messaging;
+
+/// <summary>Where other services send messages, and where people decide on dead letters. All internal.</summary>
+public static class MessageEndpoints
+{
+    // a shop at its limits, 500 products of 5,000 characters, travels as one message
+    private const int MaxMessageSize = 16 * 1024 * 1024;
+
+    /// <summary>Maps <c>POST /messages</c>, <c>GET /dead-letters</c>, <c>POST /dead-letters/redrive</c> and <c>POST /dead-letters/{id}/redrive|discard</c>.</summary>
+    public static IEndpointRouteBuilder MapMessages(this IEndpointRouteBuilder endpoints)
+    {
+        var group = endpoints.MapGroup("").WithTags("Messages").RequireInternalToken()
+            .ProducesProblem(StatusCodes.Status401Unauthorized).ProducesProblem(StatusCodes.Status503ServiceUnavailable);
+        group.MapPost("/messages", Receive).WithName("ReceiveMessage").WithSummary("Takes one CloudEvents 1.0 message, once.")
+            .WithMetadata(new RequestSizeLimitAttribute(MaxMessageSize));
+        group.MapGet("/dead-letters", List).WithName("ListDeadLetters").WithSummary("Messages that their receiver refused for good, oldest first.");
+        group.MapPost("/dead-letters/redrive", RedriveMany).WithName("RedriveDeadLetters").WithSummary("Sends all dead letters again, or all of one type.");
+        group.MapPost("/dead-letters/{id:guid}/redrive", Redrive).WithName("RedriveDeadLetter").WithSummary("Sends one dead letter again.");
+        group.MapPost("/dead-letters/{id:guid}/discard", Discard).WithName("DiscardDeadLetter").WithSummary("Gives one dead letter up, so that what waits behind it goes on.");
+        return endpoints;
+    }
+
+    private static async Task<Results<Accepted, ValidationProblem, ProblemHttpResult>> Receive(HttpContext context, Inbox inbox, CancellationToken cancellationToken)
+    {
+        if (!System.Net.Http.Headers.MediaTypeHeaderValue.TryParse(context.Request.ContentType, out var contentType)
+            || !string.Equals(contentType.MediaType, CloudEvent.ContentType, StringComparison.OrdinalIgnoreCase))
+        {
+            return Problem.UnsupportedMediaType($"Send one event as {CloudEvent.ContentType}.");
+        }
+
+        CloudEvent message;
+        try
+        {
+            message = (await JsonSerializer.DeserializeAsync<CloudEvent>(context.Request.Body, PlatformJson.Tolerant, cancellationToken))!;
+        }
+        catch (JsonException exception)
+        {
+            return Invalid(exception.Path is { Length: > 2 } path ? path[2..] : "body", "is missing or not what CloudEvents 1.0 and its extensions here ask for");
+        }
+
+        if (message is null)
+        {
+            return Invalid("body", "must be a CloudEvents 1.0 event");
+        }
+
+        if (message.SpecVersion != "1.0")
+        {
+            return Invalid("specversion", "must be 1.0");
+        }
+
+        if (message.Id.Length is 0 or > 200 || message.Source.Length is 0 or > 200 || message.Id.Contains('\0') || message.Source.Contains('\0'))
+        {
+            return Invalid(message.Id.Length is 0 or > 200 || message.Id.Contains('\0') ? "id" : "source", "must have 1 to 200 characters");
+        }
+
+        try
+        {
+            await inbox.ReceiveAsync(message, cancellationToken);
+            return TypedResults.Accepted((string?)null);
+        }
+        catch (MessageRefusedException exception)
+        {
+            return Problem.Unprocessable(exception.Message);
+        }
+    }
+
+    private static async Task<Results<Ok<Page<DeadLetter>>, ValidationProblem>> List(
+        [AsParameters] PageQuery query, DeadLetters deadLetters, CancellationToken cancellationToken) =>
+        query.TryRead<Guid?>(out var after, out var limit, out var problem)
+            ? TypedResults.Ok(Page.Of(await deadLetters.ListAsync(after, limit + 1, cancellationToken), limit, letter => letter.Id))
+            : problem;
+
+    private static async Task<Ok<Redriven>> RedriveMany(string? type, DeadLetters deadLetters, CancellationToken cancellationToken) =>
+        TypedResults.Ok(new Redriven(await deadLetters.RedriveAsync(null, type, cancellationToken)));
+
+    private static async Task<Results<Accepted, ProblemHttpResult>> Redrive(Guid id, DeadLetters deadLetters, CancellationToken cancellationToken) =>
+        await deadLetters.RedriveAsync(id, null, cancellationToken) == 1 ? TypedResults.Accepted((string?)null) : Unknown(id);
+
+    private static async Task<Results<NoContent, ProblemHttpResult>> Discard(Guid id, DeadLetters deadLetters, CancellationToken cancellationToken) =>
+        await deadLetters.DiscardAsync(id, cancellationToken) ? TypedResults.NoContent() : Unknown(id);
+
+    private static ProblemHttpResult Unknown(Guid id) => Problem.NotFound($"There is no dead letter {id}.");
+
+    private static ValidationProblem Invalid(string field, string rule)
+    {
+        var errors = new ValidationErrors();
+        errors.Add(field, rule);
+        return errors.ToResult();
+    }
+
+    internal sealed record Redriven(int Count);
+}

@@ -1,0 +1,66 @@
+using System.Text.Json;
+
+namespace Platform.ServiceDefaults.Postgres.Messaging;
+
+/// <summary>What a handler knows of the message, and the transaction that its effects belong in. The inbox commits it.</summary>
+public sealed record MessageContext(
+    NpgsqlTransaction Transaction, string Id, string Source, string Type, string Subject, Guid PartitionKey, long Sequence, string? CorrelationId)
+{
+    /// <summary>The transaction's connection.</summary>
+    public NpgsqlConnection Connection => Transaction.Connection!;
+
+    internal List<Action> Committed { get; } = [];
+
+    /// <summary>Runs <paramref name="action"/> once the transaction has committed, to wake whoever waits for the effects. It must not fail.</summary>
+    public void AfterCommit(Action action) => Committed.Add(action);
+}
+
+/// <summary>Handles messages whose data is a <typeparamref name="TData"/>.</summary>
+public interface IMessageHandler<in TData>
+{
+    /// <summary>Applies the message within <see cref="MessageContext.Transaction"/>, without committing it.</summary>
+    /// <exception cref="MessageRefusedException">The message can never be applied; its sender keeps it as a dead letter.</exception>
+    Task HandleAsync(TData data, MessageContext context, CancellationToken cancellationToken);
+}
+
+/// <summary>The message can never be applied: answered 422, which makes it a dead letter at its sender.</summary>
+public sealed class MessageRefusedException(string reason) : Exception(reason);
+
+/// <summary>Which handler takes which type of message.</summary>
+public sealed class InboxBuilder
+{
+    internal InboxBuilder(IServiceCollection services) => Services = services;
+
+    /// <summary>The service's registrations.</summary>
+    public IServiceCollection Services { get; }
+
+    /// <summary>Handles messages of <paramref name="type"/> with a function.</summary>
+    public InboxBuilder Handle<TData>(string type, Func<TData, MessageContext, IServiceProvider, CancellationToken, Task> handler)
+    {
+        Services.AddSingleton(new MessageHandler(type, (data, context, services, cancellationToken) =>
+            handler(Read<TData>(data), context, services, cancellationToken)));
+        return this;
+    }
+
+    /// <summary>Handles messages of <paramref name="type"/> with a class, one instance for each message.</summary>
+    public InboxBuilder Handle<TData, THandler>(string type) where THandler : class, IMessageHandler<TData>
+    {
+        Services.AddScoped<THandler>();
+        return Handle<TData>(type, (data, context, services, cancellationToken) =>
+            services.GetRequiredService<THandler>().HandleAsync(data, context, cancellationToken));
+    }
+
+    private static TData Read<TData>(JsonElement data)
+    {
+        try
+        {
+            return data.Deserialize<TData>(PlatformJson.Tolerant) ?? throw new MessageRefusedException("data is missing.");
+        }
+        catch (JsonException exception)
+        {
+            throw new MessageRefusedException($"data is not what its type says: {exception.Message}");
+        }
+    }
+}
+
+internal sealed record MessageHandler(string Type, Func<JsonElement, MessageContext, IServiceProvider, CancellationToken, Task> HandleAsync);

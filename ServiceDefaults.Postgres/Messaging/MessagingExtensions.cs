@@ -1,0 +1,45 @@
+using Microsoft.Extensions.DependencyInjection.Extensions;
+using Platform.ServiceDefaults.Communication;
+
+namespace Platform.ServiceDefaults.Postgres.Messaging;
+
+/// <summary>Registers the sending and the receiving of messages.</summary>
+public static class MessagingExtensions
+{
+    /// <summary>
+    /// Adds the <see cref="Outbox"/> and the dispatcher that delivers to <paramref name="destinations"/> (service names) as <paramref name="source"/> (this service's name).
+    /// </summary>
+    public static TBuilder AddOutbox<TBuilder>(this TBuilder builder, string source, params string[] destinations) where TBuilder : IHostApplicationBuilder
+    {
+        AddMessaging(builder);
+        builder.Services.AddSingleton(new OutboxRoute(source, destinations));
+        foreach (var destination in destinations)
+        {
+            builder.AddServiceClient(OutboxDispatcher.ClientName(destination), destination);
+        }
+
+        builder.Services.AddSingleton<OutboxStore>();
+        builder.Services.AddHostedService<OutboxDispatcher>();
+        return builder;
+    }
+
+    /// <summary>Adds the inbox; say with <see cref="InboxBuilder.Handle{TData}"/> which messages it takes, and map it with <c>MapMessages</c>.</summary>
+    public static InboxBuilder AddInbox(this IHostApplicationBuilder builder)
+    {
+        AddMessaging(builder);
+        builder.Services.AddSingleton<Inbox>();
+        return new InboxBuilder(builder.Services);
+    }
+
+    private static void AddMessaging(IHostApplicationBuilder builder)
+    {
+        builder.Services.AddOptions<MessagingOptions>().Bind(builder.Configuration.GetSection("Messaging")).ValidateDataAnnotations()
+            .Validate(options => options.SendTimeout * 2 <= options.Lease, "Messaging:Lease must be at least twice Messaging:SendTimeout.")
+            .ValidateOnStart();
+        builder.Services.TryAddSingleton<MessagingMetrics>();
+        builder.Services.TryAddSingleton<Outbox>();
+        builder.Services.TryAddSingleton<DeadLetters>();
+    }
+}
+
+internal sealed record OutboxRoute(string Source, IReadOnlyList<string> Destinations);

@@ -1,0 +1,54 @@
+using System.Diagnostics;
+using System.Text.Json;
+using Dapper;
+using Platform.ServiceDefaults.Correlation;
+using Platform.ServiceDefaults.Postgres.Database;
+
+namespace Platform.ServiceDefaults.Postgres.Messaging;
+
+/// <summary>Messages that leave together with the transaction that they tell of, and are delivered until they are taken.</summary>
+public sealed class Outbox(Signals signals, TimeProvider time)
+{
+    internal const string SignalName = "outbox";
+
+    /// <summary>
+    /// Adds a message to the transaction. Messages of one <paramref name="partitionKey"/> to one destination arrive in the order in which their transactions commit.
+    /// The current trace and correlation id go with it. After the commit call <see cref="Wake"/>, unless the commit is done by the inbox or by
+    /// <see cref="Idempotency.Idempotency"/>, which do it themselves.
+    /// </summary>
+    /// <returns>The message's id, a UUIDv7.</returns>
+    public async Task<Guid> EnqueueAsync(
+        NpgsqlTransaction transaction, string destination, string type, Guid partitionKey, string subject, object data, CancellationToken cancellationToken)
+    {
+        var id = Guid.CreateVersion7(time.GetUtcNow());
+        await transaction.Connection!.ExecuteAsync(new CommandDefinition(
+            """
+            with key as (
+              insert into outbox_keys as k (destination, partition_key, last_sequence, pending)
+              values (@destination, @partitionKey, (extract(epoch from clock_timestamp()) * 1000000)::bigint, 1)
+              on conflict (destination, partition_key) do update
+              -- never below the clock: a database restored from a backup would give out numbers again that the receiver has seen
+              set last_sequence = greatest(k.last_sequence + 1, excluded.last_sequence), pending = k.pending + 1
+              returning last_sequence)
+            insert into outbox (id, destination, partition_key, sequence, type, subject, data, traceparent, correlation_id)
+            select @id, @destination, @partitionKey, last_sequence, @type, @subject, @json::jsonb, @traceparent, @correlationId from key
+            """,
+            new
+            {
+                id,
+                destination,
+                partitionKey,
+                type,
+                subject,
+                json = JsonSerializer.Serialize(data, data.GetType(), PlatformJson.Tolerant),
+                traceparent = Activity.Current?.Id,
+                correlationId = CorrelationContext.Current,
+            },
+            transaction,
+            cancellationToken: cancellationToken));
+        return id;
+    }
+
+    /// <summary>Starts the delivery of what was just committed.</summary>
+    public void Wake() => signals[SignalName].Set();
+}

@@ -1,0 +1,297 @@
+using System.Diagnostics;
+using System.Net;
+using System.Net.Http.Headers;
+using System.Text.Json;
+using Platform.ServiceDefaults.Correlation;
+using Platform.ServiceDefaults.Observability;
+using Platform.ServiceDefaults.Postgres.Database;
+
+namespace Platform.ServiceDefaults.Postgres.Messaging;
+
+/// <summary>
+/// Delivers the outbox: claims keys, sends what each has in order, and waits when a destination is away. Being unreachable is no failure of a
+/// message, so it waits for as long as it takes; only a refusal (400, 422) makes it a dead letter.
+/// </summary>
+internal sealed partial class OutboxDispatcher(
+    OutboxRoute route,
+    OutboxStore store,
+    IHttpClientFactory clients,
+    Signals signals,
+    DatabaseMigrations migrations,
+    MessagingMetrics metrics,
+    IOptions<MessagingOptions> options,
+    TimeProvider time,
+    ILogger<OutboxDispatcher> logger) : BackgroundService
+{
+    private const int MaxErrorLength = 2_000;
+
+    // what is on its way when the service stops gets this long; the lease covers the rest
+    private static readonly TimeSpan StopGrace = TimeSpan.FromSeconds(2.5);
+
+    public static string ClientName(string destination) => $"outbox-{destination}";
+
+    protected override async Task ExecuteAsync(CancellationToken stoppingToken)
+    {
+        await migrations.WaitAsync(stoppingToken);
+        await Task.WhenAll(route.Destinations.Select(destination => RunAsync(destination, stoppingToken)));
+    }
+
+    private async Task RunAsync(string destination, CancellationToken stoppingToken)
+    {
+        using var sending = new CancellationTokenSource();
+        await using var stop = stoppingToken.Register(() => sending.CancelAfter(StopGrace));
+        var slots = new SemaphoreSlim(options.Value.Parallelism);
+        var signal = signals[Outbox.SignalName];
+        var registered = false;
+        try
+        {
+            while (true)
+            {
+                await slots.WaitAsync(stoppingToken);
+                slots.Release();
+                var seen = signal.Version;
+                try
+                {
+                    if (!registered)
+                    {
+                        await store.RegisterDestinationAsync(destination, stoppingToken);
+                        registered = true;
+                    }
+
+                    var keys = await store.ClaimKeysAsync(destination, slots.CurrentCount, stoppingToken);
+                    foreach (var key in keys)
+                    {
+                        Start(key, trial: null);
+                    }
+
+                    if (keys.Count == 0)
+                    {
+                        await WaitOrTryAsync(seen);
+                    }
+                }
+                catch (Exception exception) when (DatabaseProblems.IsUnavailable(exception) && !stoppingToken.IsCancellationRequested)
+                {
+                    LogDatabaseAway(logger, destination, exception.Message);
+                    await Task.Delay(options.Value.PollInterval, time, stoppingToken);
+                }
+            }
+        }
+        catch (OperationCanceledException) when (stoppingToken.IsCancellationRequested)
+        {
+            // what is being sent finishes or is cut off by the grace period
+            for (var i = 0; i < options.Value.Parallelism; i++)
+            {
+                await slots.WaitAsync(CancellationToken.None);
+            }
+        }
+
+        void Start(ClaimedKey key, Guid? trial)
+        {
+            slots.Wait(CancellationToken.None);
+            _ = Task.Run(async () =>
+            {
+                try
+                {
+                    await SendKeyAsync(key, trial, stoppingToken, sending.Token);
+                }
+                catch (Exception exception)
+                {
+                    // nothing more can be written for this key; its lease runs out and another attempt is made
+                    LogInterrupted(logger, exception, key.Destination, key.PartitionKey);
+                }
+                finally
+                {
+                    slots.Release();
+                    signal.Wake();
+                }
+            }, CancellationToken.None);
+        }
+
+        async Task WaitOrTryAsync(long seen)
+        {
+            var state = await store.GetStateAsync(destination, stoppingToken);
+            if (state is { Away: true, TrialInSeconds: <= 0, DueInSeconds: <= 0 })
+            {
+                var trial = Guid.NewGuid();
+                if (await store.StartTrialAsync(destination, trial, stoppingToken))
+                {
+                    if (await store.ClaimTrialKeyAsync(destination, stoppingToken) is { } key)
+                    {
+                        Start(key, trial);
+                    }
+                    else
+                    {
+                        await store.AbandonTrialAsync(destination, trial, stoppingToken);
+                    }
+                }
+            }
+
+            var wait = options.Value.PollInterval.TotalSeconds * (0.9 + Random.Shared.NextDouble() * 0.2);
+            if (state.DueInSeconds is { } due)
+            {
+                wait = Math.Min(wait, Math.Max(due, state.Away ? state.TrialInSeconds : 0) + 0.005);
+            }
+
+            await signal.WaitAsync(seen, TimeSpan.FromSeconds(Math.Max(wait, 0.01)), stoppingToken);
+        }
+    }
+
+    private async Task SendKeyAsync(ClaimedKey key, Guid? trial, CancellationToken stoppingToken, CancellationToken cancellationToken)
+    {
+        foreach (var message in await store.GetHeadAsync(key, options.Value.BatchSize, cancellationToken))
+        {
+            if (stoppingToken.IsCancellationRequested)
+            {
+                break;
+            }
+
+            using var correlation = message.CorrelationId is { } id ? CorrelationContext.Begin(id) : null;
+            using var activity = PlatformTelemetry.Source.StartActivity($"send {message.Type}", ActivityKind.Producer, message.Traceparent);
+            activity?.SetTag("messaging.operation.type", "send").SetTag("messaging.destination.name", message.Destination)
+                .SetTag("messaging.message.id", message.Id.ToString()).SetTag("correlation.id", message.CorrelationId);
+
+            var answer = await PostAsync(message, cancellationToken);
+            activity?.SetTag("platform.messaging.outcome", answer.Outcome.ToString());
+            switch (answer.Outcome)
+            {
+                case Outcome.Taken:
+                    metrics.Delivered(message.Destination, message.Type, time.GetUtcNow().UtcDateTime - message.CreatedAt);
+                    var pending = await store.CompleteAsync(key, message.Id, cancellationToken);
+                    if (trial is not null && await store.MarkReachableAsync(message.Destination, cancellationToken))
+                    {
+                        trial = null;
+                        LogBack(logger, message.Destination);
+                        signals[Outbox.SignalName].Set();
+                    }
+
+                    if (pending is null or 0)
+                    {
+                        return;
+                    }
+
+                    continue;
+
+                case Outcome.Refused:
+                    metrics.Sent(message.Destination, message.Type, "refused");
+                    activity?.SetStatus(ActivityStatusCode.Error, answer.Error);
+                    await store.MarkDeadAsync(key, message.Id, answer.Error, cancellationToken);
+                    LogDead(logger, message.Type, message.Id, message.PartitionKey, message.Destination, answer.Error);
+                    await MarkReachableAfterTrialAsync();
+                    return;
+
+                case Outcome.Failed:
+                    metrics.Sent(message.Destination, message.Type, "failed");
+                    await store.PostponeKeyAsync(key, message.Id, answer.Error, cancellationToken);
+                    LogFailed(logger, message.Destination, message.Type, message.Id, answer.Error);
+                    await MarkReachableAfterTrialAsync();
+                    return;
+
+                default:
+                    metrics.Sent(message.Destination, message.Type, "postponed");
+                    await store.PostponeDestinationAsync(key, trial, answer.Error, answer.RetryAfter, cancellationToken);
+                    LogAway(logger, message.Destination, answer.Error);
+                    return;
+            }
+        }
+
+        await store.ReleaseAsync(key, cancellationToken);
+
+        async Task MarkReachableAfterTrialAsync()
+        {
+            if (trial is not null && await store.MarkReachableAsync(key.Destination, cancellationToken))
+            {
+                LogBack(logger, key.Destination);
+                signals[Outbox.SignalName].Set();
+            }
+        }
+    }
+
+    private async Task<Answer> PostAsync(StoredMessage message, CancellationToken cancellationToken)
+    {
+        using var deadline = CancellationTokenSource.CreateLinkedTokenSource(cancellationToken);
+        deadline.CancelAfter(options.Value.SendTimeout);
+        try
+        {
+            using var client = clients.CreateClient(ClientName(message.Destination));
+            using var request = new HttpRequestMessage(HttpMethod.Post, "/messages") { Content = ContentOf(message) };
+            using var response = await client.SendAsync(request, deadline.Token);
+            return response.StatusCode switch
+            {
+                >= HttpStatusCode.OK and < HttpStatusCode.MultipleChoices => new(Outcome.Taken, ""),
+                HttpStatusCode.BadRequest or HttpStatusCode.UnprocessableEntity => new(Outcome.Refused, await DescribeAsync(response, deadline.Token)),
+                // the receiver is there and failed on this very message
+                HttpStatusCode.InternalServerError => new(Outcome.Failed, await DescribeAsync(response, deadline.Token)),
+                _ => new(Outcome.Away, await DescribeAsync(response, deadline.Token), RetryAfterOf(response)),
+            };
+        }
+        catch (OperationCanceledException) when (!cancellationToken.IsCancellationRequested)
+        {
+            return new(Outcome.Away, $"No answer within {options.Value.SendTimeout.TotalSeconds:0.#} s.");
+        }
+        catch (Exception exception) when (exception is not OperationCanceledException)
+        {
+            // connection refused or reset, an open breaker, a limiter: none of them says anything about the message
+            return new(Outcome.Away, exception.Message);
+        }
+    }
+
+    private ByteArrayContent ContentOf(StoredMessage message)
+    {
+        using var data = JsonDocument.Parse(message.Data);
+        var content = new ByteArrayContent(JsonSerializer.SerializeToUtf8Bytes(new CloudEvent
+        {
+            SpecVersion = "1.0",
+            Id = message.Id.ToString(),
+            Source = route.Source,
+            Type = message.Type,
+            Subject = message.Subject,
+            Time = new(message.CreatedAt, TimeSpan.Zero),
+            DataContentType = "application/json",
+            PartitionKey = message.PartitionKey,
+            Sequence = message.Sequence,
+            TraceParent = message.Traceparent,
+            CorrelationId = message.CorrelationId,
+            Data = data.RootElement,
+        }, PlatformJson.Tolerant));
+        content.Headers.ContentType = new MediaTypeHeaderValue(CloudEvent.ContentType, "utf-8");
+        return content;
+    }
+
+    private TimeSpan? RetryAfterOf(HttpResponseMessage response) =>
+        response.Headers.RetryAfter is not { } retryAfter ? null : retryAfter.Delta ?? retryAfter.Date - time.GetUtcNow();
+
+    private static async Task<string> DescribeAsync(HttpResponseMessage response, CancellationToken cancellationToken)
+    {
+        var body = await response.Content.ReadAsStringAsync(cancellationToken);
+        var text = $"{(int)response.StatusCode} {response.ReasonPhrase}: {body.Replace('\0', ' ')}";
+        return text.Length <= MaxErrorLength ? text : text[..MaxErrorLength];
+    }
+
+    [LoggerMessage(LogLevel.Warning, "{Destination} does not take messages now, they wait: {Reason}")]
+    private static partial void LogAway(ILogger logger, string destination, string reason);
+
+    [LoggerMessage(LogLevel.Information, "{Destination} takes messages again")]
+    private static partial void LogBack(ILogger logger, string destination);
+
+    [LoggerMessage(LogLevel.Warning, "{Destination} failed on {Type} {Id}, it is tried again: {Reason}")]
+    private static partial void LogFailed(ILogger logger, string destination, string type, Guid id, string reason);
+
+    [LoggerMessage(LogLevel.Error, "{Type} {Id} of key {PartitionKey} was refused by {Destination} and is a dead letter now: {Reason}")]
+    private static partial void LogDead(ILogger logger, string type, Guid id, Guid partitionKey, string destination, string reason);
+
+    [LoggerMessage(LogLevel.Warning, "The database is unavailable, messages to {Destination} wait: {Reason}")]
+    private static partial void LogDatabaseAway(ILogger logger, string destination, string reason);
+
+    [LoggerMessage(LogLevel.Warning, "Sending to {Destination} for key {PartitionKey} was interrupted; it is taken up again when its lease is over")]
+    private static partial void LogInterrupted(ILogger logger, Exception exception, string destination, Guid partitionKey);
+
+    private enum Outcome
+    {
+        Taken,
+        Refused,
+        Failed,
+        Away,
+    }
+
+    private sealed record Answer(Outcome Outcome, string Error, TimeSpan? RetryAfter = null);
+}

@@ -1,0 +1,185 @@
+using System.Text.Json;
+using Dapper;
+
+namespace Platform.ServiceDefaults.Postgres.Messaging;
+
+/// <summary>The dispatcher's statements. All clocks are the database's; every write is conditional on the key's lease.</summary>
+internal sealed class OutboxStore(NpgsqlDataSource dataSource, IOptions<MessagingOptions> options)
+{
+    private double LeaseSeconds => options.Value.Lease.TotalSeconds;
+
+    private double MaxBackoffSeconds => options.Value.MaxBackoff.TotalSeconds;
+
+    public async Task RegisterDestinationAsync(string destination, CancellationToken cancellationToken) =>
+        await ExecuteAsync("insert into outbox_destinations (destination) values (@destination) on conflict do nothing", new { destination }, cancellationToken);
+
+    /// <summary>Claims keys that have something to send, each for one lease; none while the destination is thought to be away.</summary>
+    public async Task<IReadOnlyList<ClaimedKey>> ClaimKeysAsync(string destination, int limit, CancellationToken cancellationToken) =>
+        await ClaimAsync("and not exists (select from outbox_destinations d where d.destination = @destination and d.failures > 0)", destination, limit, cancellationToken);
+
+    /// <summary>Claims one key to find out whether the destination is back. Only for the one that <see cref="StartTrialAsync"/> chose.</summary>
+    public async Task<ClaimedKey?> ClaimTrialKeyAsync(string destination, CancellationToken cancellationToken) =>
+        await ClaimAsync("", destination, 1, cancellationToken) is [var key] ? key : null;
+
+    /// <summary>When to look again: at the next key that is due, or when the destination may be tried.</summary>
+    public async Task<DestinationState> GetStateAsync(string destination, CancellationToken cancellationToken)
+    {
+        await using var connection = await dataSource.OpenConnectionAsync(cancellationToken);
+        return await connection.QuerySingleAsync<DestinationState>(new CommandDefinition(
+            """
+            select d.failures > 0 as Away,
+                   coalesce(extract(epoch from d.not_before - now()), 0)::float8 as TrialInSeconds,
+                   (select extract(epoch from min(greatest(k.next_attempt_at, k.lease_until)) - now())::float8
+                    from outbox_keys k where k.destination = d.destination and k.pending > 0 and not k.held) as DueInSeconds
+            from outbox_destinations d where d.destination = @destination
+            """, new { destination }, cancellationToken: cancellationToken));
+    }
+
+    /// <summary>Makes the caller the one that tries a destination that was away, across all processes.</summary>
+    public async Task<bool> StartTrialAsync(string destination, Guid trial, CancellationToken cancellationToken) =>
+        await ExecuteAsync(
+            """
+            update outbox_destinations set trial = @trial, not_before = now() + make_interval(secs => @LeaseSeconds)
+            where destination = @destination and failures > 0 and not_before <= now()
+            """, new { destination, trial, LeaseSeconds }, cancellationToken) == 1;
+
+    /// <summary>Gives the trial back without a result: there was nothing to try with.</summary>
+    public async Task AbandonTrialAsync(string destination, Guid trial, CancellationToken cancellationToken) =>
+        await ExecuteAsync(
+            "update outbox_destinations set trial = null, not_before = now() where destination = @destination and trial = @trial",
+            new { destination, trial }, cancellationToken);
+
+    public async Task<IReadOnlyList<StoredMessage>> GetHeadAsync(ClaimedKey key, int limit, CancellationToken cancellationToken)
+    {
+        await using var connection = await dataSource.OpenConnectionAsync(cancellationToken);
+        return (await connection.QueryAsync<StoredMessage>(new CommandDefinition(
+            """
+            select id, destination, partition_key as PartitionKey, sequence, type, subject, data, traceparent, correlation_id as CorrelationId, created_at as CreatedAt
+            from outbox where destination = @Destination and partition_key = @PartitionKey and dead_at is null
+            order by sequence limit @limit
+            """, new { key.Destination, key.PartitionKey, limit }, cancellationToken: cancellationToken))).AsList();
+    }
+
+    /// <summary>Forgets a message that was taken and keeps the lease, or gives it up with the last message. Null when the lease was lost meanwhile.</summary>
+    public async Task<int?> CompleteAsync(ClaimedKey key, Guid id, CancellationToken cancellationToken)
+    {
+        await using var connection = await dataSource.OpenConnectionAsync(cancellationToken);
+        // taken is taken: the row goes even if the lease has gone to another
+        var (pending, mine) = await connection.QuerySingleAsync<(int Pending, bool Mine)>(new CommandDefinition(
+            """
+            with taken as (delete from outbox where id = @id returning 1),
+                 n as (select count(*)::int as n from taken)
+            update outbox_keys k
+            set pending = k.pending - n.n,
+                failures = 0,
+                next_attempt_at = now(),
+                lease_until = case when k.lease is distinct from @Lease then k.lease_until
+                                   when k.pending = n.n then '-infinity'
+                                   else now() + make_interval(secs => @LeaseSeconds) end
+            from n
+            where k.destination = @Destination and k.partition_key = @PartitionKey
+            returning k.pending, k.lease is not distinct from @Lease and k.lease_until > now()
+            """, new { id, key.Destination, key.PartitionKey, key.Lease, LeaseSeconds }, cancellationToken: cancellationToken));
+        return pending == 0 || mine ? pending : null;
+    }
+
+    public async Task ReleaseAsync(ClaimedKey key, CancellationToken cancellationToken) =>
+        await ExecuteAsync(
+            """
+            update outbox_keys set lease = null, lease_until = '-infinity', next_attempt_at = now()
+            where destination = @Destination and partition_key = @PartitionKey and lease = @Lease
+            """, new { key.Destination, key.PartitionKey, key.Lease }, cancellationToken);
+
+    /// <summary>The receiver failed on this message: only its key waits.</summary>
+    public async Task PostponeKeyAsync(ClaimedKey key, Guid id, string error, CancellationToken cancellationToken) =>
+        await ExecuteAsync(
+            """
+            with postponed as (
+              update outbox_keys
+              set failures = failures + 1,
+                  next_attempt_at = now() + make_interval(secs => least(@MaxBackoffSeconds, 0.1 * 2 ^ least(failures, 20)) * (0.5 + random() / 2)),
+                  lease = null, lease_until = '-infinity'
+              where destination = @Destination and partition_key = @PartitionKey and lease = @Lease
+              returning 1)
+            update outbox set last_error = @error where id = @id and exists (select from postponed)
+            """, new { key.Destination, key.PartitionKey, key.Lease, id, error, MaxBackoffSeconds }, cancellationToken);
+
+    /// <summary>
+    /// The receiver could not be reached or has no time: everything to it waits, and one process at a time tries. Failures that come in
+    /// together count as one.
+    /// </summary>
+    public async Task PostponeDestinationAsync(ClaimedKey key, Guid? trial, string error, TimeSpan? retryAfter, CancellationToken cancellationToken) =>
+        await ExecuteAsync(
+            """
+            with released as (
+              update outbox_keys set lease = null, lease_until = '-infinity', next_attempt_at = now()
+              where destination = @Destination and partition_key = @PartitionKey and lease = @Lease)
+            update outbox_destinations
+            set failures = failures + 1,
+                not_before = now() + make_interval(secs => greatest(least(@RetryAfterSeconds, @MaxBackoffSeconds),
+                                                                   least(@MaxBackoffSeconds, 0.1 * 2 ^ least(failures, 20)) * (0.5 + random() / 2))),
+                trial = null, last_error = @error, last_failure_at = now()
+            where destination = @Destination and (trial = @trial or trial is null and not_before <= now())
+            """,
+            new { key.Destination, key.PartitionKey, key.Lease, trial, error, MaxBackoffSeconds, RetryAfterSeconds = (retryAfter ?? TimeSpan.Zero).TotalSeconds },
+            cancellationToken);
+
+    /// <summary>The receiver answers again: everything may flow. True when it was thought to be away until now.</summary>
+    public async Task<bool> MarkReachableAsync(string destination, CancellationToken cancellationToken) =>
+        await ExecuteAsync(
+            """
+            update outbox_destinations set failures = 0, not_before = '-infinity', trial = null, last_success_at = now()
+            where destination = @destination and failures > 0
+            """, new { destination }, cancellationToken) == 1;
+
+    /// <summary>The receiver refused the message for good: it stays where it is as a dead letter and holds its key, and nothing else.</summary>
+    public async Task MarkDeadAsync(ClaimedKey key, Guid id, string error, CancellationToken cancellationToken) =>
+        await ExecuteAsync(
+            """
+            with held as (
+              update outbox_keys set held = true, failures = 0, lease = null, lease_until = '-infinity'
+              where destination = @Destination and partition_key = @PartitionKey and lease = @Lease
+              returning 1)
+            update outbox set dead_at = now(), refusals = refusals + 1, last_error = @error where id = @id and exists (select from held)
+            """, new { key.Destination, key.PartitionKey, key.Lease, id, error }, cancellationToken);
+
+    private async Task<IReadOnlyList<ClaimedKey>> ClaimAsync(string condition, string destination, int limit, CancellationToken cancellationToken)
+    {
+        var lease = Guid.NewGuid();
+        await using var connection = await dataSource.OpenConnectionAsync(cancellationToken);
+        return (await connection.QueryAsync<ClaimedKey>(new CommandDefinition(
+            $"""
+            with due as (
+              select k.destination, k.partition_key from outbox_keys k
+              where k.destination = @destination and k.pending > 0 and not k.held and k.next_attempt_at <= now() and k.lease_until <= now() {condition}
+              order by k.next_attempt_at
+              limit @limit
+              for update skip locked)
+            update outbox_keys k set lease = @lease, lease_until = now() + make_interval(secs => @LeaseSeconds)
+            from due where k.destination = due.destination and k.partition_key = due.partition_key
+            returning k.destination, k.partition_key as PartitionKey, k.lease
+            """, new { destination, limit, lease, LeaseSeconds }, cancellationToken: cancellationToken))).AsList();
+    }
+
+    private async Task<int> ExecuteAsync(string sql, object parameters, CancellationToken cancellationToken)
+    {
+        await using var connection = await dataSource.OpenConnectionAsync(cancellationToken);
+        return await connection.ExecuteAsync(new CommandDefinition(sql, parameters, cancellationToken: cancellationToken));
+    }
+}
+
+internal sealed record ClaimedKey(string Destination, Guid PartitionKey, Guid Lease);
+
+internal sealed record DestinationState(bool Away, double TrialInSeconds, double? DueInSeconds);
+
+internal sealed record StoredMessage(
+    Guid Id,
+    string Destination,
+    Guid PartitionKey,
+    long Sequence,
+    string Type,
+    string Subject,
+    string Data,
+    string? Traceparent,
+    string? CorrelationId,
+    DateTime CreatedAt);
