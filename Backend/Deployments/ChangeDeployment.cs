@@ -1,0 +1,79 @@
+using Microsoft.AspNetCore.Http.HttpResults;
+using Npgsql;
+using Platform.Backend.Database;
+using Platform.Backend.Shops;
+using Platform.ServiceDefaults.Postgres.Database;
+using Platform.ServiceDefaults.Postgres.Idempotency;
+using Platform.ServiceDefaults.Postgres.Messaging;
+using Platform.ServiceDefaults.Problems;
+
+namespace Platform.Backend.Deployments;
+
+/// <summary>Asks for a deployment to be cancelled.</summary>
+internal sealed class CancelDeployment(NpgsqlDataSource database, Outbox outbox, Idempotency idempotency, Signals signals, TimeProvider time)
+{
+    /// <summary>The deployment, which goes on until StoreDeployer hears of it and may go live before that; 404; or 409 when it is final.</summary>
+    public async Task<Results<Accepted<Deployment>, ProblemHttpResult>> ExecuteAsync(Guid id, CancellationToken cancellationToken)
+    {
+        await using var connection = await database.OpenConnectionAsync(cancellationToken);
+        await using var transaction = await connection.BeginTransactionAsync(cancellationToken);
+        if (await transaction.LockDeploymentAsync(id, cancellationToken) is not { } deployment)
+            return DeploymentProblems.NotFound(id);
+        if (deployment.IsFinal)
+            return Problem.Conflict($"The deployment is {deployment.Status} already.");
+
+        if (deployment.CancelRequestedAt is null)
+        {
+            var now = time.GetUtcNow();
+            var changed = await transaction.ChangeDeploymentsAsync(
+                now,
+                $"update deployments set cancel_requested_at = $2, events = events + 1 where id = $1 returning {DeploymentRows.Columns}",
+                [id, now], cancellationToken);
+            deployment = changed[0];
+            await outbox.EnqueueAsync(
+                transaction, StoreDeployer.Name, DeploymentCancelRequested.Type, deployment.ShopId, id.ToString(), new DeploymentCancelRequested(id), cancellationToken);
+        }
+
+        var accepted = await idempotency.CommitAsync(transaction, TypedResults.Accepted($"/api/deployments/{id}", deployment), cancellationToken);
+        signals[DeploymentRows.SignalName].Set();
+        return accepted;
+    }
+}
+
+/// <summary>Asks for a failed deployment to be tried again.</summary>
+internal sealed class RetryDeployment(NpgsqlDataSource database, Outbox outbox, Idempotency idempotency, Signals signals, TimeProvider time)
+{
+    /// <summary>The same deployment, <c>queued</c> again and with its steps so far; 404; or 409 when it has not failed or its shop is gone.</summary>
+    public async Task<Results<Accepted<Deployment>, ProblemHttpResult>> ExecuteAsync(Guid id, CancellationToken cancellationToken)
+    {
+        await using var connection = await database.OpenConnectionAsync(cancellationToken);
+        await using var transaction = await connection.BeginTransactionAsync(cancellationToken);
+        if (await transaction.LockDeploymentAsync(id, cancellationToken) is not { } deployment)
+            return DeploymentProblems.NotFound(id);
+        if (deployment.Status != DeploymentStatus.Failed)
+            return Problem.Conflict($"Only a failed deployment can be retried; this one is {deployment.Status}.");
+        if (await transaction.LockShopAsync(deployment.ShopId, cancellationToken) is not { Status: not ShopStatus.Deleting })
+            return Problem.Conflict("The deployment's shop is being deleted or gone.");
+
+        var changed = await transaction.ChangeDeploymentsAsync(
+            time.GetUtcNow(),
+            $"""
+            update deployments
+            set status = 'queued', error = null, finished_at = null, cancel_requested_at = null, events = events + 1
+            where id = $1
+            returning {DeploymentRows.Columns}
+            """,
+            [id], cancellationToken);
+        await outbox.EnqueueAsync(
+            transaction, StoreDeployer.Name, DeploymentRetryRequested.Type, deployment.ShopId, id.ToString(), new DeploymentRetryRequested(id), cancellationToken);
+        var accepted = await idempotency.CommitAsync(transaction, TypedResults.Accepted($"/api/deployments/{id}", changed[0]), cancellationToken);
+        signals[DeploymentRows.SignalName].Set();
+        return accepted;
+    }
+}
+
+/// <summary>What several calls about a deployment may answer.</summary>
+internal static class DeploymentProblems
+{
+    public static ProblemHttpResult NotFound(Guid id) => Problem.NotFound($"There is no deployment '{id}'.");
+}

@@ -1,0 +1,104 @@
+using System.ComponentModel.DataAnnotations;
+using System.Globalization;
+using Microsoft.AspNetCore.Http.HttpResults;
+using Platform.Backend.Shops;
+using Platform.ServiceDefaults.Paging;
+using Platform.ServiceDefaults.Postgres.Idempotency;
+using Platform.ServiceDefaults.Postgres.Messaging;
+using Platform.ServiceDefaults.Problems;
+
+namespace Platform.Backend.Deployments;
+
+/// <summary>Configuration <c>DeploymentEvents</c>.</summary>
+internal sealed class DeploymentEventOptions
+{
+    /// <summary>How often a comment is sent on a stream without events, so that nothing in between takes it for dead. Default 15 s.</summary>
+    [Range(typeof(TimeSpan), "00:00:00.100", "00:10:00")]
+    public TimeSpan Heartbeat { get; set; } = TimeSpan.FromSeconds(15);
+}
+
+/// <summary><c>/api/deployments</c>, and what hangs on <c>/api/shops/{id}</c>.</summary>
+internal static class DeploymentEndpoints
+{
+    public static void AddDeployments(this IHostApplicationBuilder builder)
+    {
+        builder.Services.AddOptions<DeploymentEventOptions>().BindConfiguration("DeploymentEvents").ValidateDataAnnotations().ValidateOnStart();
+        builder.Services.AddScoped<FindDeployment>();
+        builder.Services.AddScoped<ListDeployments>();
+        builder.Services.AddScoped<ReadDeploymentEvents>();
+        builder.Services.AddScoped<AcceptDeployment>();
+        builder.Services.AddScoped<RequestDeployment>();
+        builder.Services.AddScoped<RollBackShop>();
+        builder.Services.AddScoped<CancelDeployment>();
+        builder.Services.AddScoped<RetryDeployment>();
+        builder.AddOutbox("backend", StoreDeployer.Name);
+        builder.AddInbox()
+            .Handle<DeploymentProgressed, ApplyDeploymentProgressed>(DeploymentProgressed.Type)
+            .Handle<DeploymentFinished, ApplyDeploymentFinished>(DeploymentFinished.Type)
+            .Handle<StoreRemoved, ApplyStoreRemoved>(StoreRemoved.Type);
+    }
+
+    public static void MapDeployments(this IEndpointRouteBuilder routes)
+    {
+        var shops = routes.MapGroup("/api/shops/{id:guid}").WithTags("Deployments").ProducesProblem(404).ProducesProblem(503).WithIdempotency();
+        shops.MapPost("/deployments", Create).WithName("CreateDeployment").ProducesProblem(409).ProducesProblem(422)
+            .WithSummary("Deploys the shop as it stands.")
+            .WithDescription("Accepted also while StoreDeployer is down. `version` takes another version of the shop's template, for this deployment only.");
+        shops.MapGet("/deployments", List).WithName("ListDeployments")
+            .WithSummary("Lists the shop's deployments and rollbacks, the newest first.");
+        shops.MapPost("/rollback", RollBack).WithName("RollBackShop").ProducesProblem(409).ProducesProblem(422)
+            .WithSummary("Brings an earlier release of the store back.")
+            .WithDescription("The one that was live before the present one, or `release`. The rollback goes ahead of deployments that wait.");
+
+        var deployments = routes.MapGroup("/api/deployments/{id:guid}").WithTags("Deployments").ProducesProblem(404).ProducesProblem(503).WithIdempotency();
+        deployments.MapGet("/", Get).WithName("GetDeployment")
+            .WithSummary("Shows a deployment.");
+        deployments.MapGet("/status", Get).WithName("GetDeploymentStatus")
+            .WithSummary("Shows a deployment, as `/api/deployments/{id}` does.");
+        deployments.MapGet("/events", GetEvents).WithName("GetDeploymentEvents")
+            .Produces<Deployment>(200, "text/event-stream").Produces(204).ProducesValidationProblem()
+            .WithSummary("Follows a deployment by server-sent events.")
+            .WithDescription("`progressed` and, at last, `finished`; the data of each is the deployment. Resumes after `Last-Event-ID`; 204 when there is nothing more to come.")
+            .DisableRequestTimeout();
+        deployments.MapPost("/cancel", Cancel).WithName("CancelDeployment").ProducesProblem(409).ProducesProblem(422)
+            .WithSummary("Cancels a deployment. It may still go live when the cancel comes too late.");
+        deployments.MapPost("/retry", Retry).WithName("RetryDeployment").ProducesProblem(409).ProducesProblem(422)
+            .WithSummary("Tries a failed deployment again, under the same id.");
+    }
+
+    private static Task<Results<Accepted<Deployment>, ValidationProblem, ProblemHttpResult>> Create(
+        Guid id, DeploymentInput? input, RequestDeployment request, CancellationToken cancellationToken) =>
+        request.ExecuteAsync(id, input ?? new(), cancellationToken);
+
+    private static async Task<Results<Ok<Page<Deployment>>, ValidationProblem, ProblemHttpResult>> List(
+        Guid id, [AsParameters] PageQuery page, ListDeployments list, CancellationToken cancellationToken) =>
+        !page.TryRead<Guid?>(out var after, out var limit, out var problem) ? problem
+        : await list.ExecuteAsync(id, after, limit, cancellationToken) is { } deployments ? TypedResults.Ok(deployments)
+        : ShopProblems.NotFound(id);
+
+    private static Task<Results<Accepted<Deployment>, ValidationProblem, ProblemHttpResult>> RollBack(
+        Guid id, RollbackInput? input, RollBackShop rollBack, CancellationToken cancellationToken) =>
+        rollBack.ExecuteAsync(id, input ?? new(), cancellationToken);
+
+    private static async Task<Results<Ok<Deployment>, ProblemHttpResult>> Get(Guid id, FindDeployment find, CancellationToken cancellationToken) =>
+        await find.ExecuteAsync(id, cancellationToken) is { } deployment ? TypedResults.Ok(deployment) : DeploymentProblems.NotFound(id);
+
+    private static IResult GetEvents(Guid id, HttpRequest request)
+    {
+        var lastEventId = request.Headers["Last-Event-ID"].ToString();
+        if (lastEventId.Length == 0)
+            return new DeploymentEventStream(id, after: 0);
+        if (int.TryParse(lastEventId, NumberStyles.None, CultureInfo.InvariantCulture, out var after))
+            return new DeploymentEventStream(id, after);
+
+        var errors = new ValidationErrors();
+        errors.Add("Last-Event-ID", "must be the id of an event of this stream");
+        return errors.ToResult();
+    }
+
+    private static Task<Results<Accepted<Deployment>, ProblemHttpResult>> Cancel(Guid id, CancelDeployment cancel, CancellationToken cancellationToken) =>
+        cancel.ExecuteAsync(id, cancellationToken);
+
+    private static Task<Results<Accepted<Deployment>, ProblemHttpResult>> Retry(Guid id, RetryDeployment retry, CancellationToken cancellationToken) =>
+        retry.ExecuteAsync(id, cancellationToken);
+}

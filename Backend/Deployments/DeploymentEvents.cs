@@ -1,0 +1,130 @@
+using System.Globalization;
+using System.Text;
+using Microsoft.Extensions.Options;
+using Npgsql;
+using Platform.Backend.Database;
+using Platform.ServiceDefaults.Postgres.Database;
+
+namespace Platform.Backend.Deployments;
+
+/// <summary>One event of a deployment.</summary>
+/// <param name="Number">From 1, without gaps.</param>
+/// <param name="Deployment">The deployment as it was then, as JSON.</param>
+/// <param name="IsFinal">Whether the deployment's status was final then.</param>
+internal sealed record DeploymentEvent(int Number, string Deployment, bool IsFinal);
+
+/// <summary>Reads a deployment's events.</summary>
+internal sealed class ReadDeploymentEvents(NpgsqlDataSource database)
+{
+    private const int Batch = 100;
+
+    /// <summary>Up to 100 events after the one numbered <paramref name="after"/>, and whether that is all there is and the deployment's status is final; null when there is no such deployment.</summary>
+    public async Task<(IReadOnlyList<DeploymentEvent> Events, bool Ended)?> ExecuteAsync(Guid deploymentId, int after, CancellationToken cancellationToken)
+    {
+        await using var connection = await database.OpenConnectionAsync(cancellationToken);
+        await using var command = connection.Command(
+            $"""
+            select d.events, d.status in ('live', 'failed', 'superseded', 'cancelled'), e.number, e.deployment, e.deployment ->> 'status'
+            from deployments d
+            left join lateral (
+              select * from deployment_events where deployment_id = d.id and number > $2 order by number limit {Batch}) e on true
+            where d.id = $1
+            order by e.number
+            """,
+            deploymentId, after);
+        await using var reader = await command.ExecuteReaderAsync(cancellationToken);
+        var events = new List<DeploymentEvent>();
+        (int Last, bool IsFinal)? deployment = null;
+        while (await reader.ReadAsync(cancellationToken))
+        {
+            deployment = (reader.GetInt32(0), reader.GetBoolean(1));
+            if (!reader.IsDBNull(2))
+                events.Add(new(reader.GetInt32(2), reader.GetString(3), DeploymentStatus.IsFinal(reader.GetString(4))));
+        }
+
+        return deployment is { } found ? (events, found.IsFinal && (events.Count == 0 || events[^1].Number == found.Last)) : null;
+    }
+}
+
+/// <summary>
+/// Server-sent events: what happened after <paramref name="after"/>, then what happens, until the deployment is final. A client that comes back with
+/// <c>Last-Event-ID</c> misses nothing and sees nothing twice; one that has seen the end gets 204, which tells a browser not to come back.
+/// </summary>
+internal sealed class DeploymentEventStream(Guid deploymentId, int after) : IResult
+{
+    private static readonly TimeSpan Poll = TimeSpan.FromSeconds(1);
+
+    public async Task ExecuteAsync(HttpContext httpContext)
+    {
+        var services = httpContext.RequestServices;
+        var read = services.GetRequiredService<ReadDeploymentEvents>();
+        var signal = services.GetRequiredService<Signals>()[DeploymentRows.SignalName];
+        var time = services.GetRequiredService<TimeProvider>();
+        var heartbeat = services.GetRequiredService<IOptions<DeploymentEventOptions>>().Value.Heartbeat;
+        using var stopping = CancellationTokenSource.CreateLinkedTokenSource(
+            httpContext.RequestAborted, services.GetRequiredService<IHostApplicationLifetime>().ApplicationStopping);
+        var response = httpContext.Response;
+        var last = after;
+        try
+        {
+            var seen = signal.Version;
+            var found = await read.ExecuteAsync(deploymentId, last, stopping.Token);
+            if (found is null)
+            {
+                await DeploymentProblems.NotFound(deploymentId).ExecuteAsync(httpContext);
+                return;
+            }
+
+            if (found is { Ended: true, Events.Count: 0 })
+            {
+                response.StatusCode = StatusCodes.Status204NoContent;
+                return;
+            }
+
+            response.ContentType = "text/event-stream";
+            response.Headers.CacheControl = "no-cache, no-store";
+            response.Headers["X-Accel-Buffering"] = "no";
+            await response.WriteAsync("retry: 1000\n\n", stopping.Token);
+            var sentAt = time.GetTimestamp();
+            while (true)
+            {
+                foreach (var happened in found.Value.Events)
+                {
+                    await response.WriteAsync(Format(happened), stopping.Token);
+                    last = happened.Number;
+                    sentAt = time.GetTimestamp();
+                }
+
+                if (time.GetElapsedTime(sentAt) >= heartbeat)
+                {
+                    await response.WriteAsync(": waiting\n\n", stopping.Token);
+                    sentAt = time.GetTimestamp();
+                }
+
+                await response.Body.FlushAsync(stopping.Token);
+                if (found.Value.Ended)
+                    return;
+                if (found.Value.Events.Count == 0)
+                    await signal.WaitAsync(seen, Poll, stopping.Token);
+                seen = signal.Version;
+                found = await read.ExecuteAsync(deploymentId, last, stopping.Token);
+                if (found is null)
+                    return;
+            }
+        }
+        catch (OperationCanceledException) when (stopping.IsCancellationRequested)
+        {
+            // the client left, or this process stops and the client comes back to another
+        }
+        catch (NpgsqlException) when (response.HasStarted)
+        {
+            // the stream ends; the client comes back, and is told 503 until the database is there again
+        }
+    }
+
+    private static string Format(DeploymentEvent happened) => new StringBuilder()
+        .Append(CultureInfo.InvariantCulture, $"id: {happened.Number}\n")
+        .Append(happened.IsFinal ? "event: finished\n" : "event: progressed\n")
+        .Append("data: ").Append(happened.Deployment).Append("\n\n")
+        .ToString();
+}

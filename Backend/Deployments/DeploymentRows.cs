@@ -1,0 +1,73 @@
+using System.Text.Json;
+using Npgsql;
+using Platform.Backend.Database;
+using Platform.ServiceDefaults;
+
+namespace Platform.Backend.Deployments;
+
+/// <summary>How a row of <c>deployments</c> becomes a <see cref="Deployment"/>, and how its changes are told.</summary>
+internal static class DeploymentRows
+{
+    public const string Columns =
+        "id, shop_id, kind, template_name, template_version, template_digest, status, steps, url, release, rollback_to, error, " +
+        "cancel_requested_at, created_at, finished_at, events";
+
+    /// <summary>The signal for those who follow deployments.</summary>
+    public const string SignalName = "deployments";
+
+    /// <summary>Reads the deployment and holds its row until the transaction ends.</summary>
+    public static async Task<Deployment?> LockDeploymentAsync(this NpgsqlTransaction transaction, Guid id, CancellationToken cancellationToken)
+    {
+        await using var command = transaction.Command($"select {Columns} from deployments where id = $1 for no key update", id);
+        return await command.ReadDeploymentAsync(cancellationToken);
+    }
+
+    public static async Task<Deployment?> ReadDeploymentAsync(this NpgsqlCommand command, CancellationToken cancellationToken)
+    {
+        await using var reader = await command.ExecuteReaderAsync(cancellationToken);
+        return await reader.ReadAsync(cancellationToken) ? Read(reader) : null;
+    }
+
+    /// <summary>
+    /// Runs a statement that changes deployments, returns <see cref="Columns"/> and adds 1 to <c>events</c>, and tells of each change in an event of that number.
+    /// </summary>
+    public static async Task<IReadOnlyList<Deployment>> ChangeDeploymentsAsync(
+        this NpgsqlTransaction transaction, DateTimeOffset now, string sql, object?[] parameters, CancellationToken cancellationToken)
+    {
+        var changed = new List<Deployment>();
+        await using var batch = new NpgsqlBatch(transaction.Connection, transaction);
+        await using (var command = transaction.Command(sql, parameters))
+        await using (var reader = await command.ExecuteReaderAsync(cancellationToken))
+        {
+            while (await reader.ReadAsync(cancellationToken))
+            {
+                var deployment = Read(reader);
+                changed.Add(deployment);
+                batch.BatchCommands.Add(Sql.BatchCommand(
+                    "insert into deployment_events (deployment_id, number, deployment, at) values ($1, $2, $3::json, $4)",
+                    deployment.Id, reader.GetInt32(15), JsonSerializer.Serialize(deployment, PlatformJson.Tolerant), now));
+            }
+        }
+
+        if (changed.Count > 0)
+            await batch.ExecuteNonQueryAsync(cancellationToken);
+        return changed;
+    }
+
+    public static Deployment Read(NpgsqlDataReader row) => new()
+    {
+        Id = row.GetGuid(0),
+        ShopId = row.GetGuid(1),
+        Kind = row.GetString(2),
+        Template = new(row.GetString(3), row.GetString(4), row.GetString(5)),
+        Status = row.GetString(6),
+        Steps = row.GetJson<List<DeploymentStep>>(7),
+        Url = row.GetNullableString(8),
+        Release = row.GetNullable<Guid>(9),
+        RollbackTo = row.GetNullable<Guid>(10),
+        Error = row.IsDBNull(11) ? null : row.GetJson<DeploymentError>(11),
+        CancelRequestedAt = row.GetNullable<DateTimeOffset>(12),
+        CreatedAt = row.GetFieldValue<DateTimeOffset>(13),
+        FinishedAt = row.GetNullable<DateTimeOffset>(14),
+    };
+}

@@ -1,0 +1,38 @@
+using Microsoft.AspNetCore.Http.HttpResults;
+using Microsoft.Net.Http.Headers;
+using Npgsql;
+using Platform.Backend.Database;
+using Platform.Backend.Deployments;
+using Platform.ServiceDefaults.Postgres.Idempotency;
+using Platform.ServiceDefaults.Postgres.Messaging;
+using Platform.ServiceDefaults.Problems;
+
+namespace Platform.Backend.Shops;
+
+/// <summary>Begins to delete a shop: it is gone, and its slug free, when StoreDeployer has taken the store down.</summary>
+internal sealed class DeleteShop(NpgsqlDataSource database, Outbox outbox, Idempotency idempotency)
+{
+    /// <summary>The shop, now <c>deleting</c>, also when it was so already; 404; or 412 when there is an <paramref name="ifMatch"/> and it is not that of the last edit.</summary>
+    public async Task<Results<Tagged<Accepted<Shop>>, ProblemHttpResult>> ExecuteAsync(
+        Guid id, IList<EntityTagHeaderValue> ifMatch, CancellationToken cancellationToken)
+    {
+        await using var connection = await database.OpenConnectionAsync(cancellationToken);
+        await using var transaction = await connection.BeginTransactionAsync(cancellationToken);
+        if (await transaction.LockShopAsync(id, cancellationToken) is not { } shop)
+            return ShopProblems.NotFound(id);
+        if (ifMatch.Count > 0 && !ShopTag.Matches(ifMatch, shop))
+            return ShopProblems.ChangedMeanwhile();
+
+        if (shop.Status != ShopStatus.Deleting)
+        {
+            await using var command = transaction.Command("update shops set status = 'deleting', changes = changes + 1 where id = $1", id);
+            await command.ExecuteNonQueryAsync(cancellationToken);
+            await outbox.EnqueueAsync(
+                transaction, StoreDeployer.Name, ShopDeleted.Type, shop.Id, shop.Id.ToString(), new ShopDeleted(shop.Id, shop.Slug), cancellationToken);
+            shop = shop with { Status = ShopStatus.Deleting, Changes = shop.Changes + 1 };
+        }
+
+        return await idempotency.CommitAsync(
+            transaction, new Tagged<Accepted<Shop>>(TypedResults.Accepted($"/api/shops/{id}", shop), shop), cancellationToken);
+    }
+}

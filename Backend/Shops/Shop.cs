@@ -1,0 +1,162 @@
+using System.Text.Json;
+using System.Text.Json.Serialization;
+
+namespace Platform.Backend.Shops;
+
+/// <summary>A shop: what the merchant said, and where its store is.</summary>
+public sealed record Shop
+{
+    /// <summary>The shop's id.</summary>
+    public required Guid Id { get; init; }
+
+    /// <summary>The last part of the store's address; it never changes.</summary>
+    public required string Slug { get; init; }
+
+    /// <summary>The shop's name, as visitors read it.</summary>
+    public required string Name { get; init; }
+
+    /// <summary>The template and the version that the next deployment uses.</summary>
+    public required ShopTemplate Template { get; init; }
+
+    /// <summary>Values for the template's parameters, by name; the template's defaults stand for those that are absent.</summary>
+    public required IReadOnlyDictionary<string, JsonElement> Settings { get; init; }
+
+    /// <summary>What the shop sells, in the order of the store's pages.</summary>
+    public required IReadOnlyList<Product> Products { get; init; }
+
+    /// <summary><c>draft</c> until a deployment went live, then <c>live</c>; <c>deleting</c> while the store is being taken down.</summary>
+    public required string Status { get; init; }
+
+    /// <summary>The live store's address.</summary>
+    public string? Url { get; init; }
+
+    /// <summary>When the shop was created, UTC.</summary>
+    public required DateTimeOffset CreatedAt { get; init; }
+
+    /// <summary>When the merchant last changed the shop, UTC.</summary>
+    public required DateTimeOffset UpdatedAt { get; init; }
+
+    /// <summary>Counts the merchant's edits, from 1.</summary>
+    [JsonIgnore]
+    public required int Version { get; init; }
+
+    /// <summary>Counts what the platform itself changed since: status and url.</summary>
+    [JsonIgnore]
+    public required int Changes { get; init; }
+
+    /// <summary>The bundle's digest of the template's version.</summary>
+    [JsonIgnore]
+    public required string TemplateDigest { get; init; }
+
+    /// <summary>The live release.</summary>
+    [JsonIgnore]
+    public required Guid? Release { get; init; }
+}
+
+/// <summary>What a shop's status can be.</summary>
+public static class ShopStatus
+{
+    /// <summary>Never deployed, or not with success.</summary>
+    public const string Draft = "draft";
+
+    /// <summary>A store stands at the shop's address.</summary>
+    public const string Live = "live";
+
+    /// <summary>The store is being taken down, and then the shop is gone.</summary>
+    public const string Deleting = "deleting";
+}
+
+/// <summary>A shop in a list: without its settings and products.</summary>
+public sealed record ShopSummary
+{
+    /// <summary>The shop's id.</summary>
+    public required Guid Id { get; init; }
+
+    /// <summary>The last part of the store's address.</summary>
+    public required string Slug { get; init; }
+
+    /// <summary>The shop's name.</summary>
+    public required string Name { get; init; }
+
+    /// <summary>The template and the version that the next deployment uses.</summary>
+    public required ShopTemplate Template { get; init; }
+
+    /// <summary><c>draft</c>, <c>live</c> or <c>deleting</c>.</summary>
+    public required string Status { get; init; }
+
+    /// <summary>The live store's address.</summary>
+    public string? Url { get; init; }
+
+    /// <summary>When the shop was created, UTC.</summary>
+    public required DateTimeOffset CreatedAt { get; init; }
+
+    /// <summary>When the merchant last changed the shop, UTC.</summary>
+    public required DateTimeOffset UpdatedAt { get; init; }
+}
+
+/// <summary>A template in one version.</summary>
+/// <param name="Name">The template's name.</param>
+/// <param name="Version">The semantic version.</param>
+public sealed record ShopTemplate(string Name, string Version);
+
+/// <summary>Something that a shop sells.</summary>
+public sealed record Product
+{
+    /// <summary>The merchant's own number for it, unique in the shop (case does not count): 1–64 letters, digits, <c>.</c>, <c>_</c> or <c>-</c>.</summary>
+    public required string Sku { get; init; }
+
+    /// <summary>1–200 characters.</summary>
+    public required string Name { get; init; }
+
+    /// <summary>At most 5,000 characters; line breaks are kept.</summary>
+    public string? Description { get; init; }
+
+    /// <summary>0–1,000,000, with at most two decimals.</summary>
+    public required decimal Price { get; init; }
+
+    /// <summary>The ISO 4217 code, such as <c>EUR</c>.</summary>
+    public required string Currency { get; init; }
+
+    /// <summary>An http or https address, or a path that starts with <c>/</c>; at most 2,000 characters.</summary>
+    public string? ImageUrl { get; init; }
+}
+
+/// <summary>A new shop.</summary>
+public sealed record NewShop : ShopInput
+{
+    /// <summary>The last part of the store's address: 1–63 of a–z, 0–9 and, inside, <c>-</c>. It cannot be changed later.</summary>
+    public required string Slug { get; init; }
+}
+
+/// <summary>What a shop is to be from now on; what is left out is emptied.</summary>
+public sealed record ShopReplacement : ShopInput
+{
+    /// <summary>May be left out; when given it must be the shop's own.</summary>
+    public string? Slug { get; init; }
+}
+
+/// <summary>What a merchant says about a shop.</summary>
+public abstract record ShopInput
+{
+    /// <summary>1–100 characters, as visitors will read it.</summary>
+    public required string Name { get; init; }
+
+    /// <summary>The template.</summary>
+    public required ChosenTemplate Template { get; init; }
+
+    /// <summary>Values for the template's parameters, by name.</summary>
+    public IReadOnlyDictionary<string, JsonElement> Settings { get; init; } = new Dictionary<string, JsonElement>();
+
+    /// <summary>At most 500.</summary>
+    public IReadOnlyList<Product> Products { get; init; } = [];
+}
+
+/// <summary>Which template a shop is to use.</summary>
+public sealed record ChosenTemplate
+{
+    /// <summary>The template's name.</summary>
+    public required string Name { get; init; }
+
+    /// <summary>The version; the latest published one when left out.</summary>
+    public string? Version { get; init; }
+}

@@ -1,0 +1,15 @@
+using Microsoft.AspNetCore.Http.HttpResults;
+using Platform.ServiceDefaults.Problems;
+
+namespace Platform.Backend.Shops;
+
+/// <summary>What several calls about a shop may answer.</summary>
+internal static class ShopProblems
+{
+    public static ProblemHttpResult NotFound(Guid id) => Problem.NotFound($"There is no shop '{id}'.");
+
+    public static ProblemHttpResult BeingDeleted() => Problem.Conflict("The shop is being deleted.");
+
+    public static ProblemHttpResult ChangedMeanwhile() =>
+        Problem.PreconditionFailed("The shop was changed since you read it: read it again, and send its ETag as If-Match.");
+}

@@ -1,0 +1,43 @@
+using System.Text.Json;
+using Npgsql;
+using Platform.Backend.Database;
+
+namespace Platform.Backend.Shops;
+
+/// <summary>How a row of <c>shops</c> becomes a <see cref="Shop"/>.</summary>
+internal static class ShopRows
+{
+    public const string Columns =
+        "id, slug, name, template_name, template_version, template_digest, settings, products, version, changes, status, url, release, created_at, updated_at";
+
+    /// <summary>Reads the shop and holds its row until the transaction ends, so that edits, deployments and the deletion of one shop have one order.</summary>
+    public static async Task<Shop?> LockShopAsync(this NpgsqlTransaction transaction, Guid id, CancellationToken cancellationToken)
+    {
+        await using var command = transaction.Command($"select {Columns} from shops where id = $1 for no key update", id);
+        return await command.ReadShopAsync(cancellationToken);
+    }
+
+    public static async Task<Shop?> ReadShopAsync(this NpgsqlCommand command, CancellationToken cancellationToken)
+    {
+        await using var reader = await command.ExecuteReaderAsync(cancellationToken);
+        return await reader.ReadAsync(cancellationToken) ? Read(reader) : null;
+    }
+
+    private static Shop Read(NpgsqlDataReader row) => new()
+    {
+        Id = row.GetGuid(0),
+        Slug = row.GetString(1),
+        Name = row.GetString(2),
+        Template = new(row.GetString(3), row.GetString(4)),
+        TemplateDigest = row.GetString(5),
+        Settings = row.GetJson<Dictionary<string, JsonElement>>(6),
+        Products = row.GetJson<List<Product>>(7),
+        Version = row.GetInt32(8),
+        Changes = row.GetInt32(9),
+        Status = row.GetString(10),
+        Url = row.GetNullableString(11),
+        Release = row.GetNullable<Guid>(12),
+        CreatedAt = row.GetFieldValue<DateTimeOffset>(13),
+        UpdatedAt = row.GetFieldValue<DateTimeOffset>(14),
+    };
+}

@@ -1,0 +1,46 @@
+using System.Globalization;
+using System.Reflection;
+using Microsoft.AspNetCore.Http.Metadata;
+using Microsoft.Net.Http.Headers;
+
+namespace Platform.Backend.Shops;
+
+/// <summary>A result with the shop's <c>ETag</c>.</summary>
+internal sealed class Tagged<TResult>(TResult result, Shop shop) : IResult, IEndpointMetadataProvider where TResult : IResult, IEndpointMetadataProvider
+{
+    /// <summary>The result without the tag.</summary>
+    public TResult Result => result;
+
+    public Task ExecuteAsync(HttpContext httpContext)
+    {
+        httpContext.Response.Headers.ETag = ShopTag.Of(shop).ToString();
+        return result.ExecuteAsync(httpContext);
+    }
+
+    public static void PopulateMetadata(MethodInfo method, EndpointBuilder builder) => TResult.PopulateMetadata(method, builder);
+}
+
+/// <summary>
+/// A shop's entity tag, <c>"edits.changes"</c>. The whole tag says whether anything is new, so that <c>If-None-Match</c> also notices that a shop
+/// went live; <c>If-Match</c> compares the edits only, so that going live does not spoil the edit of a merchant who is just typing.
+/// </summary>
+internal static class ShopTag
+{
+    public static EntityTagHeaderValue Of(Shop shop) =>
+        new(string.Create(CultureInfo.InvariantCulture, $"\"{shop.Version}.{shop.Changes}\""));
+
+    /// <summary>Whether the client has the shop as it is.</summary>
+    public static bool IsCurrent(IList<EntityTagHeaderValue> ifNoneMatch, Shop shop) =>
+        ifNoneMatch.Any(tag => tag.Equals(EntityTagHeaderValue.Any) || tag.Compare(Of(shop), useStrongComparison: false));
+
+    /// <summary>Whether the client knows the merchant's last edit.</summary>
+    public static bool Matches(IList<EntityTagHeaderValue> ifMatch, Shop shop) =>
+        ifMatch.Any(tag => tag.Equals(EntityTagHeaderValue.Any) || (!tag.IsWeak && EditsOf(tag) == shop.Version));
+
+    private static int? EditsOf(EntityTagHeaderValue tag)
+    {
+        var text = tag.Tag.AsSpan().Trim('"');
+        var dot = text.IndexOf('.');
+        return dot > 0 && int.TryParse(text[..dot], NumberStyles.None, CultureInfo.InvariantCulture, out var edits) ? edits : null;
+    }
+}

@@ -1,0 +1,67 @@
+using System.Net;
+using System.Net.Http.Headers;
+using System.Text.Json;
+using Microsoft.AspNetCore.Http.HttpResults;
+using Microsoft.AspNetCore.Mvc;
+using Platform.ServiceDefaults;
+using Platform.ServiceDefaults.Communication;
+
+namespace Platform.Backend.Templates;
+
+/// <summary>Passes a bundle on to the registry, whose publishing is internal, without holding it in memory.</summary>
+internal sealed class PublishTemplate(TemplateRegistryClient registry, TemplateCatalog catalog)
+{
+    /// <summary>Bytes of a zip.</summary>
+    public const int MaxBundleSize = 10 * 1024 * 1024;
+
+    /// <summary>The registry's answer; its refusals are passed on as they are.</summary>
+    /// <exception cref="DependencyUnavailableException">The registry cannot be asked.</exception>
+    /// <exception cref="BadHttpRequestException">The bundle is larger than <see cref="MaxBundleSize"/>, or its sender hung up.</exception>
+    public async Task<Results<Created<TemplateVersion>, Ok<TemplateVersion>, ProblemHttpResult>> ExecuteAsync(
+        string name, string version, Stream bundle, string? contentType, long? length, CancellationToken cancellationToken)
+    {
+        using var content = new StreamContent(bundle);
+        content.Headers.ContentType = MediaTypeHeaderValue.TryParse(contentType, out var parsed) ? parsed : null;
+        content.Headers.ContentLength = length;
+        using var response = await SendAsync(name, version, content, cancellationToken);
+        switch (response.StatusCode)
+        {
+            case HttpStatusCode.Created:
+                catalog.Expire();
+                return TypedResults.Created(
+                    $"/api/templates/{Uri.EscapeDataString(name)}/versions/{Uri.EscapeDataString(version)}", await ReadAsync(response, cancellationToken));
+            case HttpStatusCode.OK:
+                return TypedResults.Ok(await ReadAsync(response, cancellationToken));
+            case HttpStatusCode.BadRequest or HttpStatusCode.NotFound or HttpStatusCode.Conflict or HttpStatusCode.Gone
+                or HttpStatusCode.RequestEntityTooLarge or HttpStatusCode.UnsupportedMediaType or HttpStatusCode.UnprocessableEntity:
+                return TypedResults.Problem(await response.Content.ReadFromJsonAsync<ProblemDetails>(JsonSerializerOptions.Web, cancellationToken)
+                    ?? new ProblemDetails { Status = (int)response.StatusCode });
+            default:
+                throw new DependencyUnavailableException(
+                    "template-registry", new HttpRequestException($"It answered {(int)response.StatusCode}.", null, response.StatusCode), response.Headers.RetryAfter?.Delta);
+        }
+    }
+
+    private async Task<HttpResponseMessage> SendAsync(string name, string version, HttpContent content, CancellationToken cancellationToken)
+    {
+        try
+        {
+            return await registry.PublishAsync(name, version, content, cancellationToken);
+        }
+        catch (Exception exception) when (!cancellationToken.IsCancellationRequested)
+        {
+            // what went wrong may be the request that is being read, and not the registry
+            for (var cause = exception; cause is not null; cause = cause.InnerException)
+            {
+                if (cause is BadHttpRequestException)
+                    throw new BadHttpRequestException(cause.Message, ((BadHttpRequestException)cause).StatusCode, exception);
+            }
+
+            throw new DependencyUnavailableException("template-registry", exception);
+        }
+    }
+
+    private static async Task<TemplateVersion> ReadAsync(HttpResponseMessage response, CancellationToken cancellationToken) =>
+        await response.Content.ReadFromJsonAsync<TemplateVersion>(PlatformJson.Tolerant, cancellationToken)
+        ?? throw new DependencyUnavailableException("template-registry", new JsonException("It answered null."));
+}

@@ -1,0 +1,56 @@
+using Microsoft.Extensions.Options;
+using Platform.ServiceDefaults.Communication;
+
+namespace Platform.Backend.Templates;
+
+/// <summary>
+/// Fetches the catalog, and the parameters of each latest version, before anyone asks: so that shops can be made from them also when the
+/// registry goes down before their first use.
+/// </summary>
+internal sealed partial class RefreshTemplates(
+    IServiceScopeFactory scopes, IOptionsMonitor<TemplateOptions> options, TimeProvider time, ILogger<RefreshTemplates> logger) : BackgroundService
+{
+    protected override async Task ExecuteAsync(CancellationToken stoppingToken)
+    {
+        while (!stoppingToken.IsCancellationRequested)
+        {
+            var complete = false;
+            try
+            {
+                complete = await RefreshAsync(stoppingToken);
+            }
+            catch (OperationCanceledException) when (stoppingToken.IsCancellationRequested)
+            {
+                return;
+            }
+            catch (DependencyUnavailableException exception)
+            {
+                Log.CannotRefresh(logger, exception.InnerException?.Message ?? exception.Message);
+            }
+
+            var pause = complete ? options.CurrentValue.RefreshEvery : options.CurrentValue.AskAgainAfter;
+            await Task.Delay(pause, time, stoppingToken).ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
+        }
+    }
+
+    /// <returns>Whether the catalog came from the registry itself.</returns>
+    private async Task<bool> RefreshAsync(CancellationToken cancellationToken)
+    {
+        await using var scope = scopes.CreateAsyncScope();
+        var catalog = scope.ServiceProvider.GetRequiredService<TemplateCatalog>();
+        var templates = await catalog.ListAsync(cancellationToken);
+        foreach (var template in templates.Value)
+        {
+            if (template.LatestVersion is { } latest)
+                await catalog.FindContentAsync(template.Name, latest, cancellationToken);
+        }
+
+        return !templates.Stale;
+    }
+
+    private static partial class Log
+    {
+        [LoggerMessage(Level = LogLevel.Information, Message = "The template registry cannot be asked yet: {Reason}")]
+        public static partial void CannotRefresh(ILogger logger, string reason);
+    }
+}

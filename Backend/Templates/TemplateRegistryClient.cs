@@ -1,0 +1,65 @@
+using System.Net;
+using Platform.ServiceDefaults;
+
+namespace Platform.Backend.Templates;
+
+/// <summary>TemplateRegistry's HTTP interface, as far as Backend uses it.</summary>
+internal sealed class TemplateRegistryClient(HttpClient http)
+{
+    private const int PageSize = 100;
+    private const int MaxPages = 100;
+
+    /// <summary>All templates on offer, by name: the catalog is small and read all the time.</summary>
+    /// <exception cref="HttpRequestException">The registry does not answer, or not with success.</exception>
+    public async Task<IReadOnlyList<Template>> ListAsync(CancellationToken cancellationToken)
+    {
+        var templates = new List<Template>();
+        string? cursor = null;
+        for (var page = 0; page < MaxPages; page++)
+        {
+            var query = $"templates?limit={PageSize}" + (cursor is null ? "" : $"&cursor={Uri.EscapeDataString(cursor)}");
+            var answer = await GetAsync<ListAnswer>(query, cancellationToken)
+                ?? throw new HttpRequestException("The template registry has no list of templates.", null, HttpStatusCode.NotFound);
+            templates.AddRange(answer.Items);
+            cursor = answer.NextCursor;
+            if (cursor is null)
+                break;
+        }
+
+        return templates;
+    }
+
+    /// <summary>One template, or null when there is none of the name.</summary>
+    /// <exception cref="HttpRequestException">The registry does not answer, or not with success.</exception>
+    public Task<Template?> FindAsync(string name, CancellationToken cancellationToken) =>
+        GetAsync<Template>($"templates/{Uri.EscapeDataString(name)}", cancellationToken);
+
+    /// <summary>One version of a template, also a withdrawn one, or null when there is none.</summary>
+    /// <exception cref="HttpRequestException">The registry does not answer, or not with success.</exception>
+    public Task<TemplateVersion?> FindVersionAsync(string name, string version, CancellationToken cancellationToken) =>
+        GetAsync<TemplateVersion>(VersionPath(name, version), cancellationToken);
+
+    /// <summary>Publishes a bundle; whatever the registry answers is returned, headers first.</summary>
+    public async Task<HttpResponseMessage> PublishAsync(string name, string version, HttpContent bundle, CancellationToken cancellationToken)
+    {
+        using var request = new HttpRequestMessage(HttpMethod.Put, VersionPath(name, version)) { Content = bundle };
+        return await http.SendAsync(request, HttpCompletionOption.ResponseHeadersRead, cancellationToken);
+    }
+
+    private static string VersionPath(string name, string version) =>
+        $"templates/{Uri.EscapeDataString(name)}/versions/{Uri.EscapeDataString(version)}";
+
+    private async Task<T?> GetAsync<T>(string path, CancellationToken cancellationToken) where T : class
+    {
+        using var response = await http.GetAsync(new Uri(path, UriKind.Relative), cancellationToken);
+        if (response.StatusCode == HttpStatusCode.NotFound)
+            return null;
+        response.EnsureSuccessStatusCode();
+
+        // unknown fields are ignored: the registry may be a version ahead
+        return await response.Content.ReadFromJsonAsync<T>(PlatformJson.Tolerant, cancellationToken)
+            ?? throw new HttpRequestException($"The template registry answered {path} with null.");
+    }
+
+    private sealed record ListAnswer(IReadOnlyList<Template> Items, string? NextCursor = null);
+}
