@@ -1,1 +1,43 @@
-Console.WriteLine("AppHost");
+using Platform.AppHost;
+using Platform.AppHost.Postgres;
+
+var builder = DistributedApplication.CreateBuilder(args);
+
+// What the services show one another; internal endpoints answer 401 to anybody else.
+var internalToken = builder.AddParameter("internal-token",
+    new GenerateParameterDefault { MinLength = 40, Special = false }, secret: true, persist: true);
+
+var postgres = builder.AddDatabaseServer("postgres");
+var registryDb = postgres.AddDatabase("registry-db", "registry");
+var deployerDb = postgres.AddDatabase("deployer-db", "deployer");
+var backendDb = postgres.AddDatabase("backend-db", "backend");
+
+// Each service waits for its database, and none for another service: they come up in any order and survive each other.
+var registry = builder.AddProject<Projects.TemplateRegistry>("template-registry")
+    .WithHttpEndpoint(port: 9001)
+    .WithHttpHealthCheck("/health")
+    .WithReference(registryDb).WaitFor(registryDb)
+    .WithEnvironment("InternalToken", internalToken);
+
+var deployer = builder.AddProject<Projects.StoreDeployer>("store-deployer")
+    .WithHttpEndpoint(port: 9003).WithExternalHttpEndpoints()
+    .WithHttpHealthCheck("/health")
+    .WithReference(deployerDb).WaitFor(deployerDb)
+    .WithReference(registry)
+    .WithEnvironment("InternalToken", internalToken);
+
+var backend = builder.AddProject<Projects.Backend>("backend")
+    .WithHttpEndpoint(port: 9000).WithExternalHttpEndpoints()
+    .WithHttpHealthCheck("/health")
+    .WithReference(backendDb).WaitFor(backendDb)
+    .WithReference(registry).WithReference(deployer)
+    .WithEnvironment("InternalToken", internalToken)
+    .WithUrlForEndpoint("http", url => url.DisplayText = "Console");
+
+deployer
+    .WithReference(backend)
+    .WithEnvironment("Stores__PublicUrl", deployer.GetEndpoint("http"));
+
+builder.AnnounceWhenHealthy(backend);
+
+builder.Build().Run();

@@ -1,0 +1,53 @@
+namespace Platform.AppHost.Postgres;
+
+internal enum DatabaseKind
+{
+    /// <summary>A process on this machine, run by eng/postgres/serve.</summary>
+    Local,
+
+    /// <summary>A container, which needs a container engine.</summary>
+    Container,
+}
+
+internal static class DatabaseChoice
+{
+    /// <summary>
+    /// What was asked for; else what the data was made with, so that shops don't vanish when a container engine is
+    /// installed; else a local process when it can be fetched. The choice is remembered beside the data.
+    /// </summary>
+    /// <exception cref="InvalidOperationException">The choice is unknown, or neither kind is possible on this machine.</exception>
+    public static DatabaseKind Make(string dataDirectory, string? requested) => Make(dataDirectory, requested, IsOnPath);
+
+    internal static DatabaseKind Make(string dataDirectory, string? requested, Func<string, bool> isOnPath)
+    {
+        var memory = Path.Combine(dataDirectory, "database");
+        var remembered = File.Exists(memory) ? File.ReadAllText(memory).Trim() : null;
+
+        var choice = Parse(requested, "--database") ?? Parse(remembered, memory) ?? Detect(isOnPath);
+        var text = choice.ToString().ToLowerInvariant();
+        if (text != remembered)
+        {
+            Directory.CreateDirectory(dataDirectory);
+            File.WriteAllText(memory, text + "\n");
+        }
+
+        return choice;
+    }
+
+    private static DatabaseKind? Parse(string? value, string source) => value switch
+    {
+        null or "" => null,
+        "local" => DatabaseKind.Local,
+        "container" => DatabaseKind.Container,
+        _ => throw new InvalidOperationException($"{source} says '{value}': it must be 'local' or 'container'."),
+    };
+
+    private static DatabaseKind Detect(Func<string, bool> isOnPath) =>
+        isOnPath("npm") ? DatabaseKind.Local
+        : isOnPath("docker") || isOnPath("podman") ? DatabaseKind.Container
+        : throw new InvalidOperationException("PostgreSQL needs npm, to fetch it with, or a container engine (docker or podman): neither was found.");
+
+    private static bool IsOnPath(string program) =>
+        (Environment.GetEnvironmentVariable("PATH") ?? "").Split(Path.PathSeparator, StringSplitOptions.RemoveEmptyEntries)
+            .Any(directory => File.Exists(Path.Combine(directory, program)));
+}

@@ -1,0 +1,129 @@
+using System.Net;
+using System.Net.Sockets;
+using Microsoft.Extensions.DependencyInjection;
+using Microsoft.Extensions.Diagnostics.HealthChecks;
+using Npgsql;
+
+namespace Platform.AppHost.Postgres;
+
+/// <summary>A PostgreSQL server that runs as a process on this machine, on a data directory that outlives it.</summary>
+internal sealed class LocalPostgresServerResource(string name, string command, string workingDirectory, ParameterResource password)
+    : ExecutableResource(name, command, workingDirectory), IResourceWithConnectionString
+{
+    internal const string EndpointName = "tcp";
+    internal const string UserName = "postgres";
+
+    public ParameterResource Password { get; } = password;
+
+    public EndpointReference Endpoint => field ??= new(this, EndpointName);
+
+    public ReferenceExpression ConnectionStringExpression => ReferenceExpression.Create(
+        $"Host={Endpoint.Property(EndpointProperty.IPV4Host)};Port={Endpoint.Property(EndpointProperty.Port)};Username={UserName};Password={Password}");
+}
+
+/// <summary>A database on a <see cref="LocalPostgresServerResource"/>, created when it does not exist.</summary>
+internal sealed class LocalPostgresDatabaseResource(string name, string databaseName, LocalPostgresServerResource parent)
+    : Resource(name), IResourceWithConnectionString, IResourceWithParent<LocalPostgresServerResource>
+{
+    public string DatabaseName { get; } = databaseName;
+
+    public LocalPostgresServerResource Parent { get; } = parent;
+
+    public ReferenceExpression ConnectionStringExpression => ReferenceExpression.Create($"{Parent};Database={DatabaseName}");
+}
+
+internal static class LocalPostgresExtensions
+{
+    /// <summary>Adds a PostgreSQL server that eng/postgres/serve runs, and that needs no container engine.</summary>
+    /// <param name="port">Port on the loopback interface; one that is free when null.</param>
+    public static IResourceBuilder<LocalPostgresServerResource> AddLocalPostgres(this IDistributedApplicationBuilder builder,
+        string name, IResourceBuilder<ParameterResource> password, string dataDirectory, int? port = null)
+    {
+        var serve = Path.GetFullPath("../eng/postgres/serve", builder.AppHostDirectory);
+        var listenOn = port ?? FreePort();
+        var server = new LocalPostgresServerResource(name, serve, Path.GetDirectoryName(serve)!, password.Resource);
+
+        // Not proxied: every statement of every service would otherwise pass through one more process.
+        return builder.AddResource(server)
+            .WithArgs(dataDirectory, listenOn.ToString(CultureInfo.InvariantCulture))
+            .WithEndpoint(port: listenOn, targetPort: listenOn, scheme: "tcp", name: LocalPostgresServerResource.EndpointName, isProxied: false)
+            .WithEnvironment("POSTGRES_PASSWORD", password)
+            .WithConnectionCheck();
+    }
+
+    /// <summary>Adds a database, which is created once the server is ready.</summary>
+    public static IResourceBuilder<LocalPostgresDatabaseResource> AddDatabase(this IResourceBuilder<LocalPostgresServerResource> server,
+        string name, string databaseName)
+    {
+        var database = new LocalPostgresDatabaseResource(name, databaseName, server.Resource);
+        server.OnResourceReady((resource, _, cancellationToken) => CreateDatabaseIfAbsentAsync(resource, databaseName, cancellationToken));
+        return server.ApplicationBuilder.AddResource(database).WithConnectionCheck();
+    }
+
+    private static async Task CreateDatabaseIfAbsentAsync(LocalPostgresServerResource server, string databaseName, CancellationToken cancellationToken)
+    {
+        await using var dataSource = NpgsqlDataSource.Create(await ConnectionStringAsync(server, cancellationToken));
+        await using var create = dataSource.CreateCommand($"CREATE DATABASE {new NpgsqlCommandBuilder().QuoteIdentifier(databaseName)}");
+        try
+        {
+            await create.ExecuteNonQueryAsync(cancellationToken);
+        }
+        catch (PostgresException e) when (e.SqlState == PostgresErrorCodes.DuplicateDatabase)
+        {
+            // Not the first start on this data directory.
+        }
+    }
+
+    private static IResourceBuilder<T> WithConnectionCheck<T>(this IResourceBuilder<T> resource) where T : IResourceWithConnectionString
+    {
+        var key = $"{resource.Resource.Name}_connection";
+        resource.ApplicationBuilder.Services.AddHealthChecks()
+            .Add(new HealthCheckRegistration(key, _ => new ConnectionCheck(resource.Resource), HealthStatus.Unhealthy, tags: null));
+        return resource.WithHealthCheck(key);
+    }
+
+    private static async Task<string> ConnectionStringAsync(IResourceWithConnectionString resource, CancellationToken cancellationToken) =>
+        // Unpooled: a connection that is kept would stand in the way of a server that shuts down.
+        $"{await resource.GetConnectionStringAsync(cancellationToken)};Pooling=false;Timeout=2;Command Timeout=2";
+
+    private static int FreePort()
+    {
+        using var socket = new Socket(AddressFamily.InterNetwork, SocketType.Stream, ProtocolType.Tcp);
+        socket.Bind(new IPEndPoint(IPAddress.Loopback, 0));
+        return ((IPEndPoint)socket.LocalEndPoint!).Port;
+    }
+
+    /// <summary>
+    /// Connects and asks for one row. Start-up is a matter of tenths of a second, while a failed check is only repeated
+    /// after a second or more: so a server that is just starting is given a moment.
+    /// </summary>
+    private sealed class ConnectionCheck(IResourceWithConnectionString resource) : IHealthCheck
+    {
+        private static readonly TimeSpan s_patience = TimeSpan.FromSeconds(4);
+        private static readonly TimeSpan s_pause = TimeSpan.FromMilliseconds(50);
+
+        public async Task<HealthCheckResult> CheckHealthAsync(HealthCheckContext context, CancellationToken cancellationToken = default)
+        {
+            var started = TimeProvider.System.GetTimestamp();
+            while (true)
+            {
+                try
+                {
+                    await using var dataSource = NpgsqlDataSource.Create(await ConnectionStringAsync(resource, cancellationToken));
+                    await using var command = dataSource.CreateCommand("SELECT 1");
+                    await command.ExecuteScalarAsync(cancellationToken);
+                    return HealthCheckResult.Healthy();
+                }
+                catch (NpgsqlException e)
+                {
+                    if (TimeProvider.System.GetElapsedTime(started) > s_patience)
+                    {
+                        return HealthCheckResult.Unhealthy($"{resource.Name} cannot be reached: {e.Message}", e);
+                    }
+                }
+
+                await Task.Delay(s_pause, cancellationToken);
+            }
+        }
+    }
+}
