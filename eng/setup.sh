@@ -46,8 +46,8 @@ choose_packages() {
 # build <project or solution> [option ...]: quiet, and leaving no compiler or build server behind.
 build() {
   local id=platform-$$ code=0
-  dotnet build "$@" -nologo -verbosity:quiet -clp:NoSummary -nodeReuse:false -p:SharedCompilationId="$id" || code=$?
-  pkill -f -- "-pipename:$id" 2>/dev/null || :
+  dotnet build "$@" -nologo -verbosity:quiet -clp:NoSummary -nodeReuse:false -p:UseSharedCompilation=true -p:SharedCompilationId="$id" || code=$?
+  pkill -f -- "-pipename:$id\$" 2>/dev/null || :   # the compiler server that this build alone has used
   return $code
 }
 
