@@ -1,3 +1,5 @@
+using Aspire.Hosting;
+using Aspire.Hosting.ApplicationModel;
 using Platform.AppHost;
 using Platform.AppHost.Postgres;
 

@@ -1,3 +1,8 @@
+using System.Globalization;
+using Aspire.Hosting;
+using Aspire.Hosting.ApplicationModel;
+using Microsoft.Extensions.Configuration;
+
 namespace Platform.AppHost.Postgres;
 
 /// <summary>The PostgreSQL server of the platform, wherever it runs.</summary>
