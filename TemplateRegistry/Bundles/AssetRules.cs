@@ -34,7 +34,7 @@ internal static class AssetRules
     public static string? Check(string path, ReadOnlyMemory<byte> content) =>
         Rules.TryGetValue(Path.GetExtension(path), out var rule)
             ? rule(content)
-            : $"is not of a type that a store can have ({string.Join(" ", Rules.Keys)}).";
+            : $"is not of a type that a store can have ({string.Join(" ", Rules.Keys)})";
 
     /// <summary>The text of a file in strict UTF-8, without byte order mark and control characters; null when it isn't such text.</summary>
     public static string? DecodeText(ReadOnlyMemory<byte> content)
@@ -55,10 +55,10 @@ internal static class AssetRules
     private static Rule Signature(string kind, params (int Offset, byte[] Bytes)[] signatures) => content =>
         signatures.Any(s => content.Length >= s.Offset && content.Span[s.Offset..].StartsWith(s.Bytes))
             ? null
-            : $"is not {kind}, as its name says.";
+            : $"is not {kind}, as its name says";
 
     private static string? CheckText(ReadOnlyMemory<byte> content) => DecodeText(content) is null
-        ? "is not UTF-8 text without a byte order mark and control characters." : null;
+        ? "is not UTF-8 text without a byte order mark and control characters" : null;
 
     private static string? CheckJson(ReadOnlyMemory<byte> content)
     {
@@ -69,7 +69,7 @@ internal static class AssetRules
         }
         catch (JsonException)
         {
-            return "is not valid JSON.";
+            return "is not valid JSON";
         }
     }
 
@@ -84,19 +84,19 @@ internal static class AssetRules
             while (reader.Read())
             {
                 if (reader.NodeType == XmlNodeType.ProcessingInstruction)
-                    return $"must not have a processing instruction ({reader.Name}).";
+                    return $"must not have a processing instruction ({reader.Name})";
                 if (reader.NodeType != XmlNodeType.Element)
                     continue;
                 if (reader.Depth == 0 && (reader.LocalName != "svg" || reader.NamespaceURI != "http://www.w3.org/2000/svg"))
-                    return "is not an SVG image, as its name says.";
+                    return "is not an SVG image, as its name says";
                 if (reader.LocalName.ToLowerInvariant() is "script" or "foreignobject" or "iframe" or "embed" or "object" or "handler")
-                    return $"must not have a <{reader.LocalName}> element.";
+                    return $"must not have a <{reader.LocalName}> element";
                 while (reader.MoveToNextAttribute())
                 {
                     if (reader.LocalName.StartsWith("on", StringComparison.OrdinalIgnoreCase))
-                        return $"must not have an event handler ({reader.LocalName}).";
+                        return $"must not have an event handler ({reader.LocalName})";
                     if (IsScript(reader.Value))
-                        return $"must not have a script in the attribute {reader.Name}.";
+                        return $"must not have a script in the attribute {reader.Name}";
                 }
             }
             return null;

@@ -42,7 +42,7 @@ internal static partial class BundleReader
         if (!files.TryGetValue(TemplateManifest.Entry, out var json))
         {
             var nested = files.Keys.FirstOrDefault(path => path.EndsWith("/" + TemplateManifest.Entry, StringComparison.Ordinal));
-            issues.Add(TemplateManifest.Entry, nested is null ? "is missing." : $"is missing; there is {nested}: zip the folder's contents, not the folder.");
+            issues.Add(TemplateManifest.Entry, nested is null ? "is missing" : $"is missing; there is {nested}: zip the folder's contents, not the folder");
             return null;
         }
 
@@ -61,11 +61,11 @@ internal static partial class BundleReader
                 if (AssetRules.DecodeText(content) is { } text)
                     sources.Add(path, text);
                 else
-                    issues.Add(path, "is not UTF-8 text without a byte order mark and control characters.");
+                    issues.Add(path, "is not UTF-8 text without a byte order mark and control characters");
             }
             else if (path != TemplateManifest.Entry)
             {
-                issues.Add(path, "has no place in a bundle, which has template.json, pages/*.hbs, partials/*.hbs (lower-case names) and assets/.");
+                issues.Add(path, "has no place in a bundle, which has template.json, pages/*.hbs, partials/*.hbs (lower-case names) and assets/");
             }
         }
 
@@ -84,12 +84,12 @@ internal static partial class BundleReader
     {
         if (CountOfEntries(zip) is not { } count)
         {
-            issues.Add(WholeBundle, "is not a zip file.");
+            issues.Add(WholeBundle, "is not a zip file");
             return null;
         }
         if (count > MaxEntries)
         {
-            issues.Add(WholeBundle, Invariant($"has more than {MaxEntries} entries."));
+            issues.Add(WholeBundle, Invariant($"has more than {MaxEntries} entries"));
             return null;
         }
 
@@ -110,7 +110,7 @@ internal static partial class BundleReader
         // Sizes can be anything up to 2^63 here, which must not overflow the sum.
         if (archive.Entries.Sum(e => Math.Clamp(e.Length, 0, MaxInflatedSize + 1L)) > MaxInflatedSize)
         {
-            issues.Add(WholeBundle, Invariant($"would be larger than {MaxInflatedSize} bytes when unzipped."));
+            issues.Add(WholeBundle, Invariant($"would be larger than {MaxInflatedSize} bytes when unzipped"));
             return null;
         }
 
@@ -120,7 +120,7 @@ internal static partial class BundleReader
         foreach (var entry in archive.Entries)
         {
             var path = entry.FullName;
-            var problem = CheckPath(path) ?? CheckKind(entry) ?? (names.Add(path) ? null : "is there twice (upper and lower case are the same).");
+            var problem = CheckPath(path) ?? CheckKind(entry) ?? (names.Add(path) ? null : "is there twice (upper and lower case are the same)");
             if (problem is null && !path.EndsWith('/'))
             {
                 problem = Inflate(entry, room, out var content);
@@ -139,34 +139,34 @@ internal static partial class BundleReader
     private static string? CheckPath(string path)
     {
         if (path.Length is 0 or > MaxPathLength)
-            return Invariant($"must have a path of 1 to {MaxPathLength} characters.");
+            return Invariant($"must have a path of 1 to {MaxPathLength} characters");
         if (path.Contains('\\', StringComparison.Ordinal))
-            return "has a backslash in its path; folders are parted by /.";
+            return "has a backslash in its path; folders are parted by /";
         if (path.StartsWith('/') || (path.Length > 1 && path[1] == ':'))
-            return "has an absolute path.";
+            return "has an absolute path";
         var segments = path.TrimEnd('/').Split('/');
         if (segments.Contains(".."))
-            return "has .. in its path, which leads out of the bundle.";
+            return "has .. in its path, which leads out of the bundle";
         if (segments.Any(s => s.Length == 0 || s.StartsWith('.') || s.EndsWith('.')))
-            return "has a part in its path that is empty or begins or ends with a dot.";
-        return PathPattern().IsMatch(path) ? null : "must have a path of letters, digits, '.', '_', '-' and '/' only.";
+            return "has a part in its path that is empty or begins or ends with a dot";
+        return PathPattern().IsMatch(path) ? null : "must have a path of letters, digits, '.', '_', '-' and '/' only";
     }
 
     private static string? CheckKind(ZipArchiveEntry entry)
     {
         const int Regular = 0x8000, Directory = 0x4000, Link = 0xA000;
         if (entry.IsEncrypted)
-            return "is encrypted.";
+            return "is encrypted";
         // The file type of Unix' st_mode is in the upper half; 0 comes from programs that don't know one.
         var type = (entry.ExternalAttributes >> 16) & 0xF000;
         if (type == Link)
-            return "is a symbolic link.";
+            return "is a symbolic link";
         if (type is not (0 or Regular or Directory))
-            return "is neither a file nor a folder.";
+            return "is neither a file nor a folder";
         if (entry.FullName.EndsWith('/') && entry.Length > 0)
-            return "is a folder with content.";
+            return "is a folder with content";
         return entry.Length > HarmlessSize && entry.Length > MaxRatio * Math.Max(entry.CompressedLength, 1)
-            ? Invariant($"is more than {MaxRatio} times larger than its compressed form.")
+            ? Invariant($"is more than {MaxRatio} times larger than its compressed form")
             : null;
     }
 
@@ -174,16 +174,16 @@ internal static partial class BundleReader
     {
         content = null;
         if (entry.Length > room)
-            return Invariant($"makes the bundle larger than {MaxInflatedSize} bytes when unzipped.");
+            return Invariant($"makes the bundle larger than {MaxInflatedSize} bytes when unzipped");
         try
         {
             using var stream = entry.Open();
             var buffer = new byte[entry.Length];
             var read = stream.ReadAtLeast(buffer, buffer.Length, throwOnEndOfStream: false);
             if (read < buffer.Length || stream.ReadByte() >= 0)
-                return "is not of the size that the zip says.";
+                return "is not of the size that the zip says";
             if (Crc32(buffer) != entry.Crc32)
-                return "does not have the checksum that the zip says; the bundle is damaged.";
+                return "does not have the checksum that the zip says; the bundle is damaged";
             content = buffer;
             return null;
         }
