@@ -1,6 +1,7 @@
 using System.IO.Compression;
 using System.Reflection;
 using Platform.ServiceDefaults.Health;
+using Platform.Templates;
 
 namespace Platform.TemplateRegistry.BuiltIn;
 
@@ -16,14 +17,17 @@ internal static class BuiltInTemplates
         builder.Services.AddHostedService(provider => ActivatorUtilities.CreateInstance<PublishBuiltInTemplates>(provider, gate));
     }
 
-    /// <summary>The zips of all of them. The same files give the same bytes, and so the same digest, in every build and on every machine.</summary>
-    public static IEnumerable<byte[]> Pack() => Assembly.GetExecutingAssembly().GetManifestResourceNames()
+    /// <summary>
+    /// All of them, packed. The same files give the same bytes, and so the same digest, in every build. Their sources are not checked:
+    /// they don't change after the tests, and checking would be most of the service's time to start.
+    /// </summary>
+    public static IEnumerable<TemplateBundle> Pack() => Assembly.GetExecutingAssembly().GetManifestResourceNames()
         .Where(resource => resource.StartsWith(ResourcePrefix, StringComparison.Ordinal))
         .GroupBy(resource => resource.Split('/')[1])
         .OrderBy(template => template.Key, StringComparer.Ordinal)
         .Select(template => Pack($"{ResourcePrefix}{template.Key}/", template));
 
-    private static byte[] Pack(string folder, IEnumerable<string> resources)
+    private static TemplateBundle Pack(string folder, IEnumerable<string> resources)
     {
         using var zip = new MemoryStream();
         using (var archive = new ZipArchive(zip, ZipArchiveMode.Create, leaveOpen: true))
@@ -35,11 +39,20 @@ internal static class BuiltInTemplates
                 entry.LastWriteTime = new DateTimeOffset(1980, 1, 1, 0, 0, 0, TimeSpan.Zero);
                 entry.ExternalAttributes = 0;
                 using var target = entry.Open();
-                using var source = Assembly.GetExecutingAssembly().GetManifestResourceStream(resource)!;
-                source.CopyTo(target);
+                target.Write(Content(resource));
             }
         }
 
-        return zip.ToArray();
+        var manifest = TemplateManifest.Read(Content(folder + TemplateManifest.Entry), new TemplateIssues());
+        var bytes = zip.ToArray();
+        return new TemplateBundle(manifest!, BundleDigest.Of(bytes), bytes);
+    }
+
+    private static byte[] Content(string resource)
+    {
+        using var source = Assembly.GetExecutingAssembly().GetManifestResourceStream(resource)!;
+        var content = new byte[source.Length];
+        source.ReadExactly(content);
+        return content;
     }
 }

@@ -15,17 +15,13 @@ internal sealed partial class PublishBuiltInTemplates(
     protected override async Task ExecuteAsync(CancellationToken stoppingToken)
     {
         await migrations.WaitAsync(stoppingToken);
-        foreach (var zip in BuiltInTemplates.Pack())
-            await PublishAsync(zip, stoppingToken);
+        foreach (var bundle in BuiltInTemplates.Pack())
+            await PublishAsync(bundle, stoppingToken);
         gate.MarkReady();
     }
 
-    private async Task PublishAsync(byte[] zip, CancellationToken stoppingToken)
+    private async Task PublishAsync(TemplateBundle bundle, CancellationToken stoppingToken)
     {
-        var issues = new TemplateIssues();
-        if (BundleReader.Read(zip, issues) is not { } bundle)
-            throw new InvalidOperationException($"A built-in template is broken: {string.Join(" ", issues.Items.Select(i => $"{i.Entry}: {i}"))}");
-
         while (true)
         {
             try

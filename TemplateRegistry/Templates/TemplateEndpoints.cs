@@ -79,9 +79,9 @@ internal static class TemplateEndpoints
         if (bundle is not null)
         {
             if (bundle.Manifest.Name != name)
-                issues.Add(TemplateManifest.Entry, $"name is '{bundle.Manifest.Name}', but the address says '{name}'.");
+                issues.Add(TemplateManifest.Entry, $"name is '{bundle.Manifest.Name}', but the address says '{name}'");
             if (bundle.Manifest.Version != version)
-                issues.Add(TemplateManifest.Entry, $"version is '{bundle.Manifest.Version}', but the address says '{version}'.");
+                issues.Add(TemplateManifest.Entry, $"version is '{bundle.Manifest.Version}', but the address says '{version}'");
         }
         if (issues.Any || bundle is null)
             return ToProblem(issues);
