@@ -1,3 +1,4 @@
+using Platform.Backend.Console;
 using Platform.Backend.Deployments;
 using Platform.Backend.Shops;
 using Platform.Backend.Status;
@@ -13,6 +14,7 @@ builder.AddTemplates();
 builder.AddShops();
 builder.AddDeployments();
 builder.AddStatus();
+builder.AddConsole();
 
 var app = builder.Build();
 app.UseServiceDefaults();
@@ -22,4 +24,5 @@ app.MapShops();
 app.MapDeployments();
 app.MapMessages();
 app.MapStatus();
+app.MapConsole();
 app.Run();

@@ -1,4 +1,5 @@
 using System.Text.Json;
+using System.Text.Json.Serialization;
 
 namespace Platform.Backend.Shops;
 
@@ -36,16 +37,20 @@ public sealed record Shop
     public required DateTimeOffset UpdatedAt { get; init; }
 
     /// <summary>Counts the merchant's edits, from 1.</summary>
-    internal int Version { get; init; }
+    [JsonIgnore]
+    public required int Version { get; init; }
 
     /// <summary>Counts what the platform itself changed since: status and url.</summary>
-    internal int Changes { get; init; }
+    [JsonIgnore]
+    public required int Changes { get; init; }
 
     /// <summary>The bundle's digest of the template's version.</summary>
-    internal string TemplateDigest { get; init; } = "";
+    [JsonIgnore]
+    public required string TemplateDigest { get; init; }
 
     /// <summary>The live release.</summary>
-    internal Guid? Release { get; init; }
+    [JsonIgnore]
+    public required Guid? Release { get; init; }
 }
 
 /// <summary>What a shop's status can be.</summary>

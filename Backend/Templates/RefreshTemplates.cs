@@ -1,6 +1,5 @@
 using Microsoft.Extensions.Options;
 using Platform.ServiceDefaults.Communication;
-using Platform.ServiceDefaults.Postgres.Database;
 
 namespace Platform.Backend.Templates;
 
@@ -9,14 +8,10 @@ namespace Platform.Backend.Templates;
 /// registry goes down before their first use.
 /// </summary>
 internal sealed partial class RefreshTemplates(
-    IServiceScopeFactory scopes, DatabaseMigrations migrations, IOptionsMonitor<TemplateOptions> options, TimeProvider time, ILogger<RefreshTemplates> logger)
-    : BackgroundService
+    IServiceScopeFactory scopes, IOptionsMonitor<TemplateOptions> options, TimeProvider time, ILogger<RefreshTemplates> logger) : BackgroundService
 {
-    private static readonly TimeSpan PauseWhileDown = TimeSpan.FromSeconds(2);
-
     protected override async Task ExecuteAsync(CancellationToken stoppingToken)
     {
-        await migrations.WaitAsync(stoppingToken);
         while (!stoppingToken.IsCancellationRequested)
         {
             var complete = false;
@@ -33,7 +28,7 @@ internal sealed partial class RefreshTemplates(
                 Log.CannotRefresh(logger, exception.InnerException?.Message ?? exception.Message);
             }
 
-            var pause = complete ? options.CurrentValue.RefreshEvery : PauseWhileDown;
+            var pause = complete ? options.CurrentValue.RefreshEvery : options.CurrentValue.AskAgainAfter;
             await Task.Delay(pause, time, stoppingToken).ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
         }
     }

@@ -1,0 +1,46 @@
+using Microsoft.AspNetCore.Http.Features;
+using Platform.ServiceDefaults.Postgres.Idempotency;
+
+namespace Platform.Backend.Console;
+
+/// <summary>The console at <c>/</c>: pages rendered on the server, forms that need no JavaScript.</summary>
+internal static class ConsoleExtensions
+{
+    /// <summary>As many fields as a form of 500 products with six each has, and 50 settings, and then some.</summary>
+    private const int MaxFields = 4096;
+
+    public static void AddConsole(this IHostApplicationBuilder builder)
+    {
+        builder.Services.Configure<FormOptions>(options => options.ValueCountLimit = MaxFields);
+        // the first writer that can write wins, and the framework's own writes JSON to anyone
+        builder.Services.Insert(0, ServiceDescriptor.Singleton<IProblemDetailsWriter, ProblemPageWriter>());
+    }
+
+    public static void MapConsole(this IEndpointRouteBuilder routes)
+    {
+        routes.MapGet("/assets/{file}", ConsoleAssets.Get).ExcludeFromDescription();
+
+        var pages = routes.MapGroup("/").ExcludeFromDescription().WithMetadata(new ConsolePages());
+        pages.MapGet("/", ShopPages.List);
+        pages.MapGet("/shops", () => TypedResults.Redirect("/", permanent: true));
+        pages.MapGet("/shops/new", TemplatePages.Choose);
+        pages.MapGet("/shops/new/{name}", ShopPages.New);
+        pages.MapGet("/shops/{id:guid}", ShopPages.Show);
+        pages.MapGet("/shops/{id:guid}/edit", ShopPages.Edit);
+        pages.MapGet("/shops/{id:guid}/delete", ShopPages.ConfirmDelete);
+        pages.MapGet("/shops/{id:guid}/deployments/{deploymentId:guid}", DeploymentPages.Show);
+        pages.MapGet("/templates", TemplatePages.List);
+        pages.MapGet("/templates/{name}", TemplatePages.Show);
+
+        var forms = pages.MapGroup("/").WithMetadata(new ConsoleForms()).WithIdempotency();
+        forms.MapPost("/shops/new/{name}", ShopPages.Create).LeadsTo(context => $"{context.Response.Headers.Location.ToString()["/api".Length..]}?said=created");
+        forms.MapPost("/shops/{id:guid}/edit", ShopPages.Save).LeadsTo(context => $"{ShopOf(context)}?said=saved");
+        forms.MapPost("/shops/{id:guid}/delete", ShopPages.Delete).LeadsTo(_ => "/?said=deleted");
+        forms.MapPost("/shops/{id:guid}/deploy", DeploymentPages.Deploy).LeadsTo(ShopOf);
+        forms.MapPost("/shops/{id:guid}/rollback", DeploymentPages.RollBack).LeadsTo(ShopOf);
+        forms.MapPost("/shops/{id:guid}/deployments/{deploymentId:guid}/cancel", DeploymentPages.Cancel).LeadsTo(ShopOf);
+        forms.MapPost("/shops/{id:guid}/deployments/{deploymentId:guid}/retry", DeploymentPages.Retry).LeadsTo(ShopOf);
+    }
+
+    private static string ShopOf(HttpContext context) => $"/shops/{context.Request.RouteValues["id"]}";
+}

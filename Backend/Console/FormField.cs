@@ -1,0 +1,79 @@
+using System.Globalization;
+using System.Text.Json;
+using Platform.Backend.Templates;
+
+namespace Platform.Backend.Console;
+
+/// <summary>A control of a form: where its value goes, what it is called, its limits, what was typed and what is wrong with it.</summary>
+/// <param name="Name">The field as the API names it: <c>name</c>, <c>settings.tagline</c>, <c>products[0].price</c>.</param>
+/// <param name="Label">What a person reads.</param>
+/// <param name="Type">A type of a template's parameter.</param>
+public sealed record FormField(string Name, string Label, string Type = "text")
+{
+    public string? Hint { get; init; }
+
+    public string? Value { get; init; }
+
+    public bool Required { get; init; }
+
+    public int? MinLength { get; init; }
+
+    public int? MaxLength { get; init; }
+
+    public string? Min { get; init; }
+
+    public string? Max { get; init; }
+
+    public string? Step { get; init; }
+
+    public string? Prefix { get; init; }
+
+    public string? Placeholder { get; init; }
+
+    public string? InputMode { get; init; }
+
+    public string? SpellCheck { get; init; }
+
+    /// <summary>The id of a datalist with suggestions.</summary>
+    public string? List { get; init; }
+
+    public int Rows { get; init; } = 4;
+
+    public bool Autofocus { get; init; }
+
+    public IReadOnlyList<TemplateChoice> Choices { get; init; } = [];
+
+    public IReadOnlyList<string> Errors { get; init; } = [];
+
+    public string Id => IdOf(Name);
+
+    /// <summary>The id of the control of a field, for labels and for the links of the error summary.</summary>
+    public static string IdOf(string name) => "field-" + name.Replace("].", "-", StringComparison.Ordinal).Replace('[', '-').Replace('.', '-').TrimEnd(']');
+
+    /// <summary>The control of a template's parameter.</summary>
+    public static FormField Of(TemplateParameter parameter, string? value, IReadOnlyList<string> errors) =>
+        new($"settings.{parameter.Name}", parameter.Label, parameter.Type)
+        {
+            Hint = parameter.Description,
+            Value = value,
+            Required = parameter.Required && parameter.Type != "boolean",
+            MinLength = parameter.MinLength,
+            MaxLength = parameter.MaxLength,
+            Min = parameter.Min?.ToString(CultureInfo.InvariantCulture),
+            Max = parameter.Max?.ToString(CultureInfo.InvariantCulture),
+            Step = parameter.Step?.ToString(CultureInfo.InvariantCulture),
+            InputMode = parameter.Type == "url" ? "url" : null,
+            SpellCheck = parameter.Type == "url" ? "false" : null,
+            Placeholder = parameter.Type == "url" ? "https://" : null,
+            Choices = parameter.Choices ?? [],
+            Errors = errors,
+        };
+
+    /// <summary>A setting's value as a control shows it.</summary>
+    public static string TextOf(JsonElement value) => value.ValueKind switch
+    {
+        JsonValueKind.String => value.GetString()!,
+        JsonValueKind.Null or JsonValueKind.Undefined => "",
+        _ => value.GetRawText(),
+    };
+}

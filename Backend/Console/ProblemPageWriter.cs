@@ -1,0 +1,35 @@
+using System.Globalization;
+using Platform.Backend.Console.Pages;
+
+namespace Platform.Backend.Console;
+
+/// <summary>Shows a problem as a page to whoever asks for HTML outside <c>/api</c>; programs get their <c>application/problem+json</c>.</summary>
+internal sealed class ProblemPageWriter : IProblemDetailsWriter
+{
+    public bool CanWrite(ProblemDetailsContext context)
+    {
+        var request = context.HttpContext.Request;
+        return !request.Path.StartsWithSegments("/api", StringComparison.OrdinalIgnoreCase)
+            && !request.Path.StartsWithSegments("/v1/api", StringComparison.OrdinalIgnoreCase)
+            && request.GetTypedHeaders().Accept.Any(type => type.MediaType.Equals("text/html", StringComparison.OrdinalIgnoreCase));
+    }
+
+    public async ValueTask WriteAsync(ProblemDetailsContext context)
+    {
+        var (request, response) = (context.HttpContext.Request, context.HttpContext.Response);
+        ConsolePages.Protect(response);
+        await new PageResult<ProblemPage>(
+            new()
+            {
+                [nameof(ProblemPage.Problem)] = context.ProblemDetails,
+                [nameof(ProblemPage.Address)] = request.PathBase + request.Path + request.QueryString,
+                [nameof(ProblemPage.IsForm)] = HttpMethods.IsPost(request.Method),
+                [nameof(ProblemPage.RetryAfter)] = long.TryParse(response.Headers.RetryAfter, NumberStyles.None, CultureInfo.InvariantCulture, out var seconds) ? seconds : null,
+                [nameof(ProblemPage.Shop)] = response.StatusCode != StatusCodes.Status404NotFound ? ShopOf(request.Path) : null,
+            },
+            response.StatusCode).ExecuteAsync(context.HttpContext);
+    }
+
+    private static string? ShopOf(PathString path) =>
+        path.Value!.Split('/') is ["", "shops", var id, _, ..] && Guid.TryParse(id, out var shop) ? $"/shops/{shop}" : null;
+}

@@ -1,0 +1,339 @@
+using System.Globalization;
+using System.Text;
+using System.Text.Json;
+using Platform.Backend.Shops;
+using Platform.Backend.Templates;
+using Platform.ServiceDefaults.Problems;
+
+namespace Platform.Backend.Console;
+
+/// <summary>
+/// What a person typed about a shop, as text, so that a form with mistakes comes back as it was sent. The fields are those of the template's
+/// version; their names are those of the API, so that its errors find them.
+/// </summary>
+public sealed class ShopForm
+{
+    private static readonly JsonElement True = JsonSerializer.SerializeToElement(true);
+    private static readonly JsonElement False = JsonSerializer.SerializeToElement(false);
+
+    /// <summary>The template's version that the fields of the settings are made from.</summary>
+    public required TemplateVersion Template { get; init; }
+
+    public string Name { get; set; } = "";
+
+    public string Slug { get; set; } = "";
+
+    /// <summary>The shop's ETag when the form was opened; empty for a new shop.</summary>
+    public string ETag { get; set; } = "";
+
+    public Dictionary<string, string> Settings { get; init; } = new(StringComparer.Ordinal);
+
+    public List<ProductRow> Products { get; init; } = [];
+
+    /// <summary>Broken rules by field.</summary>
+    public Dictionary<string, string[]> Errors { get; } = new(StringComparer.Ordinal);
+
+    /// <summary>The row that was just added, which gets the focus.</summary>
+    public int? AddedRow { get; private set; }
+
+    /// <summary>An empty form with the template's defaults.</summary>
+    public static ShopForm ForNew(TemplateVersion template) => new()
+    {
+        Template = template,
+        Settings = template.Parameters.ToDictionary(parameter => parameter.Name, DefaultOf, StringComparer.Ordinal),
+        Products = [new ProductRow { Currency = "EUR" }],
+    };
+
+    /// <summary>The form of a shop as it is.</summary>
+    public static ShopForm Of(Shop shop, TemplateVersion template, string etag) => new()
+    {
+        Template = template,
+        ETag = etag,
+        Name = shop.Name,
+        Slug = shop.Slug,
+        Settings = template.Parameters.ToDictionary(
+            parameter => parameter.Name,
+            parameter => shop.Settings.TryGetValue(parameter.Name, out var value) ? FormField.TextOf(value) : DefaultOf(parameter),
+            StringComparer.Ordinal),
+        Products = [.. shop.Products.Select(ProductRow.Of)],
+    };
+
+    /// <summary>The form as it was sent. Rows of products in which nothing was typed are left out.</summary>
+    public static ShopForm Read(IFormCollection form, TemplateVersion template)
+    {
+        var read = new ShopForm
+        {
+            Template = template,
+            Name = TextOf(form, "name"),
+            Slug = TextOf(form, "slug").Trim(),
+            ETag = TextOf(form, "etag"),
+        };
+
+        foreach (var parameter in template.Parameters)
+        {
+            var field = $"settings.{parameter.Name}";
+            // a field of another version of the template was not in the form that was sent; an empty box was
+            read.Settings[parameter.Name] = form.ContainsKey(field) || parameter.Type == "boolean" && form.ContainsKey(FieldNames.Shown(parameter.Name))
+                ? TextOf(form, field)
+                : DefaultOf(parameter);
+        }
+
+        for (var i = 0; form.ContainsKey($"products[{Text(i)}].sku"); i++)
+        {
+            var row = ProductRow.Read(name => TextOf(form, $"products[{Text(i)}].{name}"));
+            if (!row.IsBlank)
+                read.Products.Add(row);
+        }
+
+        return read;
+    }
+
+    public FormField NameField => new("name", "Shop name")
+    {
+        Hint = "As visitors will read it.",
+        Value = Name,
+        Required = true,
+        MaxLength = 100,
+        Errors = ErrorsOf("name"),
+    };
+
+    public FormField SlugField => new("slug", "Address")
+    {
+        Hint = "Small letters, digits and hyphens; it cannot be changed later. Leave it empty to have it made from the name.",
+        Value = Slug,
+        MaxLength = 63,
+        Prefix = "/stores/",
+        SpellCheck = "false",
+        Errors = ErrorsOf("slug"),
+    };
+
+    public IEnumerable<FormField> SettingsFields => Template.Parameters.Select(parameter =>
+        FormField.Of(parameter, Settings.GetValueOrDefault(parameter.Name), ErrorsOf($"settings.{parameter.Name}")));
+
+    public IReadOnlyList<string> ErrorsOf(string field) => Errors.GetValueOrDefault(field, []);
+
+    /// <summary>What the error summary calls a field.</summary>
+    public string LabelOf(string field)
+    {
+        if (field == "name")
+            return NameField.Label;
+        if (field == "slug")
+            return SlugField.Label;
+        if (field.StartsWith("settings.", StringComparison.Ordinal))
+            return Template.Parameters.FirstOrDefault(parameter => parameter.Name == field["settings.".Length..])?.Label ?? field;
+        if (field.StartsWith("products[", StringComparison.Ordinal) && field.IndexOf("].", StringComparison.Ordinal) is > 0 and var end
+            && int.TryParse(field.AsSpan("products[".Length..end), NumberStyles.None, CultureInfo.InvariantCulture, out var row))
+            return $"Product {Text(row + 1)}, {ProductRow.LabelOf(field[(end + 2)..]).ToLowerInvariant()}";
+        return field switch
+        {
+            "products" => "Products",
+            "template" or "template.name" => "Template",
+            "template.version" => "Template version",
+            _ => field,
+        };
+    }
+
+    /// <summary>Does what a button inside the form asks for: <c>add-product</c>, <c>remove-product:2</c>, <c>raise-product:2</c>. False for any other button.</summary>
+    public bool Rearrange(string action)
+    {
+        if (action == "add-product")
+        {
+            Products.Add(new ProductRow { Currency = Products.Count > 0 ? Products[^1].Currency : "EUR" });
+            AddedRow = Products.Count - 1;
+            return true;
+        }
+
+        var parts = action.Split(':');
+        if (parts.Length != 2 || !int.TryParse(parts[1], NumberStyles.None, CultureInfo.InvariantCulture, out var row))
+            return false;
+
+        switch (parts[0])
+        {
+            // a row that is out of range was blank and is gone already
+            case "remove-product":
+                if (row < Products.Count)
+                    Products.RemoveAt(row);
+                return true;
+            case "raise-product":
+                if (row > 0 && row < Products.Count)
+                    (Products[row - 1], Products[row]) = (Products[row], Products[row - 1]);
+                return true;
+            default:
+                return false;
+        }
+    }
+
+    /// <summary>Fills in the address from the name when it was left empty.</summary>
+    public void SuggestSlug()
+    {
+        if (Slug.Length == 0)
+            Slug = SlugOf(Name);
+    }
+
+    /// <summary>The products as the API takes them. What is not a number at all goes to <see cref="Errors"/> and is 0 meanwhile, so that the other rules are checked too.</summary>
+    public IReadOnlyList<Product> ReadProducts() => [.. Products.Select((row, i) => row.ToProduct(rule => AddError($"products[{Text(i)}].price", rule)))];
+
+    /// <summary>The settings as the API takes them. An empty box means the template's default, or, for text that has one, empty text.</summary>
+    public Dictionary<string, JsonElement> ReadSettings()
+    {
+        var settings = new Dictionary<string, JsonElement>(StringComparer.Ordinal);
+        foreach (var parameter in Template.Parameters)
+        {
+            var text = Settings.GetValueOrDefault(parameter.Name, "");
+            switch (parameter.Type)
+            {
+                case "boolean":
+                    settings[parameter.Name] = text == "true" ? True : False;
+                    break;
+                case "number" when decimal.TryParse(text, NumberStyles.AllowLeadingSign | NumberStyles.AllowDecimalPoint, CultureInfo.InvariantCulture, out var number):
+                    settings[parameter.Name] = JsonSerializer.SerializeToElement(number);
+                    break;
+                case "text" or "multiline" when text.Length > 0 || DefaultOf(parameter).Length > 0:
+                    settings[parameter.Name] = JsonSerializer.SerializeToElement(text);
+                    break;
+                case var _ when text.Length > 0:
+                    settings[parameter.Name] = JsonSerializer.SerializeToElement(text);
+                    break;
+            }
+        }
+
+        return settings;
+    }
+
+    public void AddErrors(IEnumerable<KeyValuePair<string, string[]>> errors)
+    {
+        foreach (var (field, rules) in errors)
+        {
+            foreach (var rule in rules)
+                AddError(field, rule);
+        }
+    }
+
+    public void AddError(string field, string rule) =>
+        Errors[field] = Errors.TryGetValue(field, out var rules) ? [.. rules.Append(rule).Distinct(StringComparer.Ordinal)] : [rule];
+
+    /// <summary>Checks everything that the API would check, without making or changing a shop.</summary>
+    internal void Check(ShopInput shop)
+    {
+        var errors = new ValidationErrors();
+        if (shop is NewShop { Slug: var slug })
+            ShopRules.CheckSlug(errors, slug);
+        ShopRules.Check(errors, shop);
+        SettingsRules.Check(errors, Template.Parameters, shop.Settings);
+        AddErrors(errors.ToDictionary());
+    }
+
+    /// <summary>Where this form says something else than another one of the same shop, in words.</summary>
+    public IReadOnlyList<(string Label, string Now, string Yours)> DifferencesFrom(ShopForm now)
+    {
+        var rows = Products.Select((row, i) => (Label: $"Product {Text(i + 1)}", Now: i < now.Products.Count ? now.Products[i].Summary : "", Yours: row.Summary))
+            .Concat(now.Products.Skip(Products.Count).Select((row, i) => (Label: $"Product {Text(Products.Count + i + 1)}", Now: row.Summary, Yours: "")));
+        return [.. new[] { (NameField.Label, now.Name, Name), (LabelOf("template.version"), now.Template.Version, Template.Version) }
+            .Concat(Template.Parameters.Select(parameter =>
+                (parameter.Label, now.Settings.GetValueOrDefault(parameter.Name, ""), Settings.GetValueOrDefault(parameter.Name, ""))))
+            .Concat(rows)
+            .Where(field => field.Item2 != field.Item3)];
+    }
+
+    /// <summary>An address made from a name: "Café Ünï &amp; Co" gives "cafe-uni-co". Empty when no letter or digit of it can stay.</summary>
+    public static string SlugOf(string name)
+    {
+        var slug = new StringBuilder();
+        foreach (var letter in name.Normalize(NormalizationForm.FormKD))
+        {
+            if (char.IsAsciiLetterOrDigit(letter))
+                slug.Append(char.ToLowerInvariant(letter));
+            else if (CharUnicodeInfo.GetUnicodeCategory(letter) is not UnicodeCategory.NonSpacingMark && slug.Length > 0 && slug[^1] != '-')
+                slug.Append('-');
+        }
+
+        return slug.ToString(0, Math.Min(slug.Length, 50)).Trim('-');
+    }
+
+    private static string DefaultOf(TemplateParameter parameter) => parameter.Default is { } value ? FormField.TextOf(value) : "";
+
+    // a form carries line breaks as CRLF whatever was typed, and limits count them as one character
+    private static string TextOf(IFormCollection form, string name) =>
+        form[name].FirstOrDefault()?.Replace("\r\n", "\n", StringComparison.Ordinal) ?? "";
+
+    private static string Text(int number) => number.ToString(CultureInfo.InvariantCulture);
+}
+
+/// <summary>Names of fields that only the form has.</summary>
+internal static class FieldNames
+{
+    /// <summary>Says that the checkbox of a boolean setting was in the form, which a cleared one does not say itself.</summary>
+    public static string Shown(string parameter) => $"shown.{parameter}";
+}
+
+/// <summary>A product as it was typed.</summary>
+public sealed record ProductRow
+{
+    public string Sku { get; init; } = "";
+
+    public string Name { get; init; } = "";
+
+    public string Description { get; init; } = "";
+
+    public string Price { get; init; } = "";
+
+    public string Currency { get; init; } = "";
+
+    public string ImageUrl { get; init; } = "";
+
+    /// <summary>Nothing typed but the currency, which a new row has from the start.</summary>
+    public bool IsBlank => Sku.Length + Name.Length + Description.Length + Price.Length + ImageUrl.Length == 0;
+
+    /// <summary>The product in a few lines.</summary>
+    public string Summary => string.Join('\n', new[] { $"{Name} ({Sku}), {Price} {Currency}", Description, ImageUrl }.Where(line => line.Length > 0));
+
+    /// <summary>Whether the part that is folded away has something in it.</summary>
+    public bool HasDetails => Description.Length + ImageUrl.Length > 0;
+
+    public static ProductRow Of(Product product) => new()
+    {
+        Sku = product.Sku,
+        Name = product.Name,
+        Description = product.Description ?? "",
+        Price = product.Price.ToString("0.00", CultureInfo.InvariantCulture),
+        Currency = product.Currency,
+        ImageUrl = product.ImageUrl ?? "",
+    };
+
+    public static ProductRow Read(Func<string, string> field) => new()
+    {
+        Sku = field("sku").Trim(),
+        Name = field("name").Trim(),
+        Description = field("description"),
+        Price = field("price").Trim(),
+        Currency = field("currency").Trim().ToUpperInvariant(),
+        ImageUrl = field("imageUrl").Trim(),
+    };
+
+    public static string LabelOf(string field) => field switch
+    {
+        "sku" => "SKU",
+        "name" => "Name",
+        "description" => "Description",
+        "price" => "Price",
+        "currency" => "Currency",
+        "imageUrl" => "Image address",
+        _ => field,
+    };
+
+    public Product ToProduct(Action<string> refusePrice)
+    {
+        if (!decimal.TryParse(Price, NumberStyles.AllowLeadingSign | NumberStyles.AllowDecimalPoint, CultureInfo.InvariantCulture, out var price))
+            refusePrice("must be a number such as 12.50");
+
+        return new Product
+        {
+            Sku = Sku,
+            Name = Name,
+            Description = Description.Length > 0 ? Description : null,
+            Price = price,
+            Currency = Currency,
+            ImageUrl = ImageUrl.Length > 0 ? ImageUrl : null,
+        };
+    }
+}
