@@ -1,5 +1,4 @@
 using System.Text.Json;
-using System.Text.Json.Serialization;
 
 namespace Platform.Backend.Shops;
 
@@ -37,20 +36,16 @@ public sealed record Shop
     public required DateTimeOffset UpdatedAt { get; init; }
 
     /// <summary>Counts the merchant's edits, from 1.</summary>
-    [JsonIgnore]
-    public required int Version { get; init; }
+    internal int Version { get; init; }
 
     /// <summary>Counts what the platform itself changed since: status and url.</summary>
-    [JsonIgnore]
-    public required int Changes { get; init; }
+    internal int Changes { get; init; }
 
     /// <summary>The bundle's digest of the template's version.</summary>
-    [JsonIgnore]
-    public required string TemplateDigest { get; init; }
+    internal string TemplateDigest { get; init; } = "";
 
     /// <summary>The live release.</summary>
-    [JsonIgnore]
-    public required Guid? Release { get; init; }
+    internal Guid? Release { get; init; }
 }
 
 /// <summary>What a shop's status can be.</summary>

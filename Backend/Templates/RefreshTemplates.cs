@@ -1,5 +1,6 @@
 using Microsoft.Extensions.Options;
 using Platform.ServiceDefaults.Communication;
+using Platform.ServiceDefaults.Postgres.Database;
 
 namespace Platform.Backend.Templates;
 
@@ -8,10 +9,14 @@ namespace Platform.Backend.Templates;
 /// registry goes down before their first use.
 /// </summary>
 internal sealed partial class RefreshTemplates(
-    IServiceScopeFactory scopes, IOptionsMonitor<TemplateOptions> options, TimeProvider time, ILogger<RefreshTemplates> logger) : BackgroundService
+    IServiceScopeFactory scopes, DatabaseMigrations migrations, IOptionsMonitor<TemplateOptions> options, TimeProvider time, ILogger<RefreshTemplates> logger)
+    : BackgroundService
 {
+    private static readonly TimeSpan PauseWhileDown = TimeSpan.FromSeconds(2);
+
     protected override async Task ExecuteAsync(CancellationToken stoppingToken)
     {
+        await migrations.WaitAsync(stoppingToken);
         while (!stoppingToken.IsCancellationRequested)
         {
             var complete = false;
@@ -28,7 +33,7 @@ internal sealed partial class RefreshTemplates(
                 Log.CannotRefresh(logger, exception.InnerException?.Message ?? exception.Message);
             }
 
-            var pause = complete ? options.CurrentValue.RefreshEvery : options.CurrentValue.AskAgainAfter;
+            var pause = complete ? options.CurrentValue.RefreshEvery : PauseWhileDown;
             await Task.Delay(pause, time, stoppingToken).ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
         }
     }
