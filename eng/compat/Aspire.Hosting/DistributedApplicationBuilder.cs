@@ -1,6 +1,7 @@
 using System.Reflection;
 using System.Security.Cryptography;
 using Aspire.Hosting.ApplicationModel;
+using Aspire.Hosting.Dcp;
 using Aspire.Hosting.Eventing;
 using Aspire.Hosting.Pipelines;
 using Microsoft.Extensions.Configuration;
@@ -110,7 +111,11 @@ internal sealed class DistributedApplicationBuilder : IDistributedApplicationBui
             return;
         }
 
-
+        Services.AddSingleton(s => DcpOptions.From(s.GetRequiredService<IConfiguration>(), AppHostAssembly));
+        Services.AddSingleton<DcpServer>();
+        Services.AddSingleton<ResourceHealth>();
+        Services.AddSingleton<Orchestrator>();
+        Services.AddHostedService<ApplicationRunner>();
     }
 
     // a switch without a value is not for the configuration
