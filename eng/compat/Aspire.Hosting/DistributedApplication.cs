@@ -1,6 +1,4 @@
-using System.Diagnostics.CodeAnalysis;
 using Aspire.Hosting.ApplicationModel;
-using Aspire.Hosting.Eventing;
 using Aspire.Hosting.Pipelines;
 using Microsoft.Extensions.DependencyInjection;
 using Microsoft.Extensions.Hosting;
@@ -73,6 +71,17 @@ public class DistributedApplication : IHost, IAsyncDisposable
         {
             await StartAsync(cancellationToken).ConfigureAwait(false);
             await _host.WaitForShutdownAsync(cancellationToken).ConfigureAwait(false);
+            if (Services.GetService<PipelineRunner>()?.Failure is { } failure)
+            {
+                if (StartGate is not null)
+                    throw new DistributedApplicationException($"The pipeline failed: {failure.Message}", failure);
+                Environment.ExitCode = 1;
+            }
+        }
+        catch (DistributedApplicationException e) when (StartGate is null)
+        {
+            await Console.Error.WriteLineAsync(e.Message).ConfigureAwait(false);
+            Environment.ExitCode = 1;
         }
         catch (OperationCanceledException) when (Services.GetRequiredService<IHostApplicationLifetime>().ApplicationStopping.IsCancellationRequested)
         {

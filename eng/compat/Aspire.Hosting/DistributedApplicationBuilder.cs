@@ -40,7 +40,9 @@ internal sealed class DistributedApplicationBuilder : IDistributedApplicationBui
             ["AppHost:OtlpApiKey"] = Configuration["AppHost:OtlpApiKey"] ?? Convert.ToHexStringLower(RandomNumberGenerator.GetBytes(16)),
         });
 
-        _host.Logging.AddFilter("Microsoft", LogLevel.Warning).AddFilter("System", LogLevel.Warning).AddFilter("Microsoft.Extensions.Diagnostics.HealthChecks", LogLevel.None);
+        _host.Logging.AddFilter("Microsoft", LogLevel.Warning).AddFilter("System", LogLevel.Warning)
+            // failing checks show on the resource, and a failing start is thrown
+            .AddFilter("Microsoft.Extensions.Diagnostics.HealthChecks", LogLevel.None).AddFilter("Microsoft.Extensions.Hosting.Internal.Host", LogLevel.None);
         AddServices(options);
         observer?.Constructed(this);
     }
@@ -107,7 +109,8 @@ internal sealed class DistributedApplicationBuilder : IDistributedApplicationBui
 
         if (ExecutionContext.IsPublishMode)
         {
-            Services.AddHostedService<PipelineRunner>();
+            Services.AddSingleton<PipelineRunner>();
+            Services.AddHostedService(s => s.GetRequiredService<PipelineRunner>());
             return;
         }
 
@@ -147,9 +150,9 @@ internal abstract class BuilderObserver
 
     public abstract void Constructing(DistributedApplicationOptions options, HostApplicationBuilderSettings settings);
 
-    public abstract void Constructed(DistributedApplicationBuilder builder);
+    public abstract void Constructed(IDistributedApplicationBuilder builder);
 
-    public abstract void Building(DistributedApplicationBuilder builder);
+    public abstract void Building(IDistributedApplicationBuilder builder);
 
     public abstract void Built(DistributedApplication application);
 }

@@ -6,7 +6,7 @@ using Microsoft.Extensions.Logging;
 #pragma warning disable ASPIREPIPELINES001
 namespace Aspire.Hosting.Pipelines;
 
-/// <summary>Publish mode: runs the pipeline, then ends the program; its exit code says how it went.</summary>
+/// <summary>Publish mode: runs the pipeline, then ends the program; and says how it went.</summary>
 internal sealed class PipelineRunner(
     IDistributedApplicationPipeline pipeline,
     DistributedApplicationModel model,
@@ -16,6 +16,8 @@ internal sealed class PipelineRunner(
     IHostApplicationLifetime lifetime,
     ILogger<DistributedApplication> logger) : BackgroundService
 {
+    public Exception? Failure { get; private set; }
+
     protected override async Task ExecuteAsync(CancellationToken stoppingToken)
     {
         try
@@ -27,8 +29,8 @@ internal sealed class PipelineRunner(
         catch (Exception e) when (!stoppingToken.IsCancellationRequested)
 #pragma warning restore CA1031
         {
-            logger.LogError(e, "Publishing failed: {Message}", e.Message);
-            Environment.ExitCode = 1;
+            logger.LogError(e, "The pipeline failed: {Message}", e.Message);
+            Failure = e;
         }
         finally
         {
