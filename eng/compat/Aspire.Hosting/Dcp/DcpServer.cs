@@ -125,7 +125,7 @@ internal sealed class DcpServer(DcpOptions options, ILogger<DcpServer> logger) :
     /// <summary>Asks DCP to end the process or container; its object stays.</summary>
     public async Task RequestStopAsync(string plural, string name, CancellationToken cancellationToken)
     {
-        using var content = new StringContent("""{"spec":{"stop":true}}""", Encoding.UTF8, "application/merge-patch+json");
+        using var content = MergePatch("""{"spec":{"stop":true}}""");
         using var response = await Client.PatchAsync($"{plural}/{name}", content, cancellationToken).ConfigureAwait(false);
         if (response.StatusCode != HttpStatusCode.NotFound)
             await EnsureSuccessAsync(response, $"stop '{name}'", cancellationToken).ConfigureAwait(false);
@@ -178,8 +178,9 @@ internal sealed class DcpServer(DcpOptions options, ILogger<DcpServer> logger) :
         using var timeout = new CancellationTokenSource(StopTimeout);
         try
         {
-            using var content = new StringContent("""{"status":"Stopping","shutdownResourceCleanup":"Full"}""", Encoding.UTF8, "application/merge-patch+json");
+            using var content = MergePatch("""{"status":"Stopping","shutdownResourceCleanup":"Full"}""");
             using var stopping = await _client.PatchAsync("/admin/execution", content, timeout.Token).ConfigureAwait(false);
+            await EnsureSuccessAsync(stopping, "stop", timeout.Token).ConfigureAwait(false);
             // It answers for as long as there is something to end, and then no more.
             while (true)
             {
@@ -237,6 +238,9 @@ internal sealed class DcpServer(DcpOptions options, ILogger<DcpServer> logger) :
         if (!response.IsSuccessStatusCode)
             throw new DistributedApplicationException($"DCP refused to {what}: {await response.Content.ReadAsStringAsync(cancellationToken).ConfigureAwait(false)}");
     }
+
+    // DCP takes no other spelling: a character set makes it refuse the whole.
+    private static ByteArrayContent MergePatch(string json) => new(Encoding.UTF8.GetBytes(json)) { Headers = { ContentType = new MediaTypeHeaderValue("application/merge-patch+json") } };
 
     // DCP's own RSA key takes it seconds to find; this one is there at once.
     private static (string CertificateFile, string KeyFile, X509Certificate2 Certificate) WriteCertificate(string folder)
