@@ -20,12 +20,14 @@ public static class ServiceDefaultsExtensions
     public static TBuilder AddServiceDefaults<TBuilder>(this TBuilder builder) where TBuilder : IHostApplicationBuilder
     {
         AddConfigurationDefaults(builder);
+        builder.AddTelemetry();
         var services = builder.Services;
         services.TryAddSingleton(TimeProvider.System);
 
         AddOptions<RequestOptions>(builder, "Requests");
         AddOptions<ShutdownOptions>(builder, "Shutdown");
         services.AddSingleton<InternalTokens>();
+        services.AddHttpClientDefaults();
 
         services.AddSingleton<Readiness>();
         services.AddSingleton<IReadiness>(provider => provider.GetRequiredService<Readiness>());

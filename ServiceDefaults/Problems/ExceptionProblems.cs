@@ -17,7 +17,8 @@ internal sealed partial class ExceptionProblems(ILogger<ExceptionProblems> logge
                     StatusCodes.Status413PayloadTooLarge => "The request's body is too large.",
                     StatusCodes.Status415UnsupportedMediaType => "The request's body must be JSON, with Content-Type: application/json.",
                     StatusCodes.Status408RequestTimeout => "The request's body did not arrive in time.",
-                    _ => "The request could not be read.",
+                    // names the parameter and what it was given, nothing of the inside
+                    _ => bad.Message,
                 }).ExecuteAsync(httpContext);
                 return true;
 
