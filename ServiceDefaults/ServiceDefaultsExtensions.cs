@@ -33,8 +33,12 @@ public static class ServiceDefaultsExtensions
         services.AddSingleton<IReadiness>(provider => provider.GetRequiredService<Readiness>());
         services.AddSingleton<DependencyChecks>();
         services.AddHostedService<DrainOnStop>();
-        // with the drain delay this stays under the 4 s in which a service is to be gone
-        services.Configure<HostOptions>(options => options.ShutdownTimeout = TimeSpan.FromSeconds(3.5));
+        services.Configure<HostOptions>(options =>
+        {
+            // Kestrel takes up to another second to cut connections off, and in 4 s the service is to be gone
+            options.ShutdownTimeout = TimeSpan.FromSeconds(2.5);
+            options.ServicesStopConcurrently = true;
+        });
 
         services.AddExceptionHandler<ExceptionProblems>();
         services.AddProblemDetails(options => options.CustomizeProblemDetails = ExceptionProblems.Complete);
@@ -45,7 +49,7 @@ public static class ServiceDefaultsExtensions
             kestrel.AddServerHeader = false;
             kestrel.Limits.MaxRequestBodySize = requests.Value.MaxBodySize;
         });
-        services.AddOpenApi("v1");
+        services.AddApiDescription();
         return builder;
     }
 

@@ -26,7 +26,7 @@ internal sealed partial class OutboxDispatcher(
     private const int MaxErrorLength = 2_000;
 
     // what is on its way when the service stops gets this long; the lease covers the rest
-    private static readonly TimeSpan StopGrace = TimeSpan.FromSeconds(2.5);
+    private static readonly TimeSpan StopGrace = TimeSpan.FromSeconds(2);
 
     public static string ClientName(string destination) => $"outbox-{destination}";
 

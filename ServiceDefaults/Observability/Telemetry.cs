@@ -1,3 +1,4 @@
+using System.Diagnostics;
 using System.Reflection;
 using OpenTelemetry;
 using OpenTelemetry.Exporter;
@@ -17,29 +18,28 @@ internal static class TelemetryExtensions
 
     public static void AddTelemetry(this IHostApplicationBuilder builder)
     {
+        builder.Services.AddHostedService<TraceIds>();
         if (string.IsNullOrWhiteSpace(builder.Configuration[EndpointVariable]))
         {
             return;
         }
 
-        var resource = ResourceOf(builder);
         builder.Logging.AddOpenTelemetry(logging =>
         {
-            logging.SetResourceBuilder(resource);
+            logging.SetResourceBuilder(CreateResource(builder.Environment));
             logging.IncludeFormattedMessage = true;
             logging.IncludeScopes = true;
             logging.AddOtlpExporter();
         });
-        builder.Services.AddSingleton(resource);
         // first of the hosted services, so that the others' first spans are seen
         builder.Services.Insert(0, ServiceDescriptor.Singleton<IHostedService, TelemetryProviders>());
     }
 
-    private static ResourceBuilder ResourceOf(IHostApplicationBuilder builder)
+    public static ResourceBuilder CreateResource(IHostEnvironment environment)
     {
         var version = Assembly.GetEntryAssembly()?.GetCustomAttribute<AssemblyInformationalVersionAttribute>()?.InformationalVersion;
         return ResourceBuilder.CreateEmpty()
-            .AddService(builder.Environment.ApplicationName, "platform", version, serviceInstanceId: $"{Environment.MachineName}-{Environment.ProcessId}")
+            .AddService(environment.ApplicationName, "platform", version, serviceInstanceId: $"{Environment.MachineName}-{Environment.ProcessId}")
             .AddTelemetrySdk()
             // OTEL_SERVICE_NAME and OTEL_RESOURCE_ATTRIBUTES win over the above
             .AddEnvironmentVariableDetector();
@@ -47,10 +47,10 @@ internal static class TelemetryExtensions
 }
 
 /// <summary>Holds the providers as long as the service runs. OpenTelemetry's hosting package would do this; the SDK alone is enough.</summary>
-internal sealed class TelemetryProviders(ResourceBuilder resource) : IHostedService, IDisposable
+internal sealed class TelemetryProviders(IConfiguration configuration, IHostEnvironment environment) : IHostedLifecycleService, IDisposable
 {
-    // what is still queued gets this long when the service stops
-    private const int FlushMilliseconds = 1_000;
+    // what is still queued gets this long when the service stops; a collector that is gone must not keep it
+    private const int FlushMilliseconds = 500;
 
     private TracerProvider? _tracing;
     private MeterProvider? _metrics;
@@ -58,28 +58,56 @@ internal sealed class TelemetryProviders(ResourceBuilder resource) : IHostedServ
     public Task StartAsync(CancellationToken cancellationToken)
     {
         _tracing = Sdk.CreateTracerProviderBuilder()
-            .SetResourceBuilder(resource)
+            .ConfigureServices(services => services.AddSingleton(configuration))
+            .SetResourceBuilder(TelemetryExtensions.CreateResource(environment))
             .AddSource("Microsoft.AspNetCore", "System.Net.Http", "Npgsql", PlatformTelemetry.SourceName)
             .AddOtlpExporter()
             .Build();
         _metrics = Sdk.CreateMeterProviderBuilder()
-            .SetResourceBuilder(resource)
+            .ConfigureServices(services => services.AddSingleton(configuration))
+            .SetResourceBuilder(TelemetryExtensions.CreateResource(environment))
             .AddMeter("Microsoft.AspNetCore.*", "System.Net.Http", "System.Runtime", "Npgsql", PlatformTelemetry.MeterPrefix + "*")
             .AddOtlpExporter()
             .Build();
         return Task.CompletedTask;
     }
 
-    public Task StopAsync(CancellationToken cancellationToken)
-    {
-        _tracing?.ForceFlush(FlushMilliseconds);
-        _metrics?.ForceFlush(FlushMilliseconds);
-        return Task.CompletedTask;
-    }
+    public Task StopAsync(CancellationToken cancellationToken) => Task.CompletedTask;
+
+    // after the others have stopped, so that their last spans go too
+    public Task StoppedAsync(CancellationToken cancellationToken) => Task.WhenAll(
+        Task.Run(() => _tracing?.Shutdown(FlushMilliseconds), CancellationToken.None),
+        Task.Run(() => _metrics?.Shutdown(FlushMilliseconds), CancellationToken.None));
+
+    public Task StartingAsync(CancellationToken cancellationToken) => Task.CompletedTask;
+
+    public Task StartedAsync(CancellationToken cancellationToken) => Task.CompletedTask;
+
+    public Task StoppingAsync(CancellationToken cancellationToken) => Task.CompletedTask;
 
     public void Dispose()
     {
         _tracing?.Dispose();
         _metrics?.Dispose();
     }
+}
+
+/// <summary>Gives requests and jobs a trace id also when nothing is exported, for problems, logs and the calls that follow.</summary>
+internal sealed class TraceIds : IHostedService, IDisposable
+{
+    private readonly ActivityListener _listener = new()
+    {
+        ShouldListenTo = source => source.Name is "Microsoft.AspNetCore" or PlatformTelemetry.SourceName,
+        Sample = (ref _) => ActivitySamplingResult.PropagationData,
+    };
+
+    public Task StartAsync(CancellationToken cancellationToken)
+    {
+        ActivitySource.AddActivityListener(_listener);
+        return Task.CompletedTask;
+    }
+
+    public Task StopAsync(CancellationToken cancellationToken) => Task.CompletedTask;
+
+    public void Dispose() => _listener.Dispose();
 }

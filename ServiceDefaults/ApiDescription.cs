@@ -1,0 +1,95 @@
+using System.Globalization;
+using Microsoft.AspNetCore.OpenApi;
+using Microsoft.OpenApi;
+using Platform.ServiceDefaults.Problems;
+using Platform.ServiceDefaults.Security;
+
+namespace Platform.ServiceDefaults;
+
+/// <summary>Endpoint metadata that takes a header which the handler does not see as a parameter.</summary>
+public interface IHeaderDescription
+{
+    /// <summary>The header's name.</summary>
+    string Name { get; }
+
+    /// <summary>What it does, in a sentence.</summary>
+    string Description { get; }
+}
+
+/// <summary>What <c>/openapi/v1.json</c> says of every operation without its author having to.</summary>
+internal static class ApiDescription
+{
+    private const string TokenScheme = "internalToken";
+
+    public static void AddApiDescription(this IServiceCollection services) => services.AddOpenApi("v1", options =>
+    {
+        options.AddDocumentTransformer((document, context, _) =>
+        {
+            document.Info.Title = context.ApplicationServices.GetRequiredService<IHostEnvironment>().ApplicationName;
+            document.Components ??= new OpenApiComponents();
+            document.Components.SecuritySchemes ??= new Dictionary<string, IOpenApiSecurityScheme>(StringComparer.Ordinal);
+            document.Components.SecuritySchemes[TokenScheme] = new OpenApiSecurityScheme
+            {
+                Type = SecuritySchemeType.ApiKey,
+                In = ParameterLocation.Header,
+                Name = InternalTokens.HeaderName,
+                Description = "The secret that the platform's services share.",
+            };
+            return Task.CompletedTask;
+        });
+        options.AddOperationTransformer(DescribeAsync);
+    });
+
+    private static Task DescribeAsync(OpenApiOperation operation, OpenApiOperationTransformerContext context, CancellationToken cancellationToken)
+    {
+        var metadata = context.Description.ActionDescriptor.EndpointMetadata;
+        foreach (var header in metadata.OfType<IHeaderDescription>())
+        {
+            operation.Parameters ??= [];
+            operation.Parameters.Add(new OpenApiParameter
+            {
+                Name = header.Name,
+                In = ParameterLocation.Header,
+                Description = header.Description,
+                Schema = new OpenApiSchema { Type = JsonSchemaType.String },
+            });
+        }
+
+        operation.Responses ??= [];
+        if (operation.Parameters?.Count > 0 || operation.RequestBody is not null)
+        {
+            AddProblem(operation.Responses, StatusCodes.Status400BadRequest);
+        }
+
+        if (operation.RequestBody is not null)
+        {
+            AddProblem(operation.Responses, StatusCodes.Status413PayloadTooLarge);
+            AddProblem(operation.Responses, StatusCodes.Status415UnsupportedMediaType);
+        }
+
+        if (metadata.OfType<InternalTokenRequired>().Any())
+        {
+            AddProblem(operation.Responses, StatusCodes.Status401Unauthorized);
+            operation.Security = [new OpenApiSecurityRequirement { [new OpenApiSecuritySchemeReference(TokenScheme, context.Document)] = [] }];
+        }
+
+        AddProblem(operation.Responses, StatusCodes.Status503ServiceUnavailable);
+        return Task.CompletedTask;
+    }
+
+    private static void AddProblem(OpenApiResponses responses, int status)
+    {
+        var key = status.ToString(CultureInfo.InvariantCulture);
+        if (!responses.ContainsKey(key))
+        {
+            responses[key] = new OpenApiResponse
+            {
+                Description = Problem.TitleOf(status),
+                Content = new Dictionary<string, OpenApiMediaType>(StringComparer.Ordinal)
+                {
+                    ["application/problem+json"] = new() { Schema = new OpenApiSchema { Type = JsonSchemaType.Object } },
+                },
+            };
+        }
+    }
+}
