@@ -5,7 +5,7 @@ using Platform.ServiceDefaults.Problems;
 namespace Platform.ServiceDefaults.Postgres.Idempotency;
 
 /// <summary>Claims the key before the request is read, gives an earlier answer again, and keeps or releases the key afterwards.</summary>
-internal sealed class IdempotencyMiddleware : IEndpointMiddleware
+internal sealed class IdempotencyMiddleware : IEndpointMiddleware, IHeaderDescription
 {
     public const string HeaderName = "Idempotency-Key";
     public const string ReplayedHeaderName = "Idempotency-Replayed";
@@ -14,6 +14,10 @@ internal sealed class IdempotencyMiddleware : IEndpointMiddleware
     public static readonly IdempotencyMiddleware Instance = new();
 
     private static readonly string[] StoredHeaders = ["Content-Type", "Location", "ETag"];
+
+    string IHeaderDescription.Name => HeaderName;
+
+    string IHeaderDescription.Description => "Makes the call safe to repeat: the first final answer to a key is given again for 24 hours.";
 
     public async Task InvokeAsync(HttpContext context, RequestDelegate next)
     {

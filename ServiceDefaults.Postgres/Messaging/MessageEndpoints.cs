@@ -13,6 +13,10 @@ public static class MessageEndpoints
     // a shop at its limits, 500 products of 5,000 characters, travels as one message
     private const int MaxMessageSize = 16 * 1024 * 1024;
 
+    private const int MaxAttributeLength = 200;
+
+    private static readonly JsonBodyCheck Envelope = new(PlatformJson.Tolerant);
+
     /// <summary>Maps <c>POST /messages</c>, <c>GET /dead-letters</c>, <c>POST /dead-letters/redrive</c> and <c>POST /dead-letters/{id}/redrive|discard</c>.</summary>
     public static IEndpointRouteBuilder MapMessages(this IEndpointRouteBuilder endpoints)
     {
@@ -35,29 +39,12 @@ public static class MessageEndpoints
             return Problem.UnsupportedMediaType($"Send one event as {CloudEvent.ContentType}.");
         }
 
-        CloudEvent message;
-        try
+        using var body = new MemoryStream();
+        await context.Request.Body.CopyToAsync(body, cancellationToken);
+        var errors = new ValidationErrors();
+        if (Read(body.GetBuffer().AsMemory(0, (int)body.Length), errors) is not { } message)
         {
-            message = (await JsonSerializer.DeserializeAsync<CloudEvent>(context.Request.Body, PlatformJson.Tolerant, cancellationToken))!;
-        }
-        catch (JsonException exception)
-        {
-            return Invalid(exception.Path is { Length: > 2 } path ? path[2..] : "body", "is missing or not what CloudEvents 1.0 and its extensions here ask for");
-        }
-
-        if (message is null)
-        {
-            return Invalid("body", "must be a CloudEvents 1.0 event");
-        }
-
-        if (message.SpecVersion != "1.0")
-        {
-            return Invalid("specversion", "must be 1.0");
-        }
-
-        if (message.Id.Length is 0 or > 200 || message.Source.Length is 0 or > 200 || message.Id.Contains('\0') || message.Source.Contains('\0'))
-        {
-            return Invalid(message.Id.Length is 0 or > 200 || message.Id.Contains('\0') ? "id" : "source", "must have 1 to 200 characters");
+            return errors.ToResult();
         }
 
         try
@@ -88,11 +75,37 @@ public static class MessageEndpoints
 
     private static ProblemHttpResult Unknown(Guid id) => Problem.NotFound($"There is no dead letter {id}.");
 
-    private static ValidationProblem Invalid(string field, string rule)
+    private static CloudEvent? Read(ReadOnlyMemory<byte> json, ValidationErrors errors)
     {
-        var errors = new ValidationErrors();
-        errors.Add(field, rule);
-        return errors.ToResult();
+        Envelope.Check(json, typeof(CloudEvent), errors);
+        if (errors.Any)
+        {
+            return null;
+        }
+
+        try
+        {
+            var message = JsonSerializer.Deserialize<CloudEvent>(json.Span, PlatformJson.Tolerant)!;
+            if (message.SpecVersion != "1.0")
+            {
+                errors.Add("specversion", "must be 1.0");
+            }
+
+            foreach (var (name, value) in (ReadOnlySpan<(string, string)>)[("id", message.Id), ("source", message.Source), ("type", message.Type)])
+            {
+                if (value.Length is 0 or > MaxAttributeLength)
+                {
+                    errors.Add(name, $"must have 1 to {MaxAttributeLength} characters");
+                }
+            }
+
+            return errors.Any ? null : message;
+        }
+        catch (JsonException exception)
+        {
+            errors.Add(exception.Path is { Length: > 2 } path ? path[2..] : "body", "is not valid");
+            return null;
+        }
     }
 
     internal sealed record Redriven(int Count);

@@ -52,9 +52,14 @@ public sealed class InboxBuilder
 
     private static TData Read<TData>(JsonElement data)
     {
+        if (data.ValueKind is JsonValueKind.Undefined or JsonValueKind.Null)
+        {
+            throw new MessageRefusedException("data is missing.");
+        }
+
         try
         {
-            return data.Deserialize<TData>(PlatformJson.Tolerant) ?? throw new MessageRefusedException("data is missing.");
+            return data.Deserialize<TData>(PlatformJson.Tolerant)!;
         }
         catch (JsonException exception)
         {

@@ -27,7 +27,6 @@ public static class MessagingExtensions
     public static InboxBuilder AddInbox(this IHostApplicationBuilder builder)
     {
         AddMessaging(builder);
-        builder.Services.AddSingleton<Inbox>();
         return new InboxBuilder(builder.Services);
     }
 
@@ -38,6 +37,7 @@ public static class MessagingExtensions
             .ValidateOnStart();
         builder.Services.TryAddSingleton<MessagingMetrics>();
         builder.Services.TryAddSingleton<Outbox>();
+        builder.Services.TryAddSingleton<Inbox>();
         builder.Services.TryAddSingleton<DeadLetters>();
     }
 }

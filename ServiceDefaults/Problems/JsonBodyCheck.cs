@@ -5,11 +5,12 @@ using System.Text.Json.Serialization.Metadata;
 namespace Platform.ServiceDefaults.Problems;
 
 /// <summary>Compares a JSON text with the type that it is to become, and names every field that would keep it from that.</summary>
-internal sealed class JsonBodyCheck(JsonSerializerOptions options)
+public sealed class JsonBodyCheck(JsonSerializerOptions options)
 {
     // nobody corrects more than this at once, and an answer must not outgrow its request
     private const int MaxErrors = 100;
 
+    /// <summary>Adds what is wrong with <paramref name="utf8"/> to <paramref name="errors"/>; nothing when it will become a <paramref name="type"/>.</summary>
     public void Check(ReadOnlyMemory<byte> utf8, Type type, ValidationErrors errors)
     {
         JsonDocument document;
@@ -117,7 +118,7 @@ internal sealed class JsonBodyCheck(JsonSerializerOptions options)
             }
 
             var isNullAllowed = property.AssociatedParameter?.IsNullable ?? property.IsSetNullable;
-            if (property.CustomConverter is not null && member.Value.ValueKind != JsonValueKind.Null)
+            if ((property.CustomConverter ?? (object?)property.NumberHandling) is not null && member.Value.ValueKind != JsonValueKind.Null)
             {
                 CheckNul(member.Value, name, errors, ref budget);
                 continue;

@@ -1,0 +1,158 @@
+using System.Diagnostics;
+using System.Net;
+using System.Reflection;
+using Microsoft.AspNetCore.Builder;
+using Microsoft.Extensions.DependencyInjection;
+using Microsoft.Extensions.Hosting;
+using Npgsql;
+using Platform.ServiceDefaults.Postgres.Database;
+using Platform.TestSupport;
+
+namespace Platform.ServiceDefaults.Postgres.Tests.Database;
+
+public sealed class DatabaseTests(PostgresServer server)
+{
+    [Fact]
+    public async Task Migrations_are_applied_once_by_however_many_replicas_start_together()
+    {
+        await using var database = await TestDatabase.CreateAsync(server);
+        var replicas = await Task.WhenAll(Enumerable.Range(0, 4).Select(_ => DatabaseApp.StartAsync(database.ConnectionString)));
+        try
+        {
+            (await database.DataSource.ScalarAsync<long>("select count(*) from schema_migrations")).ShouldBe(
+                typeof(DatabaseMigrations).Assembly.GetManifestResourceNames().Count(name => name.EndsWith(".sql", StringComparison.Ordinal)));
+            (await database.DataSource.ScalarAsync<long>("select count(*) from outbox")).ShouldBe(0);
+        }
+        finally
+        {
+            foreach (var replica in replicas)
+            {
+                await replica.DisposeAsync();
+            }
+        }
+    }
+
+    [Fact]
+    public async Task A_migration_that_was_changed_after_it_was_applied_stops_the_service()
+    {
+        await using var database = await TestDatabase.CreateAsync(server);
+        await using (await DatabaseApp.StartAsync(database.ConnectionString))
+        {
+        }
+
+        await database.DataSource.ExecuteAsync("update schema_migrations set checksum = 'other' where version = 1");
+        await using var app = await DatabaseApp.StartAsync(database.ConnectionString, waitForMigrations: false);
+        await Eventually.TrueAsync(() => app.Get<IHostApplicationLifetime>().ApplicationStopping.IsCancellationRequested);
+        app.Get<DatabaseMigrations>().ExecuteTask!.Exception!.InnerException!.Message.ShouldContain("0001_messaging was changed");
+    }
+
+    [Fact]
+    public async Task A_service_without_a_connection_string_says_which_one()
+    {
+        var exception = await Should.ThrowAsync<InvalidOperationException>(() => DatabaseApp.StartAsync(""));
+        exception.Message.ShouldContain("ConnectionStrings__test-db");
+    }
+
+    [Fact]
+    public async Task It_starts_before_its_database_answers_fast_503s_while_it_is_away_and_recovers_by_itself()
+    {
+        await using var own = await PostgresServer.StartNewAsync();
+        await own.StopAsync();
+        await using var app = await StartWithQueryAsync(own.ConnectionStringTo("postgres"));
+
+        (await StatusAsync(app, "/alive")).ShouldBe(HttpStatusCode.OK);
+        (await StatusAsync(app, "/ready")).ShouldBe(HttpStatusCode.ServiceUnavailable);
+        (await StatusAsync(app, "/health")).ShouldBe(HttpStatusCode.ServiceUnavailable);
+        (await StatusAsync(app, "/query")).ShouldBe(HttpStatusCode.ServiceUnavailable);
+
+        await own.StartAsync();
+        await Eventually.Async(async () => (await StatusAsync(app, "/query")).ShouldBe(HttpStatusCode.OK), TimeSpan.FromSeconds(5));
+        (await StatusAsync(app, "/ready")).ShouldBe(HttpStatusCode.OK);
+
+        await own.KillAsync();
+        (await StatusAsync(app, "/query")).ShouldBe(HttpStatusCode.ServiceUnavailable);
+        var watch = Stopwatch.StartNew();
+        using (var response = await app.Client.GetAsync("/query"))
+        {
+            watch.Elapsed.ShouldBeLessThan(TimeSpan.FromSeconds(2));
+            response.StatusCode.ShouldBe(HttpStatusCode.ServiceUnavailable);
+            response.Headers.RetryAfter!.Delta.ShouldBe(TimeSpan.FromSeconds(1));
+            response.Content.Headers.ContentType!.MediaType.ShouldBe("application/problem+json");
+        }
+
+        (await StatusAsync(app, "/alive")).ShouldBe(HttpStatusCode.OK);
+        (await StatusAsync(app, "/ready")).ShouldBe(HttpStatusCode.OK);
+        await own.StartAsync();
+        await Eventually.Async(async () => (await StatusAsync(app, "/query")).ShouldBe(HttpStatusCode.OK), TimeSpan.FromSeconds(3));
+    }
+
+    [Fact]
+    public async Task An_exhausted_pool_is_a_503_within_the_connection_timeout()
+    {
+        await using var database = await TestDatabase.CreateAsync(server);
+        await using var app = await StartWithQueryAsync(database.ConnectionString, new() { ["Database:MaxPoolSize"] = "2" });
+        var held = new List<NpgsqlConnection>();
+        try
+        {
+            await Eventually.Async(async () =>
+            {
+                // one of the two listens for signals
+                held.Add(await app.Get<NpgsqlDataSource>().OpenConnectionAsync());
+                throw new InvalidOperationException("more");
+            }, TimeSpan.FromSeconds(1)).ContinueWith(_ => { });
+            var watch = Stopwatch.StartNew();
+            (await StatusAsync(app, "/query")).ShouldBe(HttpStatusCode.ServiceUnavailable);
+            watch.Elapsed.ShouldBeLessThan(TimeSpan.FromSeconds(2.5));
+        }
+        finally
+        {
+            foreach (var connection in held)
+            {
+                await connection.DisposeAsync();
+            }
+        }
+
+        (await StatusAsync(app, "/query")).ShouldBe(HttpStatusCode.OK);
+    }
+
+    [Fact]
+    public async Task A_wrong_statement_is_a_500_and_no_excuse()
+    {
+        await using var database = await TestDatabase.CreateAsync(server);
+        await using var app = await DatabaseApp.StartAsync(database.ConnectionString, map: app =>
+            app.MapGet("/wrong", (NpgsqlDataSource dataSource) => dataSource.ScalarAsync<int>("select * from nowhere")));
+        (await StatusAsync(app, "/wrong")).ShouldBe(HttpStatusCode.InternalServerError);
+    }
+
+    [Fact]
+    public async Task A_signal_wakes_this_process_and_the_others()
+    {
+        await using var database = await TestDatabase.CreateAsync(server);
+        await using var one = await DatabaseApp.StartAsync(database.ConnectionString);
+        await using var other = await DatabaseApp.StartAsync(database.ConnectionString);
+        var here = one.Get<Signals>()["jobs"];
+        var there = other.Get<Signals>()["jobs"];
+        var unrelated = other.Get<Signals>()["unrelated"];
+        await Eventually.TrueAsync(async () => await database.DataSource.ScalarAsync<long>(
+            "select count(*) from pg_stat_activity where datname = current_database() and query like 'listen%'") == 2);
+        var (seenHere, seenThere, seenUnrelated) = (here.Version, there.Version, unrelated.Version);
+
+        here.Set();
+        here.Version.ShouldBe(seenHere + 1);
+        await there.WaitAsync(seenThere, TimeSpan.FromSeconds(10), CancellationToken.None);
+        there.Version.ShouldBeGreaterThan(seenThere);
+        unrelated.Version.ShouldBe(seenUnrelated);
+    }
+
+    private static Task<TestApp> StartWithQueryAsync(string connectionString, Dictionary<string, string?>? settings = null) => DatabaseApp.StartAsync(
+        connectionString,
+        map: app => app.MapGet("/query", (NpgsqlDataSource dataSource) => dataSource.ScalarAsync<int>("select 1")),
+        settings: settings,
+        waitForMigrations: settings is not null);
+
+    private static async Task<HttpStatusCode> StatusAsync(TestApp app, string path)
+    {
+        using var response = await app.Client.GetAsync(path);
+        return response.StatusCode;
+    }
+}

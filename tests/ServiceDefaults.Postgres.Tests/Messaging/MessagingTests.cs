@@ -1,0 +1,459 @@
+using System.Diagnostics;
+using System.Globalization;
+using System.Net;
+using System.Net.Http.Json;
+using System.Text.Json;
+using Dapper;
+using Microsoft.AspNetCore.Builder;
+using Microsoft.AspNetCore.Http;
+using Microsoft.Extensions.DependencyInjection;
+using Npgsql;
+using Platform.ServiceDefaults.Correlation;
+using Platform.ServiceDefaults.Postgres.Messaging;
+using Platform.TestSupport;
+
+namespace Platform.ServiceDefaults.Postgres.Tests.Messaging;
+
+/// <summary>A sender and a receiver, each a service with a database of its own, over real sockets.</summary>
+public sealed class MessagingTests(PostgresServer server) : IAsyncLifetime
+{
+    private readonly int _receiverPort = FreePort.Next();
+    private readonly List<TestApp> _apps = [];
+    private TestDatabase _senderDatabase = null!;
+    private TestDatabase _receiverDatabase = null!;
+
+    public async ValueTask InitializeAsync()
+    {
+        _senderDatabase = await TestDatabase.CreateAsync(server);
+        _receiverDatabase = await TestDatabase.CreateAsync(server);
+    }
+
+    public async ValueTask DisposeAsync()
+    {
+        foreach (var app in _apps)
+        {
+            await app.DisposeAsync();
+        }
+
+        await _senderDatabase.DisposeAsync();
+        await _receiverDatabase.DisposeAsync();
+    }
+
+    [Fact]
+    public async Task A_message_is_applied_right_after_its_transaction_commits()
+    {
+        await StartReceiverAsync();
+        // with a poll this rare, only the wake-up explains a quick delivery
+        var sender = await StartSenderAsync(new() { ["Messaging:PollInterval"] = "00:00:30" });
+        var key = Guid.CreateVersion7();
+        await EnqueueAsync(sender, key, new Note(1));
+        await ReceivedAsync(1);
+        await Eventually.Async(async () => (await BacklogAsync()).ShouldBe(0));
+
+        var took = new List<double>();
+        for (var n = 2; n <= 12; n++)
+        {
+            await EnqueueAsync(sender, key, new Note(n));
+            await ReceivedAsync(n);
+        }
+
+        took.AddRange(await _receiverDatabase.DataSource.ListAsync<double>("select extract(epoch from received_at - sent_at)::float8 from received order by n"));
+        took.Sort();
+        took[took.Count / 2].ShouldBeLessThan(0.25);
+    }
+
+    [Fact]
+    public async Task What_is_rolled_back_is_never_sent()
+    {
+        await StartReceiverAsync();
+        var sender = await StartSenderAsync();
+        var key = Guid.CreateVersion7();
+        await using (var connection = await _senderDatabase.DataSource.OpenConnectionAsync())
+        await using (var transaction = await connection.BeginTransactionAsync())
+        {
+            await sender.Get<Outbox>().EnqueueAsync(transaction, "receiver", "note", key, "s", new Note(1), CancellationToken.None);
+            await transaction.RollbackAsync();
+        }
+
+        await EnqueueAsync(sender, key, new Note(2));
+        await ReceivedAsync(1);
+        (await _receiverDatabase.DataSource.ListAsync<int>("select n from received")).ShouldBe([2]);
+    }
+
+    [Fact]
+    public async Task Correlation_and_trace_go_with_the_message()
+    {
+        await StartReceiverAsync();
+        var sender = await StartSenderAsync();
+        using (CorrelationContext.Begin("order-42"))
+        {
+            using var request = new Activity("request").SetIdFormat(ActivityIdFormat.W3C).Start();
+            await EnqueueAsync(sender, Guid.CreateVersion7(), new Note(1));
+            await ReceivedAsync(1);
+            (await _receiverDatabase.DataSource.ScalarAsync<string>("select correlation_id from received")).ShouldBe("order-42");
+            (await _receiverDatabase.DataSource.ScalarAsync<string>("select trace_id from received")).ShouldBe(request.TraceId.ToString());
+        }
+    }
+
+    [Fact]
+    public async Task Messages_of_a_key_arrive_in_order_and_once_with_two_dispatchers_and_two_receivers_work()
+    {
+        const int Keys = 15;
+        const int PerKey = 12;
+        await StartReceiverAsync();
+        var senders = new[] { await StartSenderAsync(), await StartSenderAsync() };
+        var keys = Enumerable.Range(0, Keys).Select(_ => Guid.CreateVersion7()).ToArray();
+
+        await Task.WhenAll(keys.Select(async (key, index) =>
+        {
+            for (var n = 1; n <= PerKey; n++)
+            {
+                await EnqueueAsync(senders[(index + n) % 2], key, new Note(n));
+            }
+        }));
+
+        await ReceivedAsync(Keys * PerKey, TimeSpan.FromSeconds(30));
+        foreach (var key in keys)
+        {
+            (await _receiverDatabase.DataSource.ListAsync<int>("select n from received where key = @key order by position", new { key }))
+                .ShouldBe(Enumerable.Range(1, PerKey));
+        }
+
+        await Eventually.Async(async () => (await BacklogAsync()).ShouldBe(0));
+        (await _senderDatabase.DataSource.ScalarAsync<long>("select coalesce(sum(pending), 0) from outbox_keys")).ShouldBe(0);
+    }
+
+    [Fact]
+    public async Task A_receiver_that_is_away_loses_nothing_and_costs_no_attempt()
+    {
+        var sender = await StartSenderAsync(new() { ["Messaging:MaxBackoff"] = "00:00:01" });
+        var keys = Enumerable.Range(0, 5).Select(_ => Guid.CreateVersion7()).ToArray();
+        foreach (var key in keys)
+        {
+            for (var n = 1; n <= 4; n++)
+            {
+                await EnqueueAsync(sender, key, new Note(n));
+            }
+        }
+
+        await Eventually.Async(async () => (await _senderDatabase.DataSource.ScalarAsync<int>("select failures from outbox_destinations")).ShouldBeGreaterThan(3));
+        (await _senderDatabase.DataSource.ScalarAsync<long>("select count(*) from outbox where dead_at is null and refusals = 0")).ShouldBe(20);
+
+        await StartReceiverAsync();
+        await ReceivedAsync(20);
+        foreach (var key in keys)
+        {
+            (await _receiverDatabase.DataSource.ListAsync<int>("select n from received where key = @key order by position", new { key })).ShouldBe([1, 2, 3, 4]);
+        }
+
+        await Eventually.Async(async () => (await _senderDatabase.DataSource.ScalarAsync<int>("select failures from outbox_destinations")).ShouldBe(0));
+    }
+
+    [Theory]
+    [InlineData(503)]
+    [InlineData(429)]
+    [InlineData(408)]
+    [InlineData(401)]
+    public async Task The_pace_towards_a_receiver_in_trouble_does_not_grow_with_keys_or_replicas(int status)
+    {
+        await using var busy = await StubService.StartAsync(app => app.MapPost("/messages", () => Results.StatusCode(status)), _receiverPort);
+        var senders = new[] { await StartSenderAsync(), await StartSenderAsync(), await StartSenderAsync() };
+        for (var i = 0; i < 30; i++)
+        {
+            await EnqueueAsync(senders[i % 3], Guid.CreateVersion7(), new Note(i));
+        }
+
+        await Eventually.Async(async () => (await _senderDatabase.DataSource.ScalarAsync<int>("select failures from outbox_destinations")).ShouldBeGreaterThanOrEqualTo(4));
+        // what was on its way when the first failure came in, then one at a time: 100 ms × 2 per failure
+        var failures = await _senderDatabase.DataSource.ScalarAsync<int>("select failures from outbox_destinations");
+        busy.Requests.Count.ShouldBeLessThanOrEqualTo(3 * 8 + failures + 1);
+        var before = busy.Requests.Count;
+        await Eventually.Async(async () => (await _senderDatabase.DataSource.ScalarAsync<int>("select failures from outbox_destinations")).ShouldBeGreaterThanOrEqualTo(failures + 2));
+        (busy.Requests.Count - before).ShouldBeInRange(1, 4);
+        (await _senderDatabase.DataSource.ScalarAsync<long>("select count(*) from outbox where dead_at is not null or refusals > 0")).ShouldBe(0);
+    }
+
+    [Fact]
+    public async Task A_refused_message_is_a_dead_letter_that_holds_its_key_and_nothing_else()
+    {
+        await StartReceiverAsync();
+        var sender = await StartSenderAsync();
+        var bad = Guid.CreateVersion7();
+        var good = Guid.CreateVersion7();
+        await EnqueueAsync(sender, bad, new Note(1, Refuse: true));
+        await EnqueueAsync(sender, bad, new Note(2));
+        await EnqueueAsync(sender, good, new Note(3));
+        await ReceivedAsync(1);
+
+        var letter = await Eventually.Async(async () => (await DeadLettersAsync(sender)).ShouldHaveSingleItem());
+        letter.GetProperty("type").GetString().ShouldBe("note");
+        letter.GetProperty("partitionKey").GetGuid().ShouldBe(bad);
+        letter.GetProperty("data").GetProperty("n").GetInt32().ShouldBe(1);
+        letter.GetProperty("lastError").GetString()!.ShouldContain("refused by the test");
+        await EnqueueAsync(sender, good, new Note(4));
+        await ReceivedAsync(2);
+        (await _receiverDatabase.DataSource.ListAsync<int>("select n from received order by position")).ShouldBe([3, 4]);
+
+        // still refused: it comes back with one more refusal
+        (await DecideAsync(sender, letter, "redrive")).ShouldBe(HttpStatusCode.Accepted);
+        await Eventually.Async(async () => (await DeadLettersAsync(sender)).ShouldHaveSingleItem().GetProperty("refusals").GetInt32().ShouldBe(2));
+
+        // its cause was mended: it goes, and what waited behind it follows
+        await _receiverDatabase.DataSource.ExecuteAsync("update behaviour set refuse = false");
+        (await DecideAsync(sender, letter, "redrive")).ShouldBe(HttpStatusCode.Accepted);
+        await ReceivedAsync(4);
+        (await _receiverDatabase.DataSource.ListAsync<int>("select n from received where key = @bad order by position", new { bad })).ShouldBe([1, 2]);
+        (await DecideAsync(sender, letter, "redrive")).ShouldBe(HttpStatusCode.NotFound);
+    }
+
+    [Fact]
+    public async Task A_discarded_dead_letter_lets_its_key_go_on_and_all_of_a_type_can_be_redriven()
+    {
+        await StartReceiverAsync();
+        var sender = await StartSenderAsync();
+        var discarded = Guid.CreateVersion7();
+        await EnqueueAsync(sender, discarded, new Note(1, Refuse: true));
+        await EnqueueAsync(sender, discarded, new Note(2));
+        await EnqueueAsync(sender, Guid.CreateVersion7(), new Note(3, Refuse: true));
+        await EnqueueAsync(sender, Guid.CreateVersion7(), new Note(4, Refuse: true));
+        var letters = await Eventually.Async(async () =>
+        {
+            var all = await DeadLettersAsync(sender);
+            all.Count.ShouldBe(3);
+            return all;
+        });
+        (await DecideAsync(sender, letters.Single(letter => letter.GetProperty("data").GetProperty("n").GetInt32() == 1), "discard")).ShouldBe(HttpStatusCode.NoContent);
+        await ReceivedAsync(1);
+
+        await _receiverDatabase.DataSource.ExecuteAsync("update behaviour set refuse = false");
+        using var none = await sender.Client.PostAsync("/dead-letters/redrive?type=other", null);
+        (await none.Content.ReadAsStringAsync()).ShouldContain("0");
+        using var all = await sender.Client.PostAsync("/dead-letters/redrive?type=note", null);
+        (await all.Content.ReadAsStringAsync()).ShouldContain("2");
+        await ReceivedAsync(3);
+        (await _receiverDatabase.DataSource.ListAsync<int>("select n from received order by n")).ShouldBe([2, 3, 4]);
+    }
+
+    [Fact]
+    public async Task A_handler_that_fails_leaves_no_effect_and_is_tried_again_until_the_message_is_poison()
+    {
+        await StartReceiverAsync(new() { ["Messaging:MaxHandlerFailures"] = "3" });
+        var sender = await StartSenderAsync();
+        var (bad, good) = (Guid.CreateVersion7(), Guid.CreateVersion7());
+        await EnqueueAsync(sender, bad, new Note(1, Fail: true));
+        await EnqueueAsync(sender, good, new Note(2));
+
+        var letter = await Eventually.Async(async () => (await DeadLettersAsync(sender)).ShouldHaveSingleItem());
+        letter.GetProperty("lastError").GetString()!.ShouldContain("failed 3 times");
+        (await _receiverDatabase.DataSource.ListAsync<int>("select n from received")).ShouldBe([2]);
+        (await _receiverDatabase.DataSource.ScalarAsync<long>("select count(*) from inbox")).ShouldBe(1);
+
+        await _receiverDatabase.DataSource.ExecuteAsync("update behaviour set fail = false");
+        await DecideAsync(sender, letter, "redrive");
+        await ReceivedAsync(2);
+    }
+
+    [Fact]
+    public async Task A_message_that_comes_again_is_known_and_changes_nothing()
+    {
+        var receiver = await StartReceiverAsync();
+        var id = Guid.CreateVersion7();
+        var key = Guid.CreateVersion7();
+        var statuses = await Task.WhenAll(Enumerable.Range(0, 8).Select(_ => PostEventAsync(receiver, Event(id.ToString(), key, 5))));
+        statuses.ShouldAllBe(status => status == HttpStatusCode.Accepted);
+        (await _receiverDatabase.DataSource.ScalarAsync<long>("select count(*) from received")).ShouldBe(1);
+    }
+
+    [Fact]
+    public async Task A_late_copy_is_recognised_by_its_sequence_after_its_id_was_pruned()
+    {
+        var receiver = await StartReceiverAsync();
+        var key = Guid.CreateVersion7();
+        await PostEventAsync(receiver, Event("a", key, 5));
+        await PostEventAsync(receiver, Event("b", key, 6));
+        await _receiverDatabase.DataSource.ExecuteAsync("delete from inbox");
+
+        (await PostEventAsync(receiver, Event("a", key, 5))).ShouldBe(HttpStatusCode.Accepted);
+        (await PostEventAsync(receiver, Event("a", Guid.CreateVersion7(), 5))).ShouldBe(HttpStatusCode.Accepted);
+        (await _receiverDatabase.DataSource.ScalarAsync<long>("select count(*) from received where key = @key", new { key })).ShouldBe(2);
+    }
+
+    [Fact]
+    public async Task A_sender_restored_from_a_backup_does_not_reuse_sequences()
+    {
+        await StartReceiverAsync();
+        var sender = await StartSenderAsync();
+        var key = Guid.CreateVersion7();
+        await EnqueueAsync(sender, key, new Note(1));
+        await ReceivedAsync(1);
+        await Eventually.Async(async () => (await BacklogAsync()).ShouldBe(0));
+        await _senderDatabase.DataSource.ExecuteAsync("delete from outbox_keys");
+        await EnqueueAsync(sender, key, new Note(2));
+        await ReceivedAsync(2);
+    }
+
+    [Fact]
+    public async Task A_key_claimed_by_a_process_that_died_is_taken_up_when_its_lease_is_over()
+    {
+        await StartReceiverAsync();
+        var sender = await StartSenderAsync();
+        var key = Guid.CreateVersion7();
+        await _senderDatabase.DataSource.ExecuteAsync(
+            "insert into outbox_keys (destination, partition_key, last_sequence, lease, lease_until) values ('receiver', @key, 1, gen_random_uuid(), now() + interval '1 second')",
+            new { key });
+        await EnqueueAsync(sender, key, new Note(1));
+        await EnqueueAsync(sender, Guid.CreateVersion7(), new Note(2));
+        await ReceivedAsync(2);
+        var lateness = await _receiverDatabase.DataSource.ListAsync<int>("select n from received order by position");
+        lateness.ShouldBe([2, 1]);
+    }
+
+    [Fact]
+    public async Task A_crash_after_the_receiver_took_a_message_sends_it_again_to_no_effect()
+    {
+        await StartReceiverAsync();
+        var sender = await StartSenderAsync();
+        var key = Guid.CreateVersion7();
+        var id = await EnqueueAsync(sender, key, new Note(1));
+        await ReceivedAsync(1);
+        await Eventually.Async(async () => (await BacklogAsync()).ShouldBe(0));
+
+        // as if the sender had been killed before it forgot the message
+        await _senderDatabase.DataSource.ExecuteAsync(
+            """
+            insert into outbox (id, destination, partition_key, sequence, type, subject, data) select @id, 'receiver', @key, last_sequence, 'note', 's', '{"n":1}' from outbox_keys;
+            update outbox_keys set pending = 1, next_attempt_at = now();
+            """, new { id, key });
+        await EnqueueAsync(sender, key, new Note(2));
+        await ReceivedAsync(2);
+        await Eventually.Async(async () => (await BacklogAsync()).ShouldBe(0));
+        (await _receiverDatabase.DataSource.ListAsync<int>("select n from received order by position")).ShouldBe([1, 2]);
+    }
+
+    [Theory]
+    [InlineData("""{"specversion":"1.0","id":"a","source":"backend","type":"other","partitionkey":"018f0000-0000-7000-8000-000000000000","sequence":"1","data":{}}""", 422, "other")]
+    [InlineData("""{"specversion":"1.0","id":"a","source":"backend","type":"note","partitionkey":"018f0000-0000-7000-8000-000000000000","sequence":1,"data":{"n":"x"}}""", 422, "data")]
+    [InlineData("""{"specversion":"1.0","id":"a","source":"backend","type":"note","partitionkey":"018f0000-0000-7000-8000-000000000000","sequence":"1"}""", 422, "data")]
+    [InlineData("""{"specversion":"0.3","id":"a","source":"backend","type":"note","partitionkey":"018f0000-0000-7000-8000-000000000000","sequence":"1","data":{}}""", 400, "specversion")]
+    [InlineData("""{"specversion":"1.0","id":"","source":"backend","type":"note","partitionkey":"x","sequence":"1","data":{}}""", 400, "partitionkey")]
+    [InlineData("""{"specversion":"1.0","id":"","source":"backend","type":"note","partitionkey":"018f0000-0000-7000-8000-000000000000","sequence":"1","data":{}}""", 400, "id")]
+    [InlineData("""{"specversion":"1.0"}""", 400, "sequence")]
+    [InlineData("""{"specversion":"1.0","id":"a","source":"backend","type":"note","partitionkey":"018f0000-0000-7000-8000-000000000000","sequence":"one","data":{}}""", 400, "sequence")]
+    [InlineData("""nonsense""", 400, "body")]
+    public async Task What_can_never_be_taken_is_refused_for_good(string json, int status, string named)
+    {
+        var receiver = await StartReceiverAsync();
+        using var response = await receiver.Client.PostAsync("/messages", DatabaseApp.Json(json, "application/cloudevents+json"));
+        ((int)response.StatusCode).ShouldBe(status);
+        response.Content.Headers.ContentType!.MediaType.ShouldBe("application/problem+json");
+        (await response.Content.ReadAsStringAsync()).ShouldContain(named);
+        (await _receiverDatabase.DataSource.ScalarAsync<long>("select count(*) from inbox")).ShouldBe(0);
+    }
+
+    [Fact]
+    public async Task Messages_are_internal()
+    {
+        var receiver = await StartReceiverAsync();
+        using var stranger = new HttpClient { BaseAddress = receiver.Address };
+        foreach (var path in (string[])["/messages", $"/dead-letters/{Guid.Empty}/redrive", "/dead-letters/redrive"])
+        {
+            using var response = await stranger.PostAsync(path, DatabaseApp.Json("{}", "application/cloudevents+json"));
+            response.StatusCode.ShouldBe(HttpStatusCode.Unauthorized);
+        }
+    }
+
+    private static string Event(string id, Guid key, long sequence) => JsonSerializer.Serialize(new
+    {
+        specversion = "1.0",
+        id,
+        source = "backend",
+        type = "note",
+        subject = "s",
+        partitionkey = key,
+        sequence = sequence.ToString(CultureInfo.InvariantCulture),
+        data = new { n = 1, later = "a field of a newer sender" },
+    });
+
+    private static async Task<HttpStatusCode> PostEventAsync(TestApp receiver, string json)
+    {
+        using var response = await receiver.Client.PostAsync("/messages", DatabaseApp.Json(json, "application/cloudevents+json"));
+        return response.StatusCode;
+    }
+
+    private static async Task<IReadOnlyList<JsonElement>> DeadLettersAsync(TestApp sender) =>
+        [.. (await sender.Client.GetFromJsonAsync<JsonElement>("/dead-letters?limit=100")).GetProperty("items").EnumerateArray()];
+
+    private static async Task<HttpStatusCode> DecideAsync(TestApp sender, JsonElement letter, string decision)
+    {
+        using var response = await sender.Client.PostAsync($"/dead-letters/{letter.GetProperty("id").GetGuid()}/{decision}", null);
+        return response.StatusCode;
+    }
+
+    private async Task<TestApp> StartSenderAsync(Dictionary<string, string?>? settings = null)
+    {
+        var app = await DatabaseApp.StartAsync(
+            _senderDatabase.ConnectionString,
+            builder => builder.AddOutbox("sender", "receiver"),
+            app => app.MapMessages(),
+            new(settings ?? []) { ["RECEIVER_URL"] = $"http://127.0.0.1:{_receiverPort}" });
+        _apps.Add(app);
+        return app;
+    }
+
+    private async Task<TestApp> StartReceiverAsync(Dictionary<string, string?>? settings = null)
+    {
+        await _receiverDatabase.DataSource.ExecuteAsync(
+            """
+            create table received (position bigserial primary key, key uuid, n int, correlation_id text, trace_id text, sent_at timestamptz, received_at timestamptz default clock_timestamp());
+            create table behaviour (refuse boolean default true, fail boolean default true);
+            insert into behaviour default values;
+            """);
+        var app = await DatabaseApp.StartAsync(
+            _receiverDatabase.ConnectionString,
+            builder => builder.AddInbox().Handle<Note, NoteHandler>("note"),
+            app => app.MapMessages(),
+            settings,
+            _receiverPort);
+        _apps.Add(app);
+        return app;
+    }
+
+    private async Task<Guid> EnqueueAsync(TestApp sender, Guid key, Note note)
+    {
+        var outbox = sender.Get<Outbox>();
+        await using var connection = await _senderDatabase.DataSource.OpenConnectionAsync();
+        await using var transaction = await connection.BeginTransactionAsync();
+        var id = await outbox.EnqueueAsync(transaction, "receiver", "note", key, "s", note with { SentAt = DateTimeOffset.UtcNow }, CancellationToken.None);
+        await transaction.CommitAsync();
+        outbox.Wake();
+        return id;
+    }
+
+    private Task ReceivedAsync(int count, TimeSpan? within = null) => Eventually.Async(
+        async () => (await _receiverDatabase.DataSource.ScalarAsync<long>("select count(*) from received")).ShouldBe(count), within ?? TimeSpan.FromSeconds(15));
+
+    private Task<long> BacklogAsync() => _senderDatabase.DataSource.ScalarAsync<long>("select count(*) from outbox");
+
+    internal sealed record Note(int N, bool Refuse = false, bool Fail = false, DateTimeOffset SentAt = default);
+
+    internal sealed class NoteHandler : IMessageHandler<Note>
+    {
+        public async Task HandleAsync(Note data, MessageContext context, CancellationToken cancellationToken)
+        {
+            await context.Connection.ExecuteAsync(
+                "insert into received (key, n, correlation_id, trace_id, sent_at) values (@PartitionKey, @N, @id, @traceId, @sentAt)",
+                new { context.PartitionKey, data.N, id = CorrelationContext.Current, traceId = Activity.Current?.TraceId.ToString(), sentAt = data.SentAt.UtcDateTime },
+                context.Transaction);
+            var (refuse, fail) = await context.Connection.QuerySingleAsync<(bool, bool)>("select refuse, fail from behaviour", transaction: context.Transaction);
+            if (data.Refuse && refuse)
+            {
+                throw new MessageRefusedException("refused by the test");
+            }
+
+            if (data.Fail && fail)
+            {
+                throw new InvalidOperationException("a bug in the handler");
+            }
+        }
+    }
+}
