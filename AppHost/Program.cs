@@ -26,7 +26,8 @@ var deployer = builder.AddProject<Projects.StoreDeployer>("store-deployer")
     .WithHttpHealthCheck("/health")
     .WithReference(deployerDb).WaitFor(deployerDb)
     .WithReference(registry)
-    .WithEnvironment("InternalToken", internalToken);
+    .WithEnvironment("InternalToken", internalToken)
+    .WithLocalDirectory("Stores__CacheDirectory", "store-cache");
 
 var backend = builder.AddProject<Projects.Backend>("backend")
     .WithHttpEndpoint(port: 9000).WithExternalHttpEndpoints()

@@ -25,9 +25,7 @@ internal static class DatabaseServerExtensions
         var password = builder.AddParameter($"{name}-password",
             new GenerateParameterDefault { MinLength = 32, Special = false }, secret: true, persist: true);
 
-        // `.data` beside the solution unless configured: tests give each application a directory of its own.
-        var data = Path.GetFullPath(builder.Configuration["DataDirectory"] ?? "../.data", builder.AppHostDirectory);
-
+        var data = builder.DataDirectory();
         if (builder.ExecutionContext.IsPublishMode || DatabaseChoice.Make(data, builder.Configuration["Database"]) is DatabaseKind.Container)
         {
             var container = builder.AddPostgres(name, password: password).WithDataVolume();

@@ -134,6 +134,7 @@ public sealed class ServeTests : IDisposable
     {
         var start = new ProcessStartInfo(Path.Combine(RepositoryRoot.Path, "eng/postgres/serve"), [Path.Combine(_folder.Path, "data"), (port ?? _port).ToString(CultureInfo.InvariantCulture)])
         {
+            UseShellExecute = false,
             RedirectStandardError = true,
             RedirectStandardOutput = true,
             RedirectStandardInput = true,

@@ -105,6 +105,7 @@ public sealed class RunTests : IDisposable
 
         using var run = Process.Start(new ProcessStartInfo(Find("bash")!, [Path.Combine(_clone.Path, "run"), .. options])
         {
+            UseShellExecute = false,
             RedirectStandardError = true,
             RedirectStandardOutput = true,
             RedirectStandardInput = true,

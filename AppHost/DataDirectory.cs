@@ -1,0 +1,19 @@
+using Aspire.Hosting;
+using Aspire.Hosting.ApplicationModel;
+using Microsoft.Extensions.Configuration;
+
+namespace Platform.AppHost;
+
+internal static class DataDirectoryExtensions
+{
+    /// <summary>Where this machine keeps what outlives a run: <c>DataDirectory</c>, or <c>.data</c> beside the solution.</summary>
+    public static string DataDirectory(this IDistributedApplicationBuilder builder) =>
+        Path.GetFullPath(builder.Configuration["DataDirectory"] ?? "../.data", builder.AppHostDirectory);
+
+    /// <summary>Gives a resource a directory of its own there while it runs on this machine; published manifests say nothing of it.</summary>
+    public static IResourceBuilder<T> WithLocalDirectory<T>(this IResourceBuilder<T> resource, string environmentVariable, string name)
+        where T : IResourceWithEnvironment =>
+        resource.ApplicationBuilder.ExecutionContext.IsRunMode
+            ? resource.WithEnvironment(environmentVariable, Path.Combine(resource.ApplicationBuilder.DataDirectory(), name))
+            : resource;
+}
