@@ -54,7 +54,7 @@ public static class ServiceDefaultsExtensions
     }
 
     /// <summary>
-    /// Adds the middleware, outermost first: span, correlation, problems, routing, readiness and drain, internal token, deadline,
+    /// Adds the middleware, outermost first: span, correlation, problems, routing, readiness and drain, internal token, body size, deadline,
     /// then the checks of route, query and body.
     /// </summary>
     public static WebApplication UseServiceDefaults(this WebApplication app)
@@ -66,6 +66,7 @@ public static class ServiceDefaultsExtensions
         app.UseRouting();
         app.UseMiddleware<DrainMiddleware>();
         app.UseMiddleware<InternalTokenMiddleware>();
+        app.UseMiddleware<BodySizeMiddleware>();
         app.UseMiddleware<RequestDeadlineMiddleware>();
         app.UseMiddleware<EndpointMiddlewareRunner>();
         app.UseMiddleware<RequestChecks>();

@@ -40,7 +40,7 @@ internal static class DeploymentEndpoints
 
     public static void MapDeployments(this IEndpointRouteBuilder routes)
     {
-        var shops = routes.MapGroup("/api/shops/{id:guid}").WithTags("Deployments").ProducesProblem(404).ProducesProblem(503).WithIdempotency();
+        var shops = routes.MapGroup("/api/shops/{id:guid}").WithTags("Deployments").ProducesProblem(404).WithIdempotency();
         shops.MapPost("/deployments", Create).WithName("CreateDeployment").ProducesProblem(409).ProducesProblem(422)
             .WithSummary("Deploys the shop as it stands.")
             .WithDescription("Accepted also while StoreDeployer is down. `version` takes another version of the shop's template, for this deployment only.");
@@ -50,7 +50,7 @@ internal static class DeploymentEndpoints
             .WithSummary("Brings an earlier release of the store back.")
             .WithDescription("The one that was live before the present one, or `release`. The rollback goes ahead of deployments that wait.");
 
-        var deployments = routes.MapGroup("/api/deployments/{id:guid}").WithTags("Deployments").ProducesProblem(404).ProducesProblem(503).WithIdempotency();
+        var deployments = routes.MapGroup("/api/deployments/{id:guid}").WithTags("Deployments").ProducesProblem(404).WithIdempotency();
         deployments.MapGet("/", Get).WithName("GetDeployment")
             .WithSummary("Shows a deployment.");
         deployments.MapGet("/status", Get).WithName("GetDeploymentStatus")

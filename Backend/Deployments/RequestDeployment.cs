@@ -105,11 +105,10 @@ internal sealed class RollBackShop(AcceptDeployment accept, NpgsqlDataSource dat
 /// <summary>Writes an accepted deployment, its first event and its message, together with the stored answer.</summary>
 internal sealed class AcceptDeployment(Outbox outbox, Idempotency idempotency, TimeProvider time)
 {
-    /// <param name="transaction">One that holds the shop's row, so that the shop's deployments are accepted in the order of their messages. It is committed here.</param>
-    /// <param name="shop">The shop as it stands in the transaction.</param>
-    /// <param name="template">What the release is made of.</param>
-    /// <param name="rollbackTo">The release to bring back, when it is a rollback.</param>
-    /// <param name="cancellationToken">Gives up.</param>
+    /// <summary>
+    /// Commits <paramref name="transaction"/>, which must hold the shop's row (<see cref="ShopRows.LockShopAsync"/>), so that the shop's deployments are accepted
+    /// in the order of their messages.
+    /// </summary>
     public async Task<Accepted<Deployment>> ExecuteAsync(
         NpgsqlTransaction transaction, Shop shop, DeployedTemplate template, Guid? rollbackTo, CancellationToken cancellationToken)
     {

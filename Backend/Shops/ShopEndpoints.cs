@@ -21,8 +21,8 @@ internal static class ShopEndpoints
 
     public static void MapShops(this IEndpointRouteBuilder routes)
     {
-        var group = routes.MapGroup("/api/shops").WithTags("Shops").ProducesProblem(503).WithIdempotency();
-        group.MapPost("/", Create).WithName("CreateShop").ProducesProblem(409).ProducesProblem(413).ProducesProblem(422)
+        var group = routes.MapGroup("/api/shops").WithTags("Shops").WithIdempotency();
+        group.MapPost("/", Create).WithName("CreateShop").ProducesProblem(409).ProducesProblem(422)
             .WithSummary("Creates a shop.")
             .WithDescription("`settings` are values for the template's parameters. The store is not live before the shop is deployed. 409 when the slug is taken.");
         group.MapGet("/", List).WithName("ListShops")
@@ -30,7 +30,7 @@ internal static class ShopEndpoints
         group.MapGet("/{id:guid}", Get).WithName("GetShop").Produces(304).ProducesProblem(404)
             .WithSummary("Shows a shop, with the ETag that a change needs.");
         group.MapPut("/{id:guid}", Replace).WithName("ReplaceShop")
-            .ProducesProblem(404).ProducesProblem(409).ProducesProblem(412).ProducesProblem(413).ProducesProblem(422).ProducesProblem(428)
+            .ProducesProblem(404).ProducesProblem(409).ProducesProblem(412).ProducesProblem(422).ProducesProblem(428)
             .WithSummary("Replaces a shop; what is left out is emptied.")
             .WithDescription("Needs the shop's ETag as `If-Match`: 428 without one, 412 when the shop was changed since. The live store changes with the next deployment.");
         group.MapDelete("/{id:guid}", Delete).WithName("DeleteShop").ProducesProblem(404).ProducesProblem(412)

@@ -38,7 +38,7 @@ internal sealed partial class RefreshTemplates(
         }
     }
 
-    /// <returns>Whether the catalog came from the registry itself.</returns>
+    /// <summary>Fetches once, and says whether the catalog came from the registry itself.</summary>
     private async Task<bool> RefreshAsync(CancellationToken cancellationToken)
     {
         await using var scope = scopes.CreateAsyncScope();

@@ -1,5 +1,6 @@
 using System.Diagnostics.CodeAnalysis;
 using Microsoft.AspNetCore.Http.HttpResults;
+using Microsoft.AspNetCore.Mvc;
 using Platform.ServiceDefaults.Problems;
 
 namespace Platform.ServiceDefaults.Paging;
@@ -7,7 +8,7 @@ namespace Platform.ServiceDefaults.Paging;
 /// <summary>The query of a list: take it with <c>[AsParameters]</c> and read it with <see cref="TryRead{TKey}"/>.</summary>
 /// <param name="Cursor">The <c>nextCursor</c> of the page before; absent for the first page.</param>
 /// <param name="Limit">How many items to return, 1 to 100; 20 when absent.</param>
-public sealed record PageQuery(string? Cursor, int? Limit)
+public sealed record PageQuery([FromQuery(Name = "cursor")] string? Cursor, [FromQuery(Name = "limit")] int? Limit)
 {
     /// <summary>Items on a page when the client does not say.</summary>
     public const int DefaultLimit = 20;

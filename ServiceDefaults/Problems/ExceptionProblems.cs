@@ -41,10 +41,27 @@ internal sealed partial class ExceptionProblems(ILogger<ExceptionProblems> logge
             context.ProblemDetails.Extensions[key] = value;
         }
 
-        if (context.HttpContext.Response.StatusCode == StatusCodes.Status500InternalServerError && context.ProblemDetails is { Detail: null } problem)
+        if (context.ProblemDetails.Detail is not null)
         {
-            problem.Title = "Something went wrong on our side.";
-            problem.Detail = "The request was understood and failed here. The correlation id finds it in the logs.";
+            return;
+        }
+
+        var request = context.HttpContext.Request;
+        switch (context.HttpContext.Response.StatusCode)
+        {
+            case StatusCodes.Status404NotFound:
+                context.ProblemDetails.Detail = $"There is nothing at {request.Path}.";
+                break;
+            case StatusCodes.Status405MethodNotAllowed:
+                context.ProblemDetails.Detail = $"{request.Path} does not take {request.Method}; it takes {context.HttpContext.Response.Headers.Allow}.";
+                break;
+            case StatusCodes.Status415UnsupportedMediaType:
+                context.ProblemDetails.Detail = $"{request.Path} does not take a body of this Content-Type.";
+                break;
+            case StatusCodes.Status500InternalServerError:
+                context.ProblemDetails.Title = "Something went wrong on our side.";
+                context.ProblemDetails.Detail = "The request was understood and failed here. The correlation id finds it in the logs.";
+                break;
         }
     }
 

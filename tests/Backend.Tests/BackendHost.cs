@@ -49,8 +49,8 @@ public sealed class BackendHost(PostgresServer server) : IAsyncLifetime
         {
             builder.UseSetting("ConnectionStrings:backend-db", Database.ConnectionString);
             builder.UseSetting("urls", "http://127.0.0.1:0");
-            builder.UseSetting("TEMPLATE_REGISTRY_URL", Registry.Address.ToString());
-            builder.UseSetting("STORE_DEPLOYER_URL", Deployer.Address.ToString());
+            builder.UseSetting("services:template-registry:http:0", Registry.Address.ToString());
+            builder.UseSetting("services:store-deployer:http:0", Deployer.Address.ToString());
             builder.UseSetting("InternalToken", Token);
             // every call asks the registry again, so that no test has to wait until an answer is old
             builder.UseSetting("Templates:FreshFor", "00:00:00");

@@ -30,10 +30,10 @@ public sealed class OpenApiTests(BackendHost backend) : IClassFixture<BackendHos
         }
 
         operations.Values.Select(operation => (string)operation["operationId"]!).ShouldBeUnique();
-        Responses("post /api/shops").ShouldBe(["201", "400", "409", "413", "422", "503"], ignoreOrder: true);
-        Responses("put /api/shops/{id}").ShouldBe(["200", "400", "404", "409", "412", "413", "422", "428", "503"], ignoreOrder: true);
-        Responses("get /api/shops/{id}").ShouldBe(["200", "304", "404", "503"], ignoreOrder: true);
-        Responses("post /api/shops/{id}/deployments").ShouldBe(["202", "400", "404", "409", "422", "503"], ignoreOrder: true);
+        Responses("post /api/shops").ShouldBe(["201", "400", "409", "413", "415", "422", "503"], ignoreOrder: true);
+        Responses("put /api/shops/{id}").ShouldBe(["200", "400", "404", "409", "412", "413", "415", "422", "428", "503"], ignoreOrder: true);
+        Responses("get /api/shops/{id}").ShouldBe(["200", "304", "400", "404", "503"], ignoreOrder: true);
+        Responses("post /api/shops/{id}/deployments").ShouldBe(["202", "400", "404", "409", "413", "415", "422", "503"], ignoreOrder: true);
 
         IEnumerable<string> Responses(string operation) => operations[operation]["responses"]!.AsObject().Select(response => response.Key);
     }

@@ -1,7 +1,6 @@
 using System.Reflection;
 using System.Security.Cryptography;
 using Aspire.Hosting.ApplicationModel;
-using Aspire.Hosting.Dashboard;
 using Aspire.Hosting.Dcp;
 using Aspire.Hosting.Eventing;
 using Aspire.Hosting.Pipelines;
@@ -119,7 +118,6 @@ internal sealed class DistributedApplicationBuilder : IDistributedApplicationBui
         Services.AddSingleton<DcpServer>();
         Services.AddSingleton<ResourceHealth>();
         Services.AddSingleton<Orchestrator>();
-        this.AddDashboard(options);
         Services.AddHostedService<ApplicationRunner>();
     }
 

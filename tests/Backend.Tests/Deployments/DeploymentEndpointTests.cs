@@ -337,7 +337,7 @@ public sealed class DeploymentEndpointTests(BackendHost backend) : IClassFixture
     public async Task An_empty_body_is_as_good_as_none()
     {
         var shop = await backend.CreateShopAsync();
-        foreach (var body in new[] { "", "{}", "null" })
+        foreach (var body in new[] { "", "{}" })
         {
             using var response = await backend.Client.PostAsync($"/api/shops/{shop.Id()}/deployments", new StringContent(body, Encoding.UTF8, "application/json"));
             await response.ReadAsync(HttpStatusCode.Accepted);

@@ -1,0 +1,43 @@
+using System.Diagnostics;
+using System.Net;
+using System.Net.Http.Json;
+using Platform.TestSupport;
+
+namespace Platform.Backend.Tests;
+
+public sealed class DatabaseDownTests
+{
+    [Fact]
+    public async Task Without_its_database_backend_says_so_at_once_and_comes_back_by_itself()
+    {
+        await using var server = await PostgresServer.StartNewAsync();
+        await using var backend = new BackendHost(server);
+        await backend.InitializeAsync();
+        var shop = await backend.CreateShopAsync();
+        await server.StopAsync();
+
+        foreach (var call in new Func<Task<HttpResponseMessage>>[]
+        {
+            () => backend.Client.GetAsync("/api/shops"),
+            () => backend.Client.GetAsync($"/api/shops/{shop.Id()}"),
+            () => backend.Client.PostAsJsonAsync("/api/shops", BackendHost.NewShop()),
+            () => backend.Client.PostAsync($"/api/shops/{shop.Id()}/deployments", null),
+            () => backend.Client.GetAsync($"/api/deployments/{Guid.NewGuid()}/events"),
+        })
+        {
+            var watch = Stopwatch.StartNew();
+            using var response = await call();
+            await response.ReadProblemAsync(HttpStatusCode.ServiceUnavailable);
+            response.Headers.RetryAfter.ShouldNotBeNull();
+            watch.Elapsed.ShouldBeLessThan(TimeSpan.FromSeconds(5));
+        }
+
+        (await backend.Client.GetAsync("/alive")).StatusCode.ShouldBe(HttpStatusCode.OK);
+        (await backend.Client.GetAsync("/api/templates")).StatusCode.ShouldBe(HttpStatusCode.OK);
+        await (await backend.Client.GetAsync("/health")).ReadAsync(HttpStatusCode.ServiceUnavailable);
+
+        await server.StartAsync();
+        await Eventually.Async(() => backend.DeployAsync(shop));
+        await backend.Deployer.MessageAsync(shop.Id(), "deployment.requested");
+    }
+}
