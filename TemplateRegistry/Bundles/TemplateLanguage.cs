@@ -85,7 +85,7 @@ internal static partial class TemplateLanguage
         }
 
         foreach (var page in manifest.Pages.Where(p => !sources.ContainsKey(p.Template)))
-            issues.Add(TemplateManifest.Entry, $"pages: {page.Template} is not in the bundle.");
+            issues.Add(TemplateManifest.Entry, $"pages: {page.Template} is not in the bundle");
         RefuseUnknownPartialsAndCycles(parsed, sources, issues);
         if (issues.Count > before)
             return;
@@ -113,15 +113,15 @@ internal static partial class TemplateLanguage
                 var target = PartialsFolder + partial.Name + Extension;
                 var start = path.IndexOf(target);
                 if (start >= 0)
-                    issues.Add(entry, partial.Line, $"{{{{> {partial.Name}}}}} includes itself: {string.Join(" → ", path.Skip(start).Append(target))}.");
+                    issues.Add(entry, partial.Line, $"{{{{> {partial.Name}}}}} includes itself: {string.Join(" → ", path.Skip(start).Append(target))}");
                 else if (parsed.ContainsKey(target))
                     deepest = Math.Max(deepest, DepthOf(target, path) + 1);
                 else if (!sources.ContainsKey(target))
-                    issues.Add(entry, partial.Line, $"there is no partial '{partial.Name}' ({target}).");
+                    issues.Add(entry, partial.Line, $"there is no partial '{partial.Name}' ({target})");
             }
             path.RemoveAt(path.Count - 1);
             if (deepest > MaxPartialDepth)
-                issues.Add(entry, Invariant($"includes a chain of more than {MaxPartialDepth} partials."));
+                issues.Add(entry, Invariant($"includes a chain of more than {MaxPartialDepth} partials"));
             return depths[entry] = Math.Min(deepest, MaxPartialDepth);
         }
     }
@@ -150,7 +150,7 @@ internal static partial class TemplateLanguage
 
     private sealed record Argument(ArgumentKind Kind, string Text);
 
-    [SuppressMessage("Design", "CA1064:Exceptions should be public", Justification = "Never leaves this file.")]
+    [SuppressMessage("Design", "CA1064:Exceptions should be public", Justification = "Never leaves this file")]
     private sealed class SyntaxException(int line, string message) : Exception(message)
     {
         public int Line { get; } = line;
@@ -165,9 +165,9 @@ internal static partial class TemplateLanguage
         public List<Node> Parse()
         {
             if (source.Length > MaxSourceLength)
-                throw new SyntaxException(1, Invariant($"is longer than {MaxSourceLength} characters."));
+                throw new SyntaxException(1, Invariant($"is longer than {MaxSourceLength} characters"));
             var (nodes, end) = ParseUntilBlockEnds(open: null, depth: 0);
-            return end is null ? nodes : throw Wrong(end.Line, $"{end} stands in no block.");
+            return end is null ? nodes : throw Wrong(end.Line, $"{end} stands in no block");
         }
 
         private sealed record Tag(int Line, string Content)
@@ -179,7 +179,7 @@ internal static partial class TemplateLanguage
         private (List<Node> Nodes, Tag? End) ParseUntilBlockEnds(Tag? open, int depth)
         {
             if (depth > MaxBlockDepth)
-                throw Wrong(open!.Line, Invariant($"blocks are nested deeper than {MaxBlockDepth}."));
+                throw Wrong(open!.Line, Invariant($"blocks are nested deeper than {MaxBlockDepth}"));
 
             var nodes = new List<Node>();
             var text = new StringBuilder();
@@ -191,7 +191,7 @@ internal static partial class TemplateLanguage
                 if (next < 0)
                 {
                     if (open is not null)
-                        throw Wrong(open.Line, $"{open} is never closed.");
+                        throw Wrong(open.Line, $"{open} is never closed");
                     Flush();
                     return (nodes, null);
                 }
@@ -213,7 +213,7 @@ internal static partial class TemplateLanguage
                         nodes.Add(ParsePartial(tag.Line, content));
                         break;
                     case '^' or '&' or '*' or '{':
-                        throw Wrong(tag.Line, $"{{{{{content[0]} is not part of the template language.");
+                        throw Wrong(tag.Line, $"{{{{{content[0]} is not part of the template language");
                     default:
                         if (IsElse(content))
                             return (nodes, tag with { Content = content });
@@ -237,7 +237,7 @@ internal static partial class TemplateLanguage
         {
             var words = Words(open.Line, open.Content[1..]);
             if (words is not [{ Kind: ArgumentKind.Path } name, .. var arguments] || !BlockHelpers.Contains(name.Text))
-                throw Wrong(open.Line, $"{open} is not a block of the template language ({string.Join(", ", BlockHelpers.Select(b => "#" + b))}).");
+                throw Wrong(open.Line, $"{open} is not a block of the template language ({string.Join(", ", BlockHelpers.Select(b => "#" + b))})");
             return ParseRestOfBlock(open, name.Text, arguments, name.Text, depth);
         }
 
@@ -253,18 +253,18 @@ internal static partial class TemplateLanguage
                     var @else = end;
                     (otherwise, end) = ParseUntilBlockEnds(open, depth + 1);
                     if (IsElse(end!.Content))
-                        throw Wrong(end.Line, $"{end} comes after {@else}.");
+                        throw Wrong(end.Line, $"{end} comes after {@else}");
                 }
                 else
                 {
                     if (helper is not ("if" or "unless") || Words(end.Line, end.Content[5..]) is not [{ Text: "if" }, .. var condition])
-                        throw Wrong(end.Line, $"{end} is not part of the template language; {{{{else}}}}, and {{{{else if …}}}} after an if or unless, are.");
+                        throw Wrong(end.Line, $"{end} is not part of the template language; {{{{else}}}}, and {{{{else if …}}}} after an if or unless, are");
                     return new BlockNode(open.Line, helper, arguments, body, [ParseRestOfBlock(end, "if", condition, closedBy, depth + 1)]);
                 }
             }
 
             if (end.Content[1..].Trim() != closedBy)
-                throw Wrong(end.Line, Invariant($"{end} does not close {open} of line {open.Line}."));
+                throw Wrong(end.Line, Invariant($"{end} does not close {open} of line {open.Line}"));
             return new BlockNode(open.Line, helper, arguments, body, otherwise);
         }
 
@@ -274,7 +274,7 @@ internal static partial class TemplateLanguage
             if (!PartialNamePattern().IsMatch(name))
             {
                 throw Wrong(line, $"{{{{{content}}}}} must be a partial's plain name, such as {{{{> header}}}}: "
-                    + "a partial sees what is around it and takes no arguments.");
+                    + "a partial sees what is around it and takes no arguments");
             }
             return new PartialNode(line, name);
         }
@@ -286,8 +286,8 @@ internal static partial class TemplateLanguage
             {
                 [{ Kind: ArgumentKind.Path } name, .. var arguments] when Helpers.Contains(name.Text) => new OutputNode(line, name.Text, arguments),
                 [{ Kind: ArgumentKind.Path }] => new OutputNode(line, null, words),
-                [{ Kind: ArgumentKind.Path } name, ..] => throw Wrong(line, $"there is no helper '{name.Text}'; {string.Join(", ", Helpers)} are the helpers."),
-                _ => throw Wrong(line, $"{{{{{content}}}}} is not a path or helper."),
+                [{ Kind: ArgumentKind.Path } name, ..] => throw Wrong(line, $"there is no helper '{name.Text}'; {string.Join(", ", Helpers)} are the helpers"),
+                _ => throw Wrong(line, $"{{{{{content}}}}} is not a path or helper"),
             };
         }
 
@@ -301,7 +301,7 @@ internal static partial class TemplateLanguage
                 if (!match.Success)
                 {
                     throw Wrong(line, $"'{content[position..].Trim()}' is not a path, \"string\", number, true or false"
-                        + (content[position..].TrimStart() is ['(', ..] ? "; subexpressions are not part of the template language." : "."));
+                        + (content[position..].TrimStart() is ['(', ..] ? "; subexpressions are not part of the template language" : "."));
                 }
                 if (match.Groups["string"] is { Success: true } text)
                     words.Add(new(ArgumentKind.String, text.Value));
@@ -326,22 +326,24 @@ internal static partial class TemplateLanguage
         {
             var line = _line;
             if (_position > 0 && source[_position - 1] == '\\')
-                throw Wrong(line, "\\{{ is not part of the template language; write &#123;&#123; for two braces.");
+                throw Wrong(line, "\\{{ is not part of the template language; write &#123;&#123; for two braces");
             if (source.AsSpan(_position).StartsWith("{{{"))
-                throw Wrong(line, "{{{ writes unescaped HTML, which is not allowed. Before a mustache, part a brace with a space.");
+                throw Wrong(line, "{{{ writes unescaped HTML, which is not allowed. Before a mustache, part a brace with a space");
             var isLongComment = source.AsSpan(_position).StartsWith("{{!--");
             var terminator = isLongComment ? "--}}" : "}}";
             var end = source.IndexOf(terminator, _position + (isLongComment ? 5 : 2), StringComparison.Ordinal);
             if (end < 0)
-                throw Wrong(line, $"{{{{ without {terminator}.");
+                throw Wrong(line, $"{{{{ without {terminator}");
+            if (!isLongComment && source.AsSpan(end).StartsWith("}}}"))
+                throw Wrong(line, "}}} can't be told from the end of unescaped HTML. After a mustache, part a brace with a space");
 
             Take(_position + 2);
             var content = Take(end).Trim();
             Take(end + terminator.Length);
             if (content.Contains("{{", StringComparison.Ordinal) && !content.StartsWith('!'))
-                throw Wrong(line, "{{ without }}.");
+                throw Wrong(line, "{{ without }}");
             if (content.Trim('~', ' ', '\t', '\r', '\n').Length == 0)
-                throw Wrong(line, "{{}} is empty.");
+                throw Wrong(line, "{{}} is empty");
             return new Tag(line, content);
         }
 
@@ -350,7 +352,7 @@ internal static partial class TemplateLanguage
         {
             var content = tag.Content;
             if (content.StartsWith("~!", StringComparison.Ordinal))
-                throw Wrong(tag.Line, "a comment takes no ~.");
+                throw Wrong(tag.Line, "a comment takes no ~");
             if (content.StartsWith('~'))
             {
                 while (text.Length > 0 && char.IsWhiteSpace(text[^1]))
@@ -421,10 +423,10 @@ internal static partial class TemplateLanguage
                 return;
             _characters += sources[entry].Length + 1_000;
             if (_characters > MostCharacters)
-                Report(entry, null, "the bundle's partials are included in too many different ways to be checked.");
+                Report(entry, null, "the bundle's partials are included in too many different ways to be checked");
             var end = CheckNodes(entry, parsed[entry], scope, HtmlPlace.Content);
             if (!end.IsBroken && end.Kind != HtmlKind.Content)
-                Report(entry, null, $"ends {end.Describe()}; a page or partial must end where it began, in an element's content.");
+                Report(entry, null, $"ends {end.Describe()}; a page or partial must end where it began, in an element's content");
         }
 
         private HtmlPlace CheckNodes(string entry, IReadOnlyList<Node> nodes, Scope scope, HtmlPlace place)
@@ -442,7 +444,7 @@ internal static partial class TemplateLanguage
                         break;
                     case PartialNode partial:
                         if (place.Kind != HtmlKind.Content)
-                            Report(entry, partial.Line, $"{{{{> {partial.Name}}}}} stands {place.Describe()}; a partial can stand only in an element's content.");
+                            Report(entry, partial.Line, $"{{{{> {partial.Name}}}}} stands {place.Describe()}; a partial can stand only in an element's content");
                         CheckSource(PartialsFolder + partial.Name + Extension, scope);
                         break;
                     case OutputNode output:
@@ -459,7 +461,7 @@ internal static partial class TemplateLanguage
         private HtmlPlace CheckBlock(string entry, BlockNode block, Scope scope, HtmlPlace place)
         {
             if (place.RefusesBlocks)
-                Report(entry, block.Line, $"{{{{#{block.Helper}}}}} stands {place.Describe()}, where no mustache may be.");
+                Report(entry, block.Line, $"{{{{#{block.Helper}}}}} stands {place.Describe()}, where no mustache may be");
 
             var inside = CheckBlockArguments(entry, block, scope);
             var afterBody = CheckNodes(entry, block.Body, inside, place);
@@ -470,8 +472,8 @@ internal static partial class TemplateLanguage
                 return joined;
 
             Report(entry, block.Line, block.Else is null
-                ? $"{{{{#{block.Helper}}}}} begins {place.Describe()} and ends {afterBody.Describe()}; it must end where it begins."
-                : $"{{{{#{block.Helper}}}}} ends {afterBody.Describe()} and its {{{{else}}}} {afterElse.Describe()}; both must end in the same place.");
+                ? $"{{{{#{block.Helper}}}}} begins {place.Describe()} and ends {afterBody.Describe()}; it must end where it begins"
+                : $"{{{{#{block.Helper}}}}} ends {afterBody.Describe()} and its {{{{else}}}} {afterElse.Describe()}; both must end in the same place");
             return HtmlPlace.Broken;
         }
 
@@ -480,7 +482,7 @@ internal static partial class TemplateLanguage
             var expected = block.Helper == "eq" ? 2 : 1;
             if (block.Arguments.Count != expected)
             {
-                Report(entry, block.Line, Invariant($"{{{{#{block.Helper}}}}} takes {expected} argument{(expected == 1 ? "" : "s")}, not {block.Arguments.Count}."));
+                Report(entry, block.Line, Invariant($"{{{{#{block.Helper}}}}} takes {expected} argument{(expected == 1 ? "" : "s")}, not {block.Arguments.Count}"));
                 return scope;
             }
 
@@ -488,15 +490,15 @@ internal static partial class TemplateLanguage
             {
                 case "each":
                     if (Resolve(entry, block.Line, block.Arguments[0], scope) is { } list && list.Kind != Kind.Products)
-                        Report(entry, block.Line, $"'{block.Arguments[0].Text}' is no list; {{{{#each}}}} goes through products.");
+                        Report(entry, block.Line, $"'{block.Arguments[0].Text}' is no list; {{{{#each}}}} goes through products");
                     if (scope.EachDepth >= MaxEachDepth)
-                        Report(entry, block.Line, Invariant($"{{{{#each}}}} is nested deeper than {MaxEachDepth}."));
+                        Report(entry, block.Line, Invariant($"{{{{#each}}}} is nested deeper than {MaxEachDepth}"));
                     return new Scope(Kind.Product, scope, scope.HasProduct, Math.Min(scope.EachDepth + 1, MaxEachDepth));
 
                 case "with":
                     var value = Resolve(entry, block.Line, block.Arguments[0], scope, mayBeAbsent: true);
                     if (value is { Kind: Kind.Products or >= Kind.Text })
-                        Report(entry, block.Line, $"'{block.Arguments[0].Text}' has no fields; {{{{#with}}}} takes shop, settings, page or product.");
+                        Report(entry, block.Line, $"'{block.Arguments[0].Text}' has no fields; {{{{#with}}}} takes shop, settings, page or product");
                     return new Scope(value is { IsScalar: false } ? value.Kind : scope.This, scope, scope.HasProduct || value?.Kind == Kind.Product, scope.EachDepth);
 
                 case "eq":
@@ -515,14 +517,14 @@ internal static partial class TemplateLanguage
             foreach (var (argument, value) in sides)
             {
                 if (value is { IsScalar: false })
-                    Report(entry, block.Line, $"'{argument.Text}' is no single value; {{{{#eq}}}} compares text, numbers and booleans.");
+                    Report(entry, block.Line, $"'{argument.Text}' is no single value; {{{{#eq}}}} compares text, numbers and booleans");
             }
             foreach (var (one, other) in new[] { (sides[0], sides[1]), (sides[1], sides[0]) })
             {
                 if (one.Value?.Parameter?.Choices is { } choices && other.Argument.Kind == ArgumentKind.String && choices.All(c => c.Value != other.Argument.Text))
                 {
                     Report(entry, block.Line, $"'{one.Argument.Text}' is never \"{other.Argument.Text}\"; "
-                        + $"its choices are {string.Join(", ", choices.Select(c => c.Value))}.");
+                        + $"its choices are {string.Join(", ", choices.Select(c => c.Value))}");
                 }
             }
         }
@@ -534,53 +536,53 @@ internal static partial class TemplateLanguage
             if (output.Helper is not null)
                 CheckHelper(entry, output, scope);
             else if (value is { IsScalar: false })
-                Report(entry, output.Line, $"'{said}' has fields; it can't be written as text.");
+                Report(entry, output.Line, $"'{said}' has fields; it can't be written as text");
             else if (value is { Kind: Kind.Boolean })
-                Report(entry, output.Line, $"'{said}' is a boolean; test it with {{{{#if}}}}.");
+                Report(entry, output.Line, $"'{said}' is a boolean; test it with {{{{#if}}}}");
 
             var isUrl = output.Helper is "asset" or "link" or "url" || value is { Kind: Kind.Url };
             var isCss = output.Helper is "asset" || value is { IsCss: true };
             // A value that did not resolve has been reported.
             var isKnown = output.Helper is not null || value is not null;
             if (place.RefusesOutput)
-                Report(entry, output.Line, $"{{{{{said}}}}} stands {place.Describe()}, where no mustache may be.");
+                Report(entry, output.Line, $"{{{{{said}}}}} stands {place.Describe()}, where no mustache may be");
             else if (place.IsCss && !isCss && isKnown)
-                Report(entry, output.Line, $"{{{{{said}}}}} stands {place.Describe()}, where only assets and settings of the types color, number and choice may be.");
+                Report(entry, output.Line, $"{{{{{said}}}}} stands {place.Describe()}, where only assets and settings of the types color, number and choice may be");
             else if (place.LoadsCode && output.Helper is not "asset" && isKnown)
-                Report(entry, output.Line, $"{{{{{said}}}}} stands {place.Describe()}, which runs what it loads; only {{{{asset}}}} may be there.");
+                Report(entry, output.Line, $"{{{{{said}}}}} stands {place.Describe()}, which runs what it loads; only {{{{asset}}}} may be there");
             else if (place.BeginsUrl && !isUrl && isKnown)
             {
                 Report(entry, output.Line, $"{{{{{said}}}}} begins the address {place.Describe()}, where only settings of the type url, "
-                    + "product urls, {{asset}}, {{link}} and {{url}} may be.");
+                    + "product urls, {{asset}}, {{link}} and {{url}} may be");
             }
             else if (output.Helper == "multiline" && place.Kind != HtmlKind.Content)
-                Report(entry, output.Line, $"{{{{multiline}}}} stands {place.Describe()}, but writes <br> elements.");
+                Report(entry, output.Line, $"{{{{multiline}}}} stands {place.Describe()}, but writes <br> elements");
         }
 
         private void CheckHelper(string entry, OutputNode output, Scope scope)
         {
             if (output.Arguments is not [var argument])
             {
-                Report(entry, output.Line, $"{{{{{output.Helper}}}}} takes one argument.");
+                Report(entry, output.Line, $"{{{{{output.Helper}}}}} takes one argument");
                 return;
             }
 
             switch (output.Helper)
             {
                 case "asset" or "link" when argument.Kind != ArgumentKind.String:
-                    Report(entry, output.Line, $"{{{{{output.Helper}}}}} takes a path in quotes.");
+                    Report(entry, output.Line, $"{{{{{output.Helper}}}}} takes a path in quotes");
                     break;
                 case "asset" when !assets.Contains(argument.Text):
-                    Report(entry, output.Line, $"there is no asset '{argument.Text}' ({AssetsFolder}{argument.Text}).");
+                    Report(entry, output.Line, $"there is no asset '{argument.Text}' ({AssetsFolder}{argument.Text})");
                     break;
                 case "link" when !_pages.Contains(argument.Text):
-                    Report(entry, output.Line, $"there is no page '{argument.Text}'; {string.Join(", ", _pages.Order(StringComparer.Ordinal))} are the pages.");
+                    Report(entry, output.Line, $"there is no page '{argument.Text}'; {string.Join(", ", _pages.Order(StringComparer.Ordinal))} are the pages");
                     break;
                 case "url" when argument.Kind != ArgumentKind.Path || Resolve(entry, output.Line, argument, scope) is { Kind: not Kind.Product }:
-                    Report(entry, output.Line, "{{url}} takes a product.");
+                    Report(entry, output.Line, "{{url}} takes a product");
                     break;
                 case "multiline" when argument.Kind != ArgumentKind.Path || Resolve(entry, output.Line, argument, scope) is { IsScalar: false }:
-                    Report(entry, output.Line, "{{multiline}} takes a text.");
+                    Report(entry, output.Line, "{{multiline}} takes a text");
                     break;
             }
         }
@@ -590,7 +592,7 @@ internal static partial class TemplateLanguage
         {
             if (argument.Kind != ArgumentKind.Path)
             {
-                Report(entry, line, $"'{argument.Text}' stands where a path must be.");
+                Report(entry, line, $"'{argument.Text}' stands where a path must be");
                 return null;
             }
 
@@ -603,7 +605,7 @@ internal static partial class TemplateLanguage
             }
             if (from is null)
             {
-                Report(entry, line, $"'{argument.Text}' leads out of the page's model.");
+                Report(entry, line, $"'{argument.Text}' leads out of the page's model");
                 return null;
             }
 
@@ -628,13 +630,13 @@ internal static partial class TemplateLanguage
                 if (field is null)
                 {
                     Report(entry, line, value.Kind == Kind.Settings
-                        ? $"'{argument.Text}': the template has no parameter '{name}'."
-                        : $"'{argument.Text}': there is no '{name}' here{Known(value.Kind)}.");
+                        ? $"'{argument.Text}': the template has no parameter '{name}'"
+                        : $"'{argument.Text}': there is no '{name}' here{Known(value.Kind)}");
                     return null;
                 }
                 if (field.Kind == Kind.Product && !from.HasProduct && !(mayBeAbsent && name == names[^1]))
                 {
-                    Report(entry, line, $"'{argument.Text}': a product is there only on pages that are made for each product, or within {{{{#if product}}}}.");
+                    Report(entry, line, $"'{argument.Text}': a product is there only on pages that are made for each product, or within {{{{#if product}}}}");
                     return null;
                 }
                 value = field;
@@ -801,7 +803,7 @@ internal static partial class TemplateLanguage
                         break;
 
                     case HtmlKind.TagBoundary when !IsSpace(c) && c is not ('/' or '>'):
-                        problem = $"after the block in the tag <{element}> must be a space, so that no attribute's name depends on it.";
+                        problem = $"after the block in the tag <{element}> must be a space, so that no attribute's name depends on it";
                         break;
 
                     case HtmlKind.TagName or HtmlKind.TagBoundary or HtmlKind.Tag:
@@ -843,7 +845,7 @@ internal static partial class TemplateLanguage
                             before += quote < 0 ? text[at..] : text[at..quote];
                         at = quote < 0 ? text.Length : quote + 1;
                         if (UrlAttributes.Contains(attribute) && ScriptUrl().IsMatch(before))
-                            problem = $"the attribute {attribute} of <{element}> must not be a script.";
+                            problem = $"the attribute {attribute} of <{element}> must not be a script";
                         else if (quote >= 0)
                             (kind, attribute, before) = (HtmlKind.Tag, "", "");
                         break;

@@ -43,7 +43,7 @@ internal sealed record TemplateManifest(
             catch (InvalidOperationException)
             {
                 // JsonElement's only way to say that an escape such as \ud800 stands for no character
-                issues.Add(Entry, "has a string that is not valid Unicode.");
+                issues.Add(Entry, "has a string that is not valid Unicode");
                 return null;
             }
         }
@@ -53,7 +53,7 @@ internal sealed record TemplateManifest(
     {
         if (root.ValueKind != JsonValueKind.Object)
         {
-            issues.Add(Entry, "must be a JSON object.");
+            issues.Add(Entry, "must be a JSON object");
             return null;
         }
 
@@ -72,7 +72,7 @@ internal sealed record TemplateManifest(
         if (version is { Length: > 0 } && !TemplateNames.IsVersion(version))
             fields.Refuse("version", TemplateNames.VersionRule);
         foreach (var twice in parameters.GroupBy(p => p.Name).Where(g => g.Key.Length > 0 && g.Count() > 1))
-            fields.Refuse("parameters", $"has '{twice.Key}' twice.");
+            fields.Refuse("parameters", $"has '{twice.Key}' twice");
         TemplatePage.CheckTogether(pages, fields);
 
         return issues.Count > before ? null : new TemplateManifest(name!, version!, title!, description ?? "", parameters, pages);
@@ -87,9 +87,9 @@ internal sealed record TemplateManifest(
 internal static partial class TemplateNames
 {
     public const int MaxVersionLength = 64;
-    public const string NameRule = "must be 2 to 63 lower-case letters, digits and hyphens, beginning with a letter.";
+    public const string NameRule = "must be 2 to 63 lower-case letters, digits and hyphens, beginning with a letter";
     public const string VersionRule =
-        "must be a semantic version such as 1.0.0 or 2.0.0-beta.1, of at most 64 characters and without build metadata (+…), which takes no part in precedence.";
+        "must be a semantic version such as 1.0.0 or 2.0.0-beta.1, of at most 64 characters and without build metadata (+…), which takes no part in precedence";
 
     public static bool IsName(string value) => NamePattern().IsMatch(value);
 
@@ -152,8 +152,8 @@ internal sealed partial record TemplateParameter(
     public string? Check(JsonElement value) => Type switch
     {
         TemplateParameterType.Number => CheckNumber(value),
-        TemplateParameterType.Boolean => value.ValueKind is JsonValueKind.True or JsonValueKind.False ? null : "must be true or false.",
-        _ when value.ValueKind != JsonValueKind.String => "must be a string.",
+        TemplateParameterType.Boolean => value.ValueKind is JsonValueKind.True or JsonValueKind.False ? null : "must be true or false",
+        _ when value.ValueKind != JsonValueKind.String => "must be a string",
         _ => CheckString(value.GetString()!),
     };
 
@@ -167,15 +167,15 @@ internal sealed partial record TemplateParameter(
 
     private string? CheckString(string value)
     {
-        if (value.Length == 0 && !Required && Type is TemplateParameterType.Text or TemplateParameterType.Multiline or TemplateParameterType.Url)
-            return Required ? "is required." : null;
+        if (value.Length == 0 && Type is not (TemplateParameterType.Color or TemplateParameterType.Choice))
+            return Required ? "is required" : null;
 
         return Type switch
         {
-            TemplateParameterType.Color => ColorPattern().IsMatch(value) ? null : "must be a colour such as #0f766e.",
+            TemplateParameterType.Color => ColorPattern().IsMatch(value) ? null : "must be a colour such as #0f766e",
             TemplateParameterType.Choice => Choices!.Any(c => c.Value == value)
                 ? null
-                : $"must be one of {string.Join(", ", Choices!.Select(c => c.Value))}.",
+                : $"must be one of {string.Join(", ", Choices!.Select(c => c.Value))}",
             _ => CheckLength(value) ?? CheckCharacters(value),
         };
     }
@@ -183,28 +183,28 @@ internal sealed partial record TemplateParameter(
     private string? CheckLength(string value)
     {
         var (min, max) = (MinLength ?? 0, MaxLength ?? LongestOf(Type));
-        return value.Length < min ? $"must have at least {min} characters."
-            : value.Length > max ? $"must have at most {max} characters."
+        return value.Length < min ? $"must have at least {min} characters"
+            : value.Length > max ? $"must have at most {max} characters"
             : null;
     }
 
     private string? CheckCharacters(string value) => Type switch
     {
-        TemplateParameterType.Url => IsSafeUrl(value) ? null : "must be an http or https address, or a path that begins with one slash.",
+        TemplateParameterType.Url => IsSafeUrl(value) ? null : "must be an http or https address, or a path that begins with one slash",
         TemplateParameterType.Multiline => value.Any(c => char.IsControl(c) && c is not ('\n' or '\r' or '\t'))
-            ? "must not have control characters." : null,
-        _ => value.Any(char.IsControl) ? "must be one line without control characters." : null,
+            ? "must not have control characters" : null,
+        _ => value.Any(char.IsControl) ? "must be one line without control characters" : null,
     };
 
     private string? CheckNumber(JsonElement value)
     {
         if (value.ValueKind != JsonValueKind.Number || !value.TryGetDecimal(out var number))
-            return "must be a number.";
+            return "must be a number";
         if (number < Min)
-            return Invariant($"must be at least {Min}.");
+            return Invariant($"must be at least {Min}");
         if (number > Max)
-            return Invariant($"must be at most {Max}.");
-        return Step is { } step && (number - (Min ?? 0)) % step != 0 ? Invariant($"must be in steps of {step} from {Min ?? 0}.") : null;
+            return Invariant($"must be at most {Max}");
+        return Step is { } step && (number - (Min ?? 0)) % step != 0 ? Invariant($"must be in steps of {step} from {Min ?? 0}") : null;
     }
 
     /// <summary>True for what can stand in an href or src whoever wrote it: http, https, or a path from the root of the host.</summary>
@@ -234,7 +234,7 @@ internal sealed partial record TemplateParameter(
         fields.RefuseOthers();
 
         if (name.Length > 0 && !NamePattern().IsMatch(name))
-            fields.Refuse("name", "must be 1 to 63 letters and digits, beginning with a lower-case letter.");
+            fields.Refuse("name", "must be 1 to 63 letters and digits, beginning with a lower-case letter");
 
         if (type is null)
             return new(name, default, "", null, required, null, null, null, null, null, null, null);
@@ -250,21 +250,21 @@ internal sealed partial record TemplateParameter(
             foreach (var (field, length) in new[] { ("minLength", minLength), ("maxLength", maxLength) })
             {
                 if (length is { } l && (l < 0 || l > longest || decimal.Truncate(l) != l))
-                    fields.Refuse(field, Invariant($"must be a whole number from 0 to {longest}."));
+                    fields.Refuse(field, Invariant($"must be a whole number from 0 to {longest}"));
             }
             if (minLength > (maxLength ?? longest))
-                fields.Refuse("minLength", "must not be above maxLength.");
+                fields.Refuse("minLength", "must not be above maxLength");
         }
 
         if (min > max)
-            fields.Refuse("min", "must not be above max.");
+            fields.Refuse("min", "must not be above max");
         if (step <= 0)
-            fields.Refuse("step", "must be above 0.");
+            fields.Refuse("step", "must be above 0");
 
         foreach (var choice in choices.Where(c => c.Value.Length > 0 && !ChoicePattern().IsMatch(c.Value)))
-            fields.Refuse("choices", $"'{choice.Value}' must be 1 to 64 letters, digits, hyphens and underscores, because choices may appear in CSS.");
+            fields.Refuse("choices", $"'{choice.Value}' must be 1 to 64 letters, digits, hyphens and underscores, because choices may appear in CSS");
         foreach (var twice in choices.GroupBy(c => c.Value).Where(g => g.Count() > 1))
-            fields.Refuse("choices", $"has '{twice.Key}' twice.");
+            fields.Refuse("choices", $"has '{twice.Key}' twice");
 
         if (fields.Wrong)
             return new(name, type.Value, "", null, required, null, null, null, null, null, null, null);
@@ -276,7 +276,7 @@ internal sealed partial record TemplateParameter(
             fields.Refuse("default", rule);
         // These stand in CSS, where an empty value would break the rule around it.
         if (@default is null && !required && type is TemplateParameterType.Color or TemplateParameterType.Number or TemplateParameterType.Choice)
-            fields.Refuse("default", $"is needed for a {Types.First(t => t.Value == type).Key} that is not required.");
+            fields.Refuse("default", $"is needed for a {Types.First(t => t.Value == type).Key} that is not required");
         return parameter;
     }
 
@@ -335,15 +335,15 @@ internal sealed partial record TemplatePage(
         fields.RefuseOthers();
 
         if (path.Length > 0 && !PathPattern().IsMatch(path.Replace(Slug, "slug", StringComparison.Ordinal)))
-            fields.Refuse("path", "must be a relative path of letters, digits, '.', '_' and '-' that ends in .html, such as about/index.html.");
+            fields.Refuse("path", "must be a relative path of letters, digits, '.', '_' and '-' that ends in .html, such as about/index.html");
         if (path.StartsWith(AssetsFolder + "/", StringComparison.OrdinalIgnoreCase))
-            fields.Refuse("path", $"must not be in {AssetsFolder}/, where assets are.");
+            fields.Refuse("path", $"must not be in {AssetsFolder}/, where assets are");
         if (forEach is not null and not Products)
             fields.Refuse("forEach", $"must be \"{Products}\".");
 
         var slugs = path.Split(Slug).Length - 1;
         if (forEach is not null && slugs != 1)
-            fields.Refuse("path", $"must have {Slug} once, because the page is made for each product.");
+            fields.Refuse("path", $"must have {Slug} once, because the page is made for each product");
         if (forEach is null && slugs > 0)
             fields.Refuse("path", $"can have {Slug} only together with \"forEach\": \"{Products}\".");
         return new(path, template, forEach);
@@ -352,9 +352,9 @@ internal sealed partial record TemplatePage(
     internal static void CheckTogether(List<TemplatePage> pages, JsonFields fields)
     {
         foreach (var missing in Compulsory.Where(path => pages.TrueForAll(p => p.Path != path)))
-            fields.Refuse("pages", $"must have a page with the path {missing}.");
+            fields.Refuse("pages", $"must have a page with the path {missing}");
         foreach (var twice in pages.GroupBy(p => p.Path, StringComparer.OrdinalIgnoreCase).Where(g => g.Key.Length > 0 && g.Count() > 1))
-            fields.Refuse("pages", $"has the path {twice.Key} twice.");
+            fields.Refuse("pages", $"has the path {twice.Key} twice");
 
         foreach (var perProduct in pages)
         {
@@ -366,7 +366,7 @@ internal sealed partial record TemplatePage(
                 && p.Path.Length > ends[0].Length + ends[1].Length
                 && !p.Path[ends[0].Length..^ends[1].Length].Contains('/', StringComparison.Ordinal));
             if (clash is not null)
-                fields.Refuse("pages", $"{clash.Path} could be the page of a product as well ({perProduct.Path}).");
+                fields.Refuse("pages", $"{clash.Path} could be the page of a product as well ({perProduct.Path})");
         }
     }
 
@@ -377,6 +377,7 @@ internal sealed partial record TemplatePage(
 /// <summary>Something wrong with a bundle: which entry, on which line if it is a line's fault, and why.</summary>
 internal sealed record TemplateIssue(string Entry, int? Line, string Reason)
 {
+    /// <summary>The reason, worded to follow the entry's name.</summary>
     public override string ToString() => Line is { } line ? $"line {line.ToString(CultureInfo.InvariantCulture)}: {Reason}" : Reason;
 }
 
@@ -420,7 +421,7 @@ internal sealed class JsonFields(JsonElement element, string path, TemplateIssue
     public void RefuseOthers()
     {
         foreach (var property in element.EnumerateObject().Where(p => !_known.Contains(p.Name)))
-            Refuse(property.Name, "is not a field of a template's manifest.");
+            Refuse(property.Name, "is not a field of a template's manifest");
     }
 
     public void RefuseUnless(bool applicable, TemplateParameterType? type, params ReadOnlySpan<string> fields)
@@ -428,7 +429,7 @@ internal sealed class JsonFields(JsonElement element, string path, TemplateIssue
         foreach (var field in fields)
         {
             if (!applicable && element.TryGetProperty(field, out _))
-                Refuse(field, $"does not go with the type {JsonSerializer.SerializeToElement(type).GetString()}.");
+                Refuse(field, $"does not go with the type {JsonSerializer.SerializeToElement(type).GetString()}");
         }
     }
 
@@ -443,18 +444,18 @@ internal sealed class JsonFields(JsonElement element, string path, TemplateIssue
         if (Any(field) is not { } value)
         {
             if (required)
-                Refuse(field, "is required.");
+                Refuse(field, "is required");
             return null;
         }
 
         if (value.ValueKind != JsonValueKind.String)
-            Refuse(field, "must be a string.");
+            Refuse(field, "must be a string");
         else if (value.GetString() is var text && string.IsNullOrWhiteSpace(text) && required)
-            Refuse(field, "must not be empty.");
+            Refuse(field, "must not be empty");
         else if (text!.Length > maxLength)
-            Refuse(field, string.Create(CultureInfo.InvariantCulture, $"must have at most {maxLength} characters."));
+            Refuse(field, string.Create(CultureInfo.InvariantCulture, $"must have at most {maxLength} characters"));
         else if (text.Any(char.IsControl))
-            Refuse(field, "must not have control characters.");
+            Refuse(field, "must not have control characters");
         else
             return text;
         return null;
@@ -466,7 +467,7 @@ internal sealed class JsonFields(JsonElement element, string path, TemplateIssue
             return null;
         if (value.ValueKind is JsonValueKind.True or JsonValueKind.False)
             return value.GetBoolean();
-        Refuse(field, "must be true or false.");
+        Refuse(field, "must be true or false");
         return null;
     }
 
@@ -476,7 +477,7 @@ internal sealed class JsonFields(JsonElement element, string path, TemplateIssue
             return null;
         if (value.ValueKind == JsonValueKind.Number && value.TryGetDecimal(out var number))
             return number;
-        Refuse(field, "must be a number.");
+        Refuse(field, "must be a number");
         return null;
     }
 
@@ -486,7 +487,7 @@ internal sealed class JsonFields(JsonElement element, string path, TemplateIssue
             return null;
         if (values.TryGetValue(text, out var value))
             return value;
-        Refuse(field, $"must be one of {string.Join(", ", values.Keys)}.");
+        Refuse(field, $"must be one of {string.Join(", ", values.Keys)}");
         return null;
     }
 
@@ -497,12 +498,12 @@ internal sealed class JsonFields(JsonElement element, string path, TemplateIssue
             return [];
         if (value is not { ValueKind: JsonValueKind.Array } || (required && value.Value.GetArrayLength() == 0))
         {
-            Refuse(field, required ? "must be an array with something in it." : "must be an array.");
+            Refuse(field, required ? "must be an array with something in it" : "must be an array");
             return [];
         }
         if (value.Value.GetArrayLength() > maxCount)
         {
-            Refuse(field, string.Create(CultureInfo.InvariantCulture, $"must have at most {maxCount} items."));
+            Refuse(field, string.Create(CultureInfo.InvariantCulture, $"must have at most {maxCount} items"));
             return [];
         }
 
@@ -513,7 +514,7 @@ internal sealed class JsonFields(JsonElement element, string path, TemplateIssue
             if (item.ValueKind == JsonValueKind.Object)
                 items.Add(new JsonFields(item, itemPath + ".", issues));
             else
-                issues.Add(TemplateManifest.Entry, $"{itemPath} must be an object.");
+                issues.Add(TemplateManifest.Entry, $"{itemPath} must be an object");
         }
         return items;
     }

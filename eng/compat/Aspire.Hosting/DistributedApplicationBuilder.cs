@@ -1,6 +1,7 @@
 using System.Reflection;
 using System.Security.Cryptography;
 using Aspire.Hosting.ApplicationModel;
+using Aspire.Hosting.Dashboard;
 using Aspire.Hosting.Dcp;
 using Aspire.Hosting.Eventing;
 using Aspire.Hosting.Pipelines;
@@ -118,6 +119,7 @@ internal sealed class DistributedApplicationBuilder : IDistributedApplicationBui
         Services.AddSingleton<DcpServer>();
         Services.AddSingleton<ResourceHealth>();
         Services.AddSingleton<Orchestrator>();
+        this.AddDashboard(options);
         Services.AddHostedService<ApplicationRunner>();
     }
 

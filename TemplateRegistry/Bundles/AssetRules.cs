@@ -1,0 +1,118 @@
+using System.Text;
+using System.Text.Json;
+using System.Xml;
+
+namespace Platform.Templates;
+
+/// <summary>
+/// Which files may be in <c>assets/</c>, and that they are what their names say: a browser trusts the content type, which comes
+/// from the extension.
+/// </summary>
+internal static class AssetRules
+{
+    private delegate string? Rule(ReadOnlyMemory<byte> content);
+
+    private static readonly Dictionary<string, Rule> Rules = new(StringComparer.Ordinal)
+    {
+        [".png"] = Signature("a PNG image", (0, [0x89, .. "PNG\r\n"u8, 0x1A, 0x0A])),
+        [".jpg"] = Signature("a JPEG image", (0, [0xFF, 0xD8, 0xFF])),
+        [".jpeg"] = Signature("a JPEG image", (0, [0xFF, 0xD8, 0xFF])),
+        [".gif"] = Signature("a GIF image", (0, [.. "GIF87a"u8]), (0, [.. "GIF89a"u8])),
+        [".webp"] = Signature("a WebP image", (8, [.. "WEBP"u8])),
+        [".avif"] = Signature("an AVIF image", (4, [.. "ftypavif"u8]), (4, [.. "ftypavis"u8])),
+        [".ico"] = Signature("an icon", (0, [0, 0, 1, 0])),
+        [".woff2"] = Signature("a WOFF2 font", (0, [.. "wOF2"u8])),
+        [".svg"] = CheckSvg,
+        [".css"] = CheckText,
+        [".js"] = CheckText,
+        [".txt"] = CheckText,
+        [".json"] = CheckJson,
+        [".webmanifest"] = CheckJson,
+    };
+
+    /// <summary>Says what is wrong with an asset; null when nothing is.</summary>
+    public static string? Check(string path, ReadOnlyMemory<byte> content) =>
+        Rules.TryGetValue(Path.GetExtension(path), out var rule)
+            ? rule(content)
+            : $"is not of a type that a store can have ({string.Join(" ", Rules.Keys)})";
+
+    /// <summary>The text of a file in strict UTF-8, without byte order mark and control characters; null when it isn't such text.</summary>
+    public static string? DecodeText(ReadOnlyMemory<byte> content)
+    {
+        try
+        {
+            var text = Utf8.GetString(content.Span);
+            return text.StartsWith('\uFEFF') || text.Any(c => char.IsControl(c) && c is not ('\n' or '\r' or '\t' or '\f')) ? null : text;
+        }
+        catch (DecoderFallbackException)
+        {
+            return null;
+        }
+    }
+
+    private static readonly UTF8Encoding Utf8 = new(encoderShouldEmitUTF8Identifier: false, throwOnInvalidBytes: true);
+
+    private static Rule Signature(string kind, params (int Offset, byte[] Bytes)[] signatures) => content =>
+        signatures.Any(s => content.Length >= s.Offset && content.Span[s.Offset..].StartsWith(s.Bytes))
+            ? null
+            : $"is not {kind}, as its name says";
+
+    private static string? CheckText(ReadOnlyMemory<byte> content) => DecodeText(content) is null
+        ? "is not UTF-8 text without a byte order mark and control characters" : null;
+
+    private static string? CheckJson(ReadOnlyMemory<byte> content)
+    {
+        try
+        {
+            using var _ = JsonDocument.Parse(content);
+            return null;
+        }
+        catch (JsonException)
+        {
+            return "is not valid JSON";
+        }
+    }
+
+    /// <summary>An SVG opened on its own is a document that could run scripts in the store's origin.</summary>
+    private static string? CheckSvg(ReadOnlyMemory<byte> content)
+    {
+        try
+        {
+            using var reader = XmlReader.Create(
+                new MemoryStream(content.ToArray(), writable: false),
+                new XmlReaderSettings { DtdProcessing = DtdProcessing.Prohibit, XmlResolver = null });
+            while (reader.Read())
+            {
+                if (reader.NodeType == XmlNodeType.ProcessingInstruction)
+                    return $"must not have a processing instruction ({reader.Name})";
+                if (reader.NodeType != XmlNodeType.Element)
+                    continue;
+                if (reader.Depth == 0 && (reader.LocalName != "svg" || reader.NamespaceURI != "http://www.w3.org/2000/svg"))
+                    return "is not an SVG image, as its name says";
+                if (reader.LocalName.ToLowerInvariant() is "script" or "foreignobject" or "iframe" or "embed" or "object" or "handler")
+                    return $"must not have a <{reader.LocalName}> element";
+                while (reader.MoveToNextAttribute())
+                {
+                    if (reader.LocalName.StartsWith("on", StringComparison.OrdinalIgnoreCase))
+                        return $"must not have an event handler ({reader.LocalName})";
+                    if (IsScript(reader.Value))
+                        return $"must not have a script in the attribute {reader.Name}";
+                }
+            }
+            return null;
+        }
+        catch (XmlException e)
+        {
+            return $"is not well-formed XML: {e.Message}";
+        }
+    }
+
+    // Browsers skip white space and control characters in and before a scheme. Animations can set an href from a list of values.
+    private static bool IsScript(string value)
+    {
+        var plain = new string([.. value.Where(c => !char.IsControl(c) && !char.IsWhiteSpace(c))]);
+        return plain.Contains("javascript:", StringComparison.OrdinalIgnoreCase)
+            || plain.Contains("vbscript:", StringComparison.OrdinalIgnoreCase)
+            || plain.Contains("data:text/", StringComparison.OrdinalIgnoreCase);
+    }
+}

@@ -1,0 +1,69 @@
+using Microsoft.AspNetCore.Http.HttpResults;
+using Microsoft.Net.Http.Headers;
+using Platform.ServiceDefaults.Problems;
+using Platform.Templates;
+
+namespace Platform.TemplateRegistry.Bundles;
+
+/// <summary>Bundles as bytes, which never change: by template and version, and by digest.</summary>
+internal static class BundleEndpoints
+{
+    private static readonly string[] GetAndHead = [HttpMethods.Get, HttpMethods.Head];
+
+    public static void MapBundles(this IEndpointRouteBuilder routes)
+    {
+        var group = routes.MapGroup("").WithTags("Bundles").ProducesProblem(400).ProducesProblem(404).ProducesProblem(503);
+        group.MapMethods("/templates/{name}/versions/{version}/bundle", GetAndHead, GetByVersion).WithName("GetTemplateBundle")
+            .Produces<FileContentHttpResult>(200, "application/zip").Produces(304)
+            .WithSummary("Downloads the bundle of a version, whatever its status. The ETag is its digest.");
+        group.MapMethods("/bundles/{digest}", GetAndHead, GetByDigest).WithName("GetBundle")
+            .Produces<FileContentHttpResult>(200, "application/zip").Produces(304)
+            .WithSummary("Downloads a bundle by its digest, sha256:<hex>.");
+    }
+
+    private static async Task<IResult> GetByVersion(
+        string name, string version, HttpContext context, ReadBundle bundles, CancellationToken cancellationToken) =>
+        await bundles.FindDigestAsync(name, version, cancellationToken) is { } digest
+            ? await SendAsync(context, digest, $"{name}-{version}.zip", bundles, cancellationToken)
+            : Problem.NotFound($"There is no version '{version}' of a template '{name}'.");
+
+    private static async Task<IResult> GetByDigest(string digest, HttpContext context, ReadBundle bundles, CancellationToken cancellationToken)
+    {
+        if (BundleDigest.Parse(digest) is { } parsed)
+            return await SendAsync(context, parsed, null, bundles, cancellationToken);
+
+        var errors = new ValidationErrors();
+        errors.Add("digest", "must be sha256: and 64 lower-case hexadecimal digits");
+        return errors.ToResult();
+    }
+
+    private static async Task<IResult> SendAsync(
+        HttpContext context, BundleDigest digest, string? fileName, ReadBundle bundles, CancellationToken cancellationToken)
+    {
+        var etag = new EntityTagHeaderValue($"\"{digest}\"");
+        var isKnown = context.Request.GetTypedHeaders().IfNoneMatch.Any(known => known.Equals(EntityTagHeaderValue.Any) || known.Compare(etag, useStrongComparison: false));
+        var isHead = HttpMethods.IsHead(context.Request.Method);
+
+        byte[]? content = null;
+        int? size;
+        if (isHead || isKnown)
+            size = await bundles.FindSizeAsync(digest, cancellationToken);
+        else
+            size = (content = await bundles.FindContentAsync(digest, cancellationToken))?.Length;
+        if (size is null)
+            return Problem.NotFound($"There is no bundle {digest}.");
+
+        var headers = context.Response.GetTypedHeaders();
+        headers.ETag = etag;
+        headers.CacheControl = new CacheControlHeaderValue { Public = true, MaxAge = TimeSpan.FromDays(365), Extensions = { new NameValueHeaderValue("immutable") } };
+        context.Response.Headers.XContentTypeOptions = "nosniff";
+        if (isKnown)
+            return TypedResults.StatusCode(StatusCodes.Status304NotModified);
+        if (content is not null)
+            return TypedResults.File(content, "application/zip", fileName, enableRangeProcessing: true, entityTag: etag);
+
+        headers.ContentLength = size;
+        headers.ContentType = new MediaTypeHeaderValue("application/zip");
+        return TypedResults.Empty;
+    }
+}

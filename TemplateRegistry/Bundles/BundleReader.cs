@@ -1,0 +1,259 @@
+using System.Globalization;
+using System.IO.Compression;
+using System.Text;
+using System.Text.RegularExpressions;
+using HandlebarsDotNet;
+
+namespace Platform.Templates;
+
+/// <summary>
+/// Reads a bundle that anybody may have made. Nothing a zip says of itself is believed: sizes are counted while inflating and
+/// checksums compared, so that neither a bomb nor a lying header gets further than its first byte too many.
+/// </summary>
+internal static partial class BundleReader
+{
+    /// <summary>The largest bundle, in bytes: 10 MiB.</summary>
+    public const int MaxBundleSize = 10 * 1024 * 1024;
+
+    /// <summary>The most bytes that all entries together may inflate to: 20 MiB.</summary>
+    public const int MaxInflatedSize = 20 * 1024 * 1024;
+
+    /// <summary>The most entries, folders included.</summary>
+    public const int MaxEntries = 500;
+
+    /// <summary>How many times larger than its compressed form an entry may be.</summary>
+    public const int MaxRatio = 100;
+
+    /// <summary>The longest path of an entry, in characters.</summary>
+    public const int MaxPathLength = 200;
+
+    /// <summary>What issues that are no single entry's are filed under.</summary>
+    public const string WholeBundle = "bundle";
+
+    // Below this an entry can do no harm, whatever its ratio.
+    private const int HarmlessSize = 16 * 1024;
+
+    /// <summary>Reads and checks a bundle of at most <see cref="MaxBundleSize"/> bytes; null when there were issues.</summary>
+    public static TemplateBundle? Read(byte[] zip, TemplateIssues issues)
+    {
+        if (ReadFiles(zip, issues) is not { } files)
+            return null;
+
+        if (!files.TryGetValue(TemplateManifest.Entry, out var json))
+        {
+            var nested = files.Keys.FirstOrDefault(path => path.EndsWith("/" + TemplateManifest.Entry, StringComparison.Ordinal));
+            issues.Add(TemplateManifest.Entry, nested is null ? "is missing" : $"is missing; there is {nested}: zip the folder's contents, not the folder");
+            return null;
+        }
+
+        var sources = new Dictionary<string, string>();
+        var assets = new HashSet<string>();
+        foreach (var (path, content) in files)
+        {
+            if (path.StartsWith(TemplateLanguage.AssetsFolder, StringComparison.Ordinal))
+            {
+                assets.Add(path[TemplateLanguage.AssetsFolder.Length..]);
+                if (AssetRules.Check(path, content) is { } problem)
+                    issues.Add(path, problem);
+            }
+            else if (PagePattern().IsMatch(path) || PartialPattern().IsMatch(path))
+            {
+                if (AssetRules.DecodeText(content) is { } text)
+                    sources.Add(path, text);
+                else
+                    issues.Add(path, "is not UTF-8 text without a byte order mark and control characters");
+            }
+            else if (path != TemplateManifest.Entry)
+            {
+                issues.Add(path, "has no place in a bundle, which has template.json, pages/*.hbs, partials/*.hbs (lower-case names) and assets/");
+            }
+        }
+
+        var manifest = TemplateManifest.Read(json, issues);
+        if (manifest is null || issues.Any)
+            return null;
+
+        TemplateLanguage.Check(manifest, sources, assets, issues);
+        if (!issues.Any)
+            Compile(sources, issues);
+        return issues.Any ? null : new TemplateBundle(manifest, BundleDigest.Of(zip), zip);
+    }
+
+    /// <summary>The files of a zip by path; null when the zip is not one to be read on.</summary>
+    private static Dictionary<string, byte[]>? ReadFiles(byte[] zip, TemplateIssues issues)
+    {
+        if (CountOfEntries(zip) is not { } count)
+        {
+            issues.Add(WholeBundle, "is not a zip file");
+            return null;
+        }
+        if (count > MaxEntries)
+        {
+            issues.Add(WholeBundle, Invariant($"has more than {MaxEntries} entries"));
+            return null;
+        }
+
+        try
+        {
+            using var archive = new ZipArchive(new MemoryStream(zip, writable: false), ZipArchiveMode.Read);
+            return ReadEntries(archive, issues);
+        }
+        catch (InvalidDataException e)
+        {
+            issues.Add(WholeBundle, $"is not a zip file that can be read: {e.Message}");
+            return null;
+        }
+    }
+
+    private static Dictionary<string, byte[]>? ReadEntries(ZipArchive archive, TemplateIssues issues)
+    {
+        // Sizes can be anything up to 2^63 here, which must not overflow the sum.
+        if (archive.Entries.Sum(e => Math.Clamp(e.Length, 0, MaxInflatedSize + 1L)) > MaxInflatedSize)
+        {
+            issues.Add(WholeBundle, Invariant($"would be larger than {MaxInflatedSize} bytes when unzipped"));
+            return null;
+        }
+
+        var files = new Dictionary<string, byte[]>();
+        var names = new HashSet<string>(StringComparer.OrdinalIgnoreCase);
+        var room = MaxInflatedSize;
+        foreach (var entry in archive.Entries)
+        {
+            var path = entry.FullName;
+            var problem = CheckPath(path) ?? CheckKind(entry) ?? (names.Add(path) ? null : "is there twice (upper and lower case are the same)");
+            if (problem is null && !path.EndsWith('/'))
+            {
+                problem = Inflate(entry, room, out var content);
+                if (content is not null)
+                {
+                    files.Add(path, content);
+                    room -= content.Length;
+                }
+            }
+            if (problem is not null)
+                issues.Add(path.Length <= MaxPathLength ? path : path[..MaxPathLength] + "…", problem);
+        }
+        return issues.Any ? null : files;
+    }
+
+    private static string? CheckPath(string path)
+    {
+        if (path.Length is 0 or > MaxPathLength)
+            return Invariant($"must have a path of 1 to {MaxPathLength} characters");
+        if (path.Contains('\\', StringComparison.Ordinal))
+            return "has a backslash in its path; folders are parted by /";
+        if (path.StartsWith('/') || (path.Length > 1 && path[1] == ':'))
+            return "has an absolute path";
+        var segments = path.TrimEnd('/').Split('/');
+        if (segments.Contains(".."))
+            return "has .. in its path, which leads out of the bundle";
+        if (segments.Any(s => s.Length == 0 || s.StartsWith('.') || s.EndsWith('.')))
+            return "has a part in its path that is empty or begins or ends with a dot";
+        return PathPattern().IsMatch(path) ? null : "must have a path of letters, digits, '.', '_', '-' and '/' only";
+    }
+
+    private static string? CheckKind(ZipArchiveEntry entry)
+    {
+        const int Regular = 0x8000, Directory = 0x4000, Link = 0xA000;
+        if (entry.IsEncrypted)
+            return "is encrypted";
+        // The file type of Unix' st_mode is in the upper half; 0 comes from programs that don't know one.
+        var type = (entry.ExternalAttributes >> 16) & 0xF000;
+        if (type == Link)
+            return "is a symbolic link";
+        if (type is not (0 or Regular or Directory))
+            return "is neither a file nor a folder";
+        if (entry.FullName.EndsWith('/') && entry.Length > 0)
+            return "is a folder with content";
+        return entry.Length > HarmlessSize && entry.Length > MaxRatio * Math.Max(entry.CompressedLength, 1)
+            ? Invariant($"is more than {MaxRatio} times larger than its compressed form")
+            : null;
+    }
+
+    private static string? Inflate(ZipArchiveEntry entry, int room, out byte[]? content)
+    {
+        content = null;
+        if (entry.Length > room)
+            return Invariant($"makes the bundle larger than {MaxInflatedSize} bytes when unzipped");
+        try
+        {
+            using var stream = entry.Open();
+            var buffer = new byte[entry.Length];
+            var read = stream.ReadAtLeast(buffer, buffer.Length, throwOnEndOfStream: false);
+            if (read < buffer.Length || stream.ReadByte() >= 0)
+                return "is not of the size that the zip says";
+            if (Crc32(buffer) != entry.Crc32)
+                return "does not have the checksum that the zip says; the bundle is damaged";
+            content = buffer;
+            return null;
+        }
+        catch (Exception e) when (e is InvalidDataException or IOException or NotSupportedException)
+        {
+            return $"can't be unzipped: {e.Message}";
+        }
+    }
+
+    /// <summary>
+    /// The number of entries according to the zip's last record; null when there is no such record. Looked at before the
+    /// directory is read, which would make an object of each of some hundred thousand entries that fit into 10 MiB.
+    /// </summary>
+    private static int? CountOfEntries(ReadOnlySpan<byte> zip)
+    {
+        const int RecordLength = 22, LongestComment = ushort.MaxValue;
+        var tail = zip[Math.Max(0, zip.Length - RecordLength - LongestComment)..];
+        var record = tail.LastIndexOf("PK\u0005\u0006"u8);
+        return record < 0 || tail.Length - record < RecordLength
+            ? null
+            : System.Buffers.Binary.BinaryPrimitives.ReadUInt16LittleEndian(tail[(record + 10)..]);
+    }
+
+    /// <summary>
+    /// The renderer's own compiler has the last word, should it ever be stricter than <see cref="TemplateLanguage"/>.
+    /// </summary>
+    private static void Compile(Dictionary<string, string> sources, TemplateIssues issues)
+    {
+        var handlebars = Handlebars.Create();
+        foreach (var helper in TemplateLanguage.Helpers)
+            handlebars.RegisterHelper(helper, (_, _, _) => { });
+        handlebars.RegisterHelper("eq", (_, _, _, _) => { });
+        foreach (var (entry, source) in sources)
+        {
+            try
+            {
+                using var reader = new StringReader(source);
+                handlebars.Compile(reader);
+            }
+            catch (HandlebarsException e)
+            {
+                issues.Add(entry, e.Message);
+            }
+        }
+    }
+
+    private static uint Crc32(ReadOnlySpan<byte> content)
+    {
+        var crc = uint.MaxValue;
+        foreach (var b in content)
+            crc = Crc32Table[(byte)(crc ^ b)] ^ (crc >> 8);
+        return ~crc;
+    }
+
+    private static readonly uint[] Crc32Table = [.. Enumerable.Range(0, 256).Select(index =>
+    {
+        var value = (uint)index;
+        for (var bit = 0; bit < 8; bit++)
+            value = (value & 1) == 1 ? 0xEDB88320 ^ (value >> 1) : value >> 1;
+        return value;
+    })];
+
+    private static string Invariant(FormattableString text) => text.ToString(CultureInfo.InvariantCulture);
+
+    [GeneratedRegex(@"^[A-Za-z0-9._/-]+\z", RegexOptions.NonBacktracking)]
+    private static partial Regex PathPattern();
+
+    [GeneratedRegex(@"^pages/[A-Za-z0-9_-]+(/[A-Za-z0-9_-]+)*\.hbs\z", RegexOptions.ExplicitCapture | RegexOptions.NonBacktracking)]
+    private static partial Regex PagePattern();
+
+    [GeneratedRegex(@"^partials/[a-z][a-z0-9-]*\.hbs\z", RegexOptions.NonBacktracking)]
+    private static partial Regex PartialPattern();
+}

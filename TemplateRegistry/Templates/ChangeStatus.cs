@@ -1,0 +1,32 @@
+using Dapper;
+using Npgsql;
+
+namespace Platform.TemplateRegistry.Templates;
+
+/// <summary>Deprecates and yanks versions.</summary>
+internal sealed class ChangeStatus(NpgsqlDataSource dataSource)
+{
+    /// <summary>
+    /// Takes a version further down the way from published over deprecated to yanked; one that is there or further stays as it is.
+    /// The version as it then is, or null when there is none.
+    /// </summary>
+    public async Task<TemplateVersion?> ExecuteAsync(string name, string version, TemplateStatus status, CancellationToken cancellationToken)
+    {
+        await using var connection = await dataSource.OpenConnectionAsync(cancellationToken);
+        await using var transaction = await connection.BeginTransactionAsync(cancellationToken);
+        if (!await LatestVersion.LockTemplateAsync(transaction, name, cancellationToken))
+            return null;
+
+        await connection.ExecuteAsync(new CommandDefinition(
+            """
+            update template_versions
+            set status = @status, status_changed_at = now()
+            where name = @name and version = @version and status not in (@status, 'yanked')
+            """,
+            new { name, version, status = status == TemplateStatus.Yanked ? "yanked" : "deprecated" }, transaction, cancellationToken: cancellationToken));
+        await LatestVersion.UpdateInLockAsync(transaction, name, cancellationToken);
+        var stored = await ReadTemplates.FindVersionAsync(connection, name, version, cancellationToken);
+        await transaction.CommitAsync(cancellationToken);
+        return stored;
+    }
+}

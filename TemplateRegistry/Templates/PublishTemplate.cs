@@ -1,0 +1,57 @@
+using System.Text.Json;
+using Dapper;
+using Npgsql;
+using Platform.Templates;
+
+namespace Platform.TemplateRegistry.Templates;
+
+internal enum PublishOutcome { Created, AlreadyThere, DigestDiffers }
+
+/// <summary>Stores a bundle and makes it the version that it says it is, for good.</summary>
+internal sealed class PublishTemplate(NpgsqlDataSource dataSource)
+{
+    /// <summary>What happened, and the version as it now is, which with <see cref="PublishOutcome.DigestDiffers"/> is someone else's.</summary>
+    public async Task<(PublishOutcome Outcome, TemplateVersion Version)> ExecuteAsync(TemplateBundle bundle, CancellationToken cancellationToken)
+    {
+        var (name, version) = (bundle.Manifest.Name, bundle.Manifest.Version);
+        await using var connection = await dataSource.OpenConnectionAsync(cancellationToken);
+        await using var transaction = await connection.BeginTransactionAsync(cancellationToken);
+
+        // the bundle goes first, so that its megabytes travel before the template's row is locked
+        await connection.ExecuteAsync(new CommandDefinition(
+            "insert into bundles (digest, content) values (@digest, @content) on conflict do nothing",
+            new { digest = bundle.Digest.ToString(), content = bundle.Zip }, transaction, cancellationToken: cancellationToken));
+        await connection.ExecuteAsync(new CommandDefinition(
+            "insert into templates (name) values (@name) on conflict do nothing", new { name }, transaction, cancellationToken: cancellationToken));
+        await LatestVersion.LockTemplateAsync(transaction, name, cancellationToken);
+
+        var created = await connection.ExecuteAsync(new CommandDefinition(
+            """
+            insert into template_versions (name, version, digest, title, description, parameters)
+            values (@name, @version, @digest, @title, @description, @parameters::jsonb)
+            on conflict do nothing
+            """,
+            new
+            {
+                name,
+                version,
+                digest = bundle.Digest.ToString(),
+                title = bundle.Manifest.Title,
+                description = bundle.Manifest.Description,
+                parameters = JsonSerializer.Serialize(bundle.Manifest.Parameters, JsonSerializerOptions.Web),
+            }, transaction, cancellationToken: cancellationToken)) == 1;
+        if (created)
+            await LatestVersion.UpdateInLockAsync(transaction, name, cancellationToken);
+
+        var stored = (await ReadTemplates.FindVersionAsync(connection, name, version, cancellationToken))!;
+        if (!created)
+        {
+            // also takes back a bundle that no version points to
+            await transaction.RollbackAsync(cancellationToken);
+            return (stored.Digest == bundle.Digest.ToString() ? PublishOutcome.AlreadyThere : PublishOutcome.DigestDiffers, stored);
+        }
+
+        await transaction.CommitAsync(cancellationToken);
+        return (PublishOutcome.Created, stored);
+    }
+}

@@ -1,0 +1,91 @@
+using System.Text.Json;
+using Dapper;
+using Npgsql;
+using Platform.Templates;
+
+namespace Platform.TemplateRegistry.Templates;
+
+/// <summary>Reads what is on offer.</summary>
+internal sealed class ReadTemplates(NpgsqlDataSource dataSource)
+{
+    /// <summary>
+    /// Up to <paramref name="limit"/> templates after the name <paramref name="after"/>, by name. <paramref name="search"/> is looked for in
+    /// name, title and description, whatever the case.
+    /// </summary>
+    public async Task<IReadOnlyList<Template>> ListAsync(string? search, string? after, int limit, CancellationToken cancellationToken)
+    {
+        await using var connection = await dataSource.OpenConnectionAsync(cancellationToken);
+        var rows = (await connection.QueryAsync<TemplateRow>(new CommandDefinition(
+            """
+            select t.name, v.title, v.description, t.latest_version
+            from templates t
+            join template_versions v on v.name = t.name and v.version = t.listed_version
+            where (@after::text is null or t.name > @after collate "C")
+              and (@search::text is null
+                or strpos(lower(t.name), lower(@search)) > 0
+                or strpos(lower(v.title), lower(@search)) > 0
+                or strpos(lower(v.description), lower(@search)) > 0)
+            order by t.name
+            limit @limit
+            """, new { search, after, limit }, cancellationToken: cancellationToken))).AsList();
+        return await WithReleasesAsync(connection, rows, cancellationToken);
+    }
+
+    /// <summary>One template; null when there is none of this name or all its versions are yanked.</summary>
+    public async Task<Template?> FindAsync(string name, CancellationToken cancellationToken)
+    {
+        await using var connection = await dataSource.OpenConnectionAsync(cancellationToken);
+        var rows = (await connection.QueryAsync<TemplateRow>(new CommandDefinition(
+            """
+            select t.name, v.title, v.description, t.latest_version
+            from templates t
+            join template_versions v on v.name = t.name and v.version = t.listed_version
+            where t.name = @name
+            """, new { name }, cancellationToken: cancellationToken))).AsList();
+        return (await WithReleasesAsync(connection, rows, cancellationToken)).SingleOrDefault();
+    }
+
+    /// <summary>One version, whatever its status; null when there is none.</summary>
+    public async Task<TemplateVersion?> FindVersionAsync(string name, string version, CancellationToken cancellationToken)
+    {
+        await using var connection = await dataSource.OpenConnectionAsync(cancellationToken);
+        return await FindVersionAsync(connection, name, version, cancellationToken);
+    }
+
+    internal static async Task<TemplateVersion?> FindVersionAsync(
+        NpgsqlConnection connection, string name, string version, CancellationToken cancellationToken) =>
+        (await connection.QuerySingleOrDefaultAsync<VersionRow>(new CommandDefinition(
+            """
+            select v.name, v.version, v.digest, b.size, v.title, v.description, v.parameters::text as parameters, v.published_at, v.status
+            from template_versions v
+            join bundles b using (digest)
+            where v.name = @name and v.version = @version
+            """, new { name, version }, cancellationToken: cancellationToken)))?.ToVersion();
+
+    private static async Task<IReadOnlyList<Template>> WithReleasesAsync(
+        NpgsqlConnection connection, List<TemplateRow> rows, CancellationToken cancellationToken)
+    {
+        var releases = (await connection.QueryAsync<ReleaseRow>(new CommandDefinition(
+            """
+            select name, version, digest, published_at, status
+            from template_versions
+            where name = any(@names) and status <> 'yanked'
+            """, new { names = rows.ConvertAll(row => row.Name) }, cancellationToken: cancellationToken))).ToLookup(row => row.Name);
+        return rows.ConvertAll(row => new Template(row.Name, row.Title, row.Description, row.Latest_Version,
+            [.. releases[row.Name].OrderByDescending(r => r.Version, VersionPrecedence.Comparer)
+                .Select(r => new TemplateRelease(r.Version, r.Digest, new DateTimeOffset(r.Published_At), Enum.Parse<TemplateStatus>(r.Status, ignoreCase: true)))]));
+    }
+
+    private sealed record TemplateRow(string Name, string Title, string Description, string? Latest_Version);
+
+    private sealed record ReleaseRow(string Name, string Version, string Digest, DateTime Published_At, string Status);
+
+    private sealed record VersionRow(
+        string Name, string Version, string Digest, int Size, string Title, string Description, string Parameters, DateTime Published_At, string Status)
+    {
+        public TemplateVersion ToVersion() => new(
+            Name, Version, Digest, Size, Title, Description,
+            JsonSerializer.Deserialize<IReadOnlyList<TemplateParameter>>(Parameters, JsonSerializerOptions.Web)!,
+            new DateTimeOffset(Published_At), Enum.Parse<TemplateStatus>(Status, ignoreCase: true));
+    }
+}

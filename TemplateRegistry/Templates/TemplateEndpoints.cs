@@ -1,0 +1,137 @@
+using System.Globalization;
+using Microsoft.AspNetCore.Http.HttpResults;
+using Microsoft.AspNetCore.Mvc;
+using Platform.ServiceDefaults.Paging;
+using Platform.ServiceDefaults.Problems;
+using Platform.ServiceDefaults.Security;
+using Platform.Templates;
+
+namespace Platform.TemplateRegistry.Templates;
+
+/// <summary><c>/templates</c>: reading is public, publishing and withdrawing is internal.</summary>
+internal static class TemplateEndpoints
+{
+    private const int MaxSearch = 100;
+
+    public static void AddTemplates(this IHostApplicationBuilder builder)
+    {
+        builder.Services.AddSingleton<ReadTemplates>();
+        builder.Services.AddSingleton<PublishTemplate>();
+        builder.Services.AddSingleton<ChangeStatus>();
+        builder.Services.AddSingleton<Bundles.ReadBundle>();
+    }
+
+    public static void MapTemplates(this IEndpointRouteBuilder routes)
+    {
+        var group = routes.MapGroup("/templates").WithTags("Templates").ProducesProblem(503);
+        group.MapGet("/", List).WithName("ListTemplates")
+            .WithSummary("Lists the templates on offer, by name.")
+            .WithDescription("`search` is looked for in name, title and description.");
+        group.MapGet("/{name}", Get).WithName("GetTemplate").ProducesProblem(404)
+            .WithSummary("Shows a template and its versions on offer, highest first.");
+        group.MapGet("/{name}/versions/{version}", GetVersion).WithName("GetTemplateVersion").ProducesProblem(404)
+            .WithSummary("Shows one version of a template, whatever its status, with the parameters that a shop can set.");
+
+        var changes = group.MapGroup("/{name}/versions/{version}").RequireInternalToken().ProducesProblem(401);
+        changes.MapPut("/", Publish).WithName("PublishTemplate").WithMetadata(new RequestSizeLimitAttribute(BundleReader.MaxBundleSize))
+            .Accepts<Stream>("application/zip").ProducesProblem(409).ProducesProblem(413).ProducesProblem(415)
+            .WithSummary("Publishes a version of a template: the body is its bundle, a zip of at most 10 MiB.")
+            .WithDescription("A version never changes: the same bundle again is a 200, another one a 409. A 400 names each bad entry of the bundle and why.");
+        changes.MapPost("/deprecate", Deprecate).WithName("DeprecateTemplate").ProducesProblem(404)
+            .WithSummary("Deprecates a version: it stays listed, but is no longer what a shop gets that asks for no version.");
+        changes.MapDelete("/", Yank).WithName("YankTemplate").ProducesProblem(404)
+            .WithSummary("Yanks a version: it is never again offered, and still can be deployed by its digest.");
+    }
+
+    private static async Task<Results<Ok<Page<Template>>, ValidationProblem>> List(
+        [AsParameters] PageQuery page, string? search, ReadTemplates templates, CancellationToken cancellationToken)
+    {
+        if (!page.TryRead<string>(out var after, out var limit, out var problem))
+            return problem;
+        if (search is { Length: > MaxSearch })
+        {
+            var errors = new ValidationErrors();
+            errors.Add("search", string.Create(CultureInfo.InvariantCulture, $"must have at most {MaxSearch} characters"));
+            return errors.ToResult();
+        }
+
+        var rows = await templates.ListAsync(string.IsNullOrWhiteSpace(search) ? null : search.Trim(), after, limit + 1, cancellationToken);
+        return TypedResults.Ok(Page.Of(rows, limit, template => template.Name));
+    }
+
+    private static async Task<Results<Ok<Template>, ProblemHttpResult>> Get(string name, ReadTemplates templates, CancellationToken cancellationToken) =>
+        await templates.FindAsync(name, cancellationToken) is { } template
+            ? TypedResults.Ok(template)
+            : Problem.NotFound($"There is no template '{name}'.");
+
+    private static async Task<Results<Ok<TemplateVersion>, ProblemHttpResult>> GetVersion(
+        string name, string version, ReadTemplates templates, CancellationToken cancellationToken) =>
+        await templates.FindVersionAsync(name, version, cancellationToken) is { } found ? TypedResults.Ok(found) : NoVersion(name, version);
+
+    private static async Task<Results<Created<TemplateVersion>, Ok<TemplateVersion>, ValidationProblem, ProblemHttpResult>> Publish(
+        string name, string version, HttpRequest request, PublishTemplate publish, CancellationToken cancellationToken)
+    {
+        if (await ReadBodyAsync(request, cancellationToken) is not { } zip)
+            return Problem.TooLarge(string.Create(CultureInfo.InvariantCulture, $"A bundle has at most {BundleReader.MaxBundleSize} bytes."));
+
+        var issues = new TemplateIssues();
+        var bundle = BundleReader.Read(zip, issues);
+        if (bundle is not null)
+        {
+            if (bundle.Manifest.Name != name)
+                issues.Add(TemplateManifest.Entry, $"name is '{bundle.Manifest.Name}', but the address says '{name}'");
+            if (bundle.Manifest.Version != version)
+                issues.Add(TemplateManifest.Entry, $"version is '{bundle.Manifest.Version}', but the address says '{version}'");
+        }
+        if (issues.Any || bundle is null)
+            return ToProblem(issues);
+
+        var (outcome, stored) = await publish.ExecuteAsync(bundle, cancellationToken);
+        return outcome switch
+        {
+            PublishOutcome.Created => TypedResults.Created($"/templates/{name}/versions/{version}", stored),
+            PublishOutcome.AlreadyThere => TypedResults.Ok(stored),
+            _ => Problem.Conflict($"Version {version} of '{name}' is published with another bundle ({stored.Digest}), and a version never changes. Publish this one as a new version."),
+        };
+    }
+
+    private static async Task<Results<Ok<TemplateVersion>, ProblemHttpResult>> Deprecate(
+        string name, string version, ChangeStatus changeStatus, CancellationToken cancellationToken) =>
+        await changeStatus.ExecuteAsync(name, version, TemplateStatus.Deprecated, cancellationToken) is { } found
+            ? TypedResults.Ok(found) : NoVersion(name, version);
+
+    private static async Task<Results<Ok<TemplateVersion>, ProblemHttpResult>> Yank(
+        string name, string version, ChangeStatus changeStatus, CancellationToken cancellationToken) =>
+        await changeStatus.ExecuteAsync(name, version, TemplateStatus.Yanked, cancellationToken) is { } found
+            ? TypedResults.Ok(found) : NoVersion(name, version);
+
+    private static ProblemHttpResult NoVersion(string name, string version) => Problem.NotFound($"There is no version '{version}' of a template '{name}'.");
+
+    /// <summary>The body; null once it turns out larger than a bundle may be.</summary>
+    private static async Task<byte[]?> ReadBodyAsync(HttpRequest request, CancellationToken cancellationToken)
+    {
+        if (request.ContentLength > BundleReader.MaxBundleSize)
+            return null;
+
+        using var body = new MemoryStream((int)(request.ContentLength ?? 0));
+        var buffer = new byte[64 * 1024];
+        int read;
+        while ((read = await request.Body.ReadAsync(buffer, cancellationToken)) > 0)
+        {
+            if (body.Length + read > BundleReader.MaxBundleSize)
+                return null;
+            body.Write(buffer, 0, read);
+        }
+        return body.ToArray();
+    }
+
+    private static ValidationProblem ToProblem(TemplateIssues issues)
+    {
+        var errors = new ValidationErrors();
+        foreach (var issue in issues.Items)
+            errors.Add(issue.Entry, issue.ToString());
+        if (issues.Count > issues.Items.Count)
+            errors.Add(BundleReader.WholeBundle, string.Create(CultureInfo.InvariantCulture, $"has {issues.Count - issues.Items.Count} more issues that are not listed"));
+        return errors.ToResult();
+    }
+}

@@ -1,0 +1,120 @@
+using System.Net.Http.Json;
+using System.Text.Json.Nodes;
+using Microsoft.AspNetCore.Mvc.Testing;
+using Platform.TemplateRegistry.BuiltIn;
+using Platform.TemplateRegistry.Tests.Bundles;
+using Platform.Templates;
+using Platform.TestSupport;
+
+namespace Platform.TemplateRegistry.Tests.BuiltIn;
+
+public sealed class BuiltInTemplatesTests(PostgresServer server)
+{
+    [Fact]
+    public void The_built_in_templates_keep_the_rules_that_all_templates_must_keep()
+    {
+        foreach (var bundle in BuiltInTemplates.Pack())
+        {
+            TestBundle.IssuesOf(bundle.Zip).ShouldBe("");
+            bundle.Manifest.Pages.Select(p => p.Path).ShouldContain("products/{slug}/index.html");
+        }
+    }
+
+    [Fact]
+    public void Packing_gives_the_same_bytes_each_time() =>
+        BuiltInTemplates.Pack().Select(b => b.Digest).ShouldBe(BuiltInTemplates.Pack().Select(b => b.Digest));
+
+    [Fact]
+    public void Every_file_in_the_folder_is_packed_under_its_own_path()
+    {
+        var folder = Path.Combine(RepositoryRoot.Path, "TemplateRegistry", "BuiltIn", "aurora");
+        var aurora = BuiltInTemplates.Pack().Single(b => b.Manifest.Name == "aurora");
+
+        using var archive = new System.IO.Compression.ZipArchive(new MemoryStream(aurora.Zip));
+
+        archive.Entries.Select(e => e.FullName).ShouldBe(
+            Directory.EnumerateFiles(folder, "*", SearchOption.AllDirectories).Select(f => Path.GetRelativePath(folder, f).Replace('\\', '/')), ignoreOrder: true);
+    }
+
+    [Fact]
+    public void No_built_in_template_asks_another_host_for_anything()
+    {
+        foreach (var bundle in BuiltInTemplates.Pack())
+        {
+            using var archive = new System.IO.Compression.ZipArchive(new MemoryStream(bundle.Zip));
+            foreach (var entry in archive.Entries)
+            {
+                using var reader = new StreamReader(entry.Open());
+                var text = reader.ReadToEnd().Replace("https://schema.org/", "", StringComparison.Ordinal).Replace("http://www.w3.org/2000/svg", "", StringComparison.Ordinal);
+                text.ShouldNotContain("://", customMessage: entry.FullName);
+                text.ShouldNotContain("<script", customMessage: entry.FullName);
+            }
+        }
+    }
+
+    [Fact]
+    public async Task Replicas_that_start_at_once_publish_them_once_and_later_ones_change_nothing()
+    {
+        await using var database = await TestDatabase.CreateAsync(server);
+        var replicas = await Task.WhenAll(Enumerable.Range(0, 3).Select(_ => Task.Run(() => RunningRegistry.Start(database))));
+        try
+        {
+            foreach (var replica in replicas)
+                await CheckAsync(replica);
+        }
+        finally
+        {
+            foreach (var replica in replicas)
+                await replica.DisposeAsync();
+        }
+
+        var publishedAt = await PublishedAtAsync(database);
+        await using var later = RunningRegistry.Start(database);
+        await CheckAsync(later);
+        (await PublishedAtAsync(database)).ShouldBe(publishedAt);
+
+        static async Task CheckAsync(WebApplicationFactory<Program> replica)
+        {
+            using var client = RunningRegistry.Connect(replica);
+            await RunningRegistry.WaitUntilReadyAsync(client);
+            var template = await client.GetFromJsonAsync<JsonObject>("/templates/aurora");
+            template!["versions"]!.AsArray().Count.ShouldBe(1);
+            template["versions"]![0]!["digest"]!.GetValue<string>().ShouldBe(BuiltInTemplates.Pack().Single(b => b.Manifest.Name == "aurora").Digest.ToString());
+        }
+    }
+
+    [Fact]
+    public async Task A_published_version_outlives_a_build_that_has_another_one_of_the_same_number()
+    {
+        await using var database = await TestDatabase.CreateAsync(server);
+        var published = BundleReader.Read(new TestBundle("aurora", "1.0.0").Zip(), new TemplateIssues())!;
+        await using (var first = RunningRegistry.Start(database))
+        {
+            using var client = RunningRegistry.Connect(first);
+            await RunningRegistry.WaitUntilReadyAsync(client);
+        }
+        await ExecuteAsync(database, "insert into bundles (digest, content) values (@digest, @content)", published);
+        await ExecuteAsync(database, "update template_versions set digest = @digest where name = 'aurora'", published);
+
+        await using var second = RunningRegistry.Start(database);
+        using var reader = RunningRegistry.Connect(second);
+        await RunningRegistry.WaitUntilReadyAsync(reader);
+
+        (await reader.GetFromJsonAsync<JsonObject>("/templates/aurora/versions/1.0.0"))!["digest"]!.GetValue<string>().ShouldBe(published.Digest.ToString());
+    }
+
+    private static async Task<object?> PublishedAtAsync(TestDatabase database)
+    {
+        await using var command = database.DataSource.CreateCommand("select published_at from template_versions where name = 'aurora'");
+        return await command.ExecuteScalarAsync();
+    }
+
+    private static async Task ExecuteAsync(TestDatabase database, string sql, TemplateBundle bundle)
+    {
+        await using var command = database.DataSource.CreateCommand(sql);
+        command.Parameters.AddWithValue("digest", bundle.Digest.ToString());
+        if (sql.Contains("@content", StringComparison.Ordinal))
+            command.Parameters.AddWithValue("content", bundle.Zip);
+        (await command.ExecuteNonQueryAsync()).ShouldBe(1);
+    }
+}

@@ -1,0 +1,66 @@
+using System.Net;
+using System.Net.Http.Headers;
+using Microsoft.AspNetCore.Hosting;
+using Microsoft.AspNetCore.Mvc.Testing;
+using Platform.TemplateRegistry.Tests.Bundles;
+using Platform.TestSupport;
+
+namespace Platform.TemplateRegistry.Tests;
+
+/// <summary>The service on a real socket and a database of its own.</summary>
+public sealed class RunningRegistry(PostgresServer server) : IAsyncLifetime
+{
+    internal const string Token = "the-token-of-these-tests";
+    private readonly TestDatabase _database = new(server);
+    private WebApplicationFactory<Program>? _factory;
+
+    public TestDatabase Database => _database;
+
+    /// <summary>Shows the internal token with each call.</summary>
+    public HttpClient Internal { get; private set; } = null!;
+
+    /// <summary>Shows no token.</summary>
+    public HttpClient Public { get; private set; } = null!;
+
+    public async ValueTask InitializeAsync()
+    {
+        await _database.InitializeAsync();
+        _factory = Start(_database);
+        Public = Connect(_factory);
+        Internal = Connect(_factory);
+        Internal.DefaultRequestHeaders.Add("X-Internal-Token", Token);
+        await WaitUntilReadyAsync(Public);
+    }
+
+    internal static WebApplicationFactory<Program> Start(TestDatabase database)
+    {
+        var factory = new WebApplicationFactory<Program>().WithWebHostBuilder(builder => builder
+            .UseSetting("ConnectionStrings:registry-db", database.ConnectionString)
+            .UseSetting("InternalToken", Token));
+        factory.UseKestrel(0);
+        factory.StartServer();
+        return factory;
+    }
+
+    internal static HttpClient Connect(WebApplicationFactory<Program> factory) =>
+        new(new SocketsHttpHandler { AllowAutoRedirect = false, AutomaticDecompression = DecompressionMethods.None }) { BaseAddress = factory.ClientOptions.BaseAddress };
+
+    internal static Task WaitUntilReadyAsync(HttpClient client) =>
+        Eventually.Async(async () => (await client.GetAsync("/ready")).StatusCode.ShouldBe(HttpStatusCode.OK), TimeSpan.FromSeconds(60));
+
+    internal Task<HttpResponseMessage> PutAsync(TestBundle bundle) =>
+        PutAsync((string)bundle.Manifest["name"]!, (string)bundle.Manifest["version"]!, bundle.Zip());
+
+    internal Task<HttpResponseMessage> PutAsync(string name, string version, byte[] zip) => Internal.PutAsync($"/templates/{name}/versions/{version}", Zip(zip));
+
+    internal static ByteArrayContent Zip(byte[] zip) => new(zip) { Headers = { ContentType = new MediaTypeHeaderValue("application/zip") } };
+
+    public async ValueTask DisposeAsync()
+    {
+        Public?.Dispose();
+        Internal?.Dispose();
+        if (_factory is not null)
+            await _factory.DisposeAsync();
+        await _database.DisposeAsync();
+    }
+}
