@@ -36,10 +36,13 @@ internal sealed class Orchestrator(
     private readonly ConcurrentDictionary<string, Instance> _instances = new(StringComparer.OrdinalIgnoreCase);
     private readonly ConcurrentDictionary<string, Task> _logStreams = new(StringComparer.Ordinal);
 
+    // what DCP still tells of the end may come when this is disposed of already
+    private CancellationToken StopToken => _stopping.IsCancellationRequested ? new CancellationToken(canceled: true) : _stopping.Token;
+
     /// <summary>Starts everything; returns when each process was started or could not be.</summary>
     public async Task StartAsync(CancellationToken cancellationToken)
     {
-        using var either = CancellationTokenSource.CreateLinkedTokenSource(cancellationToken, _stopping.Token);
+        using var either = CancellationTokenSource.CreateLinkedTokenSource(cancellationToken, StopToken);
         var ct = either.Token;
         CheckFixedPorts();
         var dcpStarted = dcp.StartAsync(ct);
@@ -49,7 +52,7 @@ internal sealed class Orchestrator(
             Prepare(resource);
         foreach (var resource in resources)
             await notifications.PublishUpdateAsync(resource, s => s with { Relationships = resource.Relationships(), Properties = resource is IResourceWithParent child ? Set(s.Properties, new ResourcePropertySnapshot(KnownProperties.ParentName, child.Parent.Name)) : s.Properties }).ConfigureAwait(false);
-        health.Start(_stopping.Token);
+        health.Start(StopToken);
         foreach (var resource in resources)
             Run(resource, () => eventing.PublishAsync(new InitializeResourceEvent(resource, eventing, loggers, notifications, services), ct));
         foreach (var parameter in resources.OfType<ParameterResource>())
@@ -382,7 +385,7 @@ internal sealed class Orchestrator(
     {
         try
         {
-            await foreach (var (type, item) in dcp.WatchAsync(plural, _stopping.Token).ConfigureAwait(false))
+            await foreach (var (type, item) in dcp.WatchAsync(plural, StopToken).ConfigureAwait(false))
             {
                 var metadata = item.GetProperty("metadata");
                 var name = metadata.GetProperty("name").GetString()!;
@@ -443,7 +446,7 @@ internal sealed class Orchestrator(
         }
 
         if (IsEnded(after!.Snapshot) && (!hadEnded || previousUid != uid))
-            Run(instance.Resource, () => eventing.PublishAsync(new ResourceStoppedEvent(instance.Resource, services, after), _stopping.Token));
+            Run(instance.Resource, () => eventing.PublishAsync(new ResourceStoppedEvent(instance.Resource, services, after), StopToken));
     }
 
     private static ResourcePropertySnapshot[] PropertiesOf(IResource resource, JsonElement spec, JsonElement status)
@@ -488,7 +491,7 @@ internal sealed class Orchestrator(
     {
         try
         {
-            await foreach (var line in dcp.LogsAsync(instance.Plural, name, source, _stopping.Token).ConfigureAwait(false))
+            await foreach (var line in dcp.LogsAsync(instance.Plural, name, source, StopToken).ConfigureAwait(false))
                 loggers.AddLine(name, line, isError: source == "stderr");
         }
         catch (Exception e) when (e is OperationCanceledException or HttpRequestException)
@@ -540,104 +543,4 @@ internal sealed class Orchestrator(
 
         public string? Uid { get; set; }
     }
-}
-
-/// <summary>The environment and arguments that a resource's callbacks make, with every value asked for.</summary>
-internal sealed record ResourceConfiguration(IReadOnlyDictionary<string, string> Environment, IReadOnlyList<string> Arguments, IReadOnlySet<string> Secrets)
-{
-    public static async Task<ResourceConfiguration> EvaluateAsync(IResource resource, DistributedApplicationExecutionContext executionContext, ILogger logger, CancellationToken cancellationToken)
-    {
-        var context = new EnvironmentCallbackContext(executionContext, resource, cancellationToken: cancellationToken) { Logger = logger };
-        foreach (var annotation in resource.Annotations.OfType<EnvironmentCallbackAnnotation>())
-            await annotation.Callback(context).ConfigureAwait(false);
-        var environment = new Dictionary<string, string>(StringComparer.Ordinal);
-        foreach (var (name, value) in context.EnvironmentVariables)
-        {
-            if (await ValueAsync(name, value).ConfigureAwait(false) is { } text)
-                environment[name] = text;
-        }
-
-        var args = new List<object>();
-        var argsContext = new CommandLineArgsCallbackContext(args, resource, cancellationToken) { ExecutionContext = executionContext, Logger = logger };
-        foreach (var annotation in resource.Annotations.OfType<CommandLineArgsCallbackAnnotation>())
-            await annotation.Callback(argsContext).ConfigureAwait(false);
-        var arguments = new List<string>();
-        foreach (var arg in args)
-        {
-            if (await ValueAsync("an argument", arg).ConfigureAwait(false) is { } text)
-                arguments.Add(text);
-        }
-
-        return new ResourceConfiguration(environment, arguments, context.EnvironmentVariables.Where(v => IsSecret(v.Value)).Select(v => v.Key).ToHashSet(StringComparer.Ordinal));
-
-        async Task<string?> ValueAsync(string name, object value)
-        {
-            try
-            {
-                return value switch
-                {
-                    string text => text,
-                    IValueProvider provider => await provider.GetValueAsync(cancellationToken).ConfigureAwait(false),
-                    IResourceBuilder<IResource> { Resource: IValueProvider provider } => await provider.GetValueAsync(cancellationToken).ConfigureAwait(false),
-                    null => null,
-                    _ => Convert.ToString(value, CultureInfo.InvariantCulture),
-                };
-            }
-            catch (Exception e) when (e is not OperationCanceledException)
-            {
-                throw new DistributedApplicationException($"The value of {name} for '{resource.Name}' is not available: {e.Message}", e);
-            }
-        }
-    }
-
-    private static bool IsSecret(object value) => value switch
-    {
-        ParameterResource parameter => parameter.Secret,
-        ConnectionStringReference or IResourceWithConnectionString => true,
-        EndpointReference or EndpointReferenceExpression => false,
-        IValueWithReferences { References: var references } => references.Any(IsSecret),
-        _ => false,
-    };
-}
-
-/// <summary>Start, stop and restart, as the dashboard and tests know them.</summary>
-internal static class LifecycleCommands
-{
-    public static void AddTo(IResource resource, Orchestrator orchestrator)
-    {
-        Add(KnownResourceCommands.Start, "Start", "Start resource", "Play", IconVariant.Filled, true, context => orchestrator.StartInstanceAsync(context.ResourceName, context.CancellationToken), state =>
-            IsBusy(state) ? ResourceCommandState.Disabled : IsStopped(state) || state == KnownResourceStates.Waiting ? ResourceCommandState.Enabled : ResourceCommandState.Hidden);
-        Add(KnownResourceCommands.Stop, "Stop", "Stop resource", "Stop", IconVariant.Filled, true, context => orchestrator.StopInstanceAsync(context.ResourceName, context.CancellationToken), state =>
-            state == KnownResourceStates.Stopping ? ResourceCommandState.Disabled : IsBusy(state) || IsStopped(state) || state == KnownResourceStates.Waiting ? ResourceCommandState.Hidden : ResourceCommandState.Enabled);
-        Add(KnownResourceCommands.Restart, "Restart", "Restart resource", "ArrowCounterclockwise", IconVariant.Regular, false, RestartAsync, state =>
-            IsBusy(state) || IsStopped(state) || state == KnownResourceStates.Waiting || state == KnownResourceStates.Stopping ? ResourceCommandState.Disabled : ResourceCommandState.Enabled);
-
-        async Task RestartAsync(ExecuteCommandContext context)
-        {
-            await orchestrator.StopInstanceAsync(context.ResourceName, context.CancellationToken).ConfigureAwait(false);
-            await orchestrator.StartInstanceAsync(context.ResourceName, context.CancellationToken).ConfigureAwait(false);
-        }
-
-        void Add(string name, string displayName, string description, string icon, IconVariant variant, bool highlighted, Func<ExecuteCommandContext, Task> execute, Func<string?, ResourceCommandState> state) =>
-            resource.Annotations.Add(new ResourceCommandAnnotation(
-                name,
-                displayName,
-                async context =>
-                {
-                    await execute(context).ConfigureAwait(false);
-                    return CommandResults.Success();
-                },
-                new CommandOptions
-                {
-                    Description = description,
-                    IconName = icon,
-                    IconVariant = variant,
-                    IsHighlighted = highlighted,
-                    UpdateState = context => state(context.ResourceSnapshot.State?.Text),
-                }));
-    }
-
-    private static bool IsBusy(string? state) => string.IsNullOrEmpty(state) || state == KnownResourceStates.Starting || state == KnownResourceStates.Building || state == KnownResourceStates.RuntimeUnhealthy;
-
-    private static bool IsStopped(string? state) => state is not null && (KnownResourceStates.TerminalStates.Contains(state) || state == KnownResourceStates.NotStarted || state == "Unknown");
 }
