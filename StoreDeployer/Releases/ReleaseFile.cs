@@ -1,0 +1,38 @@
+using System.Security.Cryptography;
+using Platform.StoreDeployer.Rendering;
+
+namespace Platform.StoreDeployer.Releases;
+
+/// <summary>The SHA-256 of a file's content, which is also its name in the database and the cache.</summary>
+internal readonly record struct FileDigest
+{
+    private FileDigest(string hex) => Hex = hex;
+
+    /// <summary>64 lower-case hexadecimal digits.</summary>
+    public string Hex { get; }
+
+    public byte[] Bytes => Convert.FromHexString(Hex);
+
+    public static FileDigest Of(ReadOnlySpan<byte> content) => new(Convert.ToHexStringLower(SHA256.HashData(content)));
+
+    public static FileDigest From(byte[] digest) => new(Convert.ToHexStringLower(digest));
+
+    public static FileDigest Parse(string hex) => From(Convert.FromHexString(hex));
+
+    public override string ToString() => Hex;
+}
+
+/// <summary>A file of a release: where it is in the store, and what it is.</summary>
+internal sealed record ReleaseFile(string Path, FileDigest Digest, string ContentType, ReadOnlyMemory<byte> Content)
+{
+    /// <summary>Where assets are, each in a folder named by its digest.</summary>
+    public const string AssetsFolder = "_assets/";
+
+    public static ReleaseFile Page(string path, byte[] content) => new(path, FileDigest.Of(content), ContentTypes.Of(path), content);
+
+    public static ReleaseFile Asset(string name, byte[] content)
+    {
+        var digest = FileDigest.Of(content);
+        return new($"{AssetsFolder}{digest}/{System.IO.Path.GetFileName(name)}", digest, ContentTypes.Of(name), content);
+    }
+}

@@ -1,0 +1,54 @@
+using System.Text;
+using System.Text.RegularExpressions;
+using Platform.StoreDeployer.Releases;
+
+namespace Platform.StoreDeployer.Rendering;
+
+/// <summary>
+/// Gives each asset its address by digest. A style sheet's own references are rewritten to the addresses of what they name, so that its
+/// digest changes when any of that does, and a page never mixes the assets of two releases.
+/// </summary>
+internal static partial class AssetLinks
+{
+    public static IReadOnlyDictionary<string, ReleaseFile> Resolve(IReadOnlyDictionary<string, byte[]> assets)
+    {
+        var files = new Dictionary<string, ReleaseFile>();
+        var open = new HashSet<string>();
+        foreach (var name in assets.Keys)
+            Add(name);
+        return files;
+
+        ReleaseFile Add(string name)
+        {
+            if (files.TryGetValue(name, out var known))
+                return known;
+            if (!open.Add(name))
+                throw new RenderException("asset-cycle", $"The style sheet {name} imports itself.");
+            var content = name.EndsWith(".css", StringComparison.OrdinalIgnoreCase) ? Stylesheet(name, assets[name]) : assets[name];
+            return files[name] = ReleaseFile.Asset(name, content);
+        }
+
+        byte[] Stylesheet(string name, byte[] content) => Encoding.UTF8.GetBytes(References().Replace(Encoding.UTF8.GetString(content), match =>
+        {
+            var address = match.Groups["address"];
+            if (!IsRelative(address.Value))
+                return match.Value;
+            var suffix = address.Value.IndexOfAny(['?', '#']) is >= 0 and var at ? address.Value[at..] : "";
+            var target = new Uri(new Uri($"http://assets/{name}"), address.Value[..^suffix.Length]).AbsolutePath[1..];
+            if (!assets.ContainsKey(target))
+                throw new RenderException("asset-missing", $"The style sheet {name} refers to {address.Value}, which is not in the bundle.");
+            // From _assets/<digest>/name.css, one up is _assets/.
+            var replacement = $"../{Add(target).Path[ReleaseFile.AssetsFolder.Length..]}{suffix}";
+            return match.Value[..(address.Index - match.Index)] + replacement + match.Value[(address.Index - match.Index + address.Length)..];
+        }));
+    }
+
+    private static bool IsRelative(string address) =>
+        address is not ['/' or '#', ..] && !Scheme().IsMatch(address);
+
+    [GeneratedRegex("""url\(\s*(?<quote>["']?)(?<address>[^"')\s]+)\k<quote>\s*\)|@import\s+(?<quote>["'])(?<address>[^"']+)\k<quote>""", RegexOptions.IgnoreCase, 1000)]
+    private static partial Regex References();
+
+    [GeneratedRegex("^[a-z][a-z0-9+.-]*:", RegexOptions.IgnoreCase | RegexOptions.NonBacktracking)]
+    private static partial Regex Scheme();
+}

@@ -1,0 +1,28 @@
+using System.Collections.Frozen;
+
+namespace Platform.StoreDeployer.Rendering;
+
+/// <summary>What a store may consist of. Anything else is served as a download, never as something that a browser would interpret.</summary>
+internal static class ContentTypes
+{
+    private static readonly FrozenDictionary<string, string> ByExtension = new Dictionary<string, string>
+    {
+        [".avif"] = "image/avif",
+        [".css"] = "text/css; charset=utf-8",
+        [".gif"] = "image/gif",
+        [".html"] = "text/html; charset=utf-8",
+        [".ico"] = "image/x-icon",
+        [".jpeg"] = "image/jpeg",
+        [".jpg"] = "image/jpeg",
+        [".js"] = "text/javascript; charset=utf-8",
+        [".json"] = "application/json",
+        [".png"] = "image/png",
+        [".svg"] = "image/svg+xml",
+        [".txt"] = "text/plain; charset=utf-8",
+        [".webmanifest"] = "application/manifest+json",
+        [".webp"] = "image/webp",
+        [".woff2"] = "font/woff2",
+    }.ToFrozenDictionary(StringComparer.OrdinalIgnoreCase);
+
+    public static string Of(string path) => ByExtension.GetValueOrDefault(Path.GetExtension(path), "application/octet-stream");
+}

@@ -1,0 +1,187 @@
+using System.Globalization;
+using System.Text;
+using System.Text.RegularExpressions;
+using HandlebarsDotNet;
+using Platform.StoreDeployer.Releases;
+using Platform.Templates;
+
+namespace Platform.StoreDeployer.Rendering;
+
+/// <summary>A bundle, compiled: makes the files of any shop's store. Safe for concurrent use; compiling is the dear part, so keep it.</summary>
+internal sealed partial class StoreTemplate
+{
+    private readonly RenderLimits _limits;
+    private readonly TemplateManifest _manifest;
+    private readonly IReadOnlyDictionary<string, ReleaseFile> _assets;
+    private readonly Dictionary<string, HandlebarsTemplate<TextWriter, object, object>> _pages = [];
+    // For helpers, partials and loops, which can't be given it as a parameter.
+    private readonly AsyncLocal<RenderScope?> _scope = new();
+
+    /// <exception cref="RenderException">A template is wrong, or over the limits.</exception>
+    public StoreTemplate(TemplateBundle bundle, RenderLimits limits)
+    {
+        (_limits, _manifest) = (limits, bundle.Manifest);
+        _assets = AssetLinks.Resolve(bundle.Assets);
+
+        var handlebars = Handlebars.Create(Configuration());
+        handlebars.RegisterHelpers(this);
+        foreach (var (path, source) in bundle.Sources)
+        {
+            var template = Compile(handlebars, path, source);
+            if (path.StartsWith(TemplateLanguage.PartialsFolder, StringComparison.Ordinal))
+                handlebars.RegisterTemplate(TemplateLanguage.PartialName(path), Counted(template));
+            else
+                _pages[path] = template;
+        }
+    }
+
+    private RenderScope Scope => _scope.Value ?? throw new InvalidOperationException("Nothing is being rendered on this thread.");
+
+    /// <summary>Renders every page. <paramref name="time"/> gives the year and holds the limit; the work is synchronous.</summary>
+    /// <exception cref="RenderException">The template can't be rendered for this shop.</exception>
+    /// <exception cref="TimeoutException">It took too long.</exception>
+    public IReadOnlyList<ReleaseFile> Render(StoreSpec store, TimeProvider time, CancellationToken cancellationToken)
+    {
+        if (store.Products.GroupBy(product => product.UrlSlug).FirstOrDefault(group => group.Count() > 1) is { } same)
+            throw new RenderException("duplicate-product", $"Two products would have the address {same.Key}.");
+        var scope = new RenderScope(_limits, time, cancellationToken);
+        var model = new StoreModel(store, _manifest, time.GetUtcNow().Year);
+        var files = _assets.Values.DistinctBy(file => file.Path).ToList();
+        long size = 0;
+        _scope.Value = scope;
+        try
+        {
+            foreach (var page in _manifest.Pages)
+            {
+                foreach (var (path, product) in Paths(page, store))
+                {
+                    var file = ReleaseFile.Page(path, Render(page.Template, path, product, store, model, scope));
+                    if ((size += file.Content.Length) > _limits.StoreSize)
+                        throw new RenderException("render-limit", $"The store's pages are larger than {_limits.StoreSize} bytes.");
+                    files.Add(file);
+                }
+            }
+        }
+        finally
+        {
+            _scope.Value = null;
+        }
+
+        if (files.GroupBy(file => file.Path, StringComparer.OrdinalIgnoreCase).FirstOrDefault(group => group.Count() > 1) is { } twice)
+            throw new RenderException("duplicate-page", $"Two pages would be at {twice.Key}.");
+        return files;
+    }
+
+    private byte[] Render(string template, string path, ProductSpec? product, StoreSpec store, StoreModel model, RenderScope scope)
+    {
+        scope.Begin(path, StorePaths.RootOf(path, store.RootPath));
+        using var writer = new LimitedWriter(scope);
+        try
+        {
+            _pages[template](writer, model.ForPage(path, scope.Root, product), null!);
+        }
+        catch (HandlebarsException e)
+        {
+            throw Cause<RenderException>(e) ?? Cause<TimeoutException>(e) ?? Cause<OperationCanceledException>(e)
+                ?? (Exception)new RenderException("template-invalid", $"{template} can't be rendered for {path}: {e.Message}", e);
+        }
+
+        return Encoding.UTF8.GetBytes(writer.ToString());
+    }
+
+    private static IEnumerable<(string Path, ProductSpec? Product)> Paths(TemplatePage page, StoreSpec store) =>
+        page.ForEach is null ? [(page.Path, null)] : store.Products.Select(product => (page.PathFor(product.UrlSlug), (ProductSpec?)product));
+
+    private HandlebarsConfiguration Configuration()
+    {
+        var configuration = new HandlebarsConfiguration
+        {
+            FormatProvider = CultureInfo.InvariantCulture,
+            TextEncoder = new HtmlTextEncoder(),
+            // The default looks for files.
+            PartialTemplateResolver = new NoOtherPartials(),
+            FileSystem = null,
+            PartialRecursionDepthLimit = (short)(TemplateLanguage.MaxPartialDepth + 1),
+        };
+        configuration.ObjectDescriptorProviders.Add(new ModelDescriptors(() => Scope));
+        return configuration;
+    }
+
+    private static HandlebarsTemplate<TextWriter, object, object> Compile(IHandlebars handlebars, string path, string text)
+    {
+        if (text.Length > TemplateLanguage.MaxSourceLength)
+            throw new RenderException("template-invalid", $"{path} is longer than {TemplateLanguage.MaxSourceLength} characters.");
+        // Handlebars.Net's compiler is recursive, and a stack overflow would end the process.
+        if (Subexpression().IsMatch(text))
+            throw new RenderException("template-invalid", $"{path} has an expression within an expression.");
+        var depth = 0;
+        foreach (var tag in Tags().EnumerateMatches(text))
+        {
+            depth += text.AsSpan(tag.Index, tag.Length) is [.., '/'] ? -1 : 1;
+            if (depth > TemplateLanguage.MaxBlockDepth)
+                throw new RenderException("template-invalid", $"{path} nests blocks more than {TemplateLanguage.MaxBlockDepth} deep.");
+        }
+
+        try
+        {
+            using var reader = new StringReader(text);
+            return handlebars.Compile(reader);
+        }
+        catch (HandlebarsException e)
+        {
+            throw new RenderException("template-invalid", $"{path} is not a template that can be used: {e.Message}", e);
+        }
+    }
+
+    // Partials that call partials multiply without any loop, and without writing anything.
+    private HandlebarsTemplate<TextWriter, object, object> Counted(HandlebarsTemplate<TextWriter, object, object> partial) => (writer, context, data) =>
+    {
+        Scope.Iterate();
+        partial(writer, context, data);
+    };
+
+    private static T? Cause<T>(Exception exception) where T : Exception
+    {
+        for (Exception? cause = exception; cause is not null; cause = cause.InnerException)
+        {
+            if (cause is T found)
+                return found;
+        }
+
+        return null;
+    }
+
+    /// <summary>The address of an asset from the page in hand.</summary>
+    internal string Asset(string name) => _assets.TryGetValue(name, out var file)
+        ? Scope.Root + file.Path
+        : throw new RenderException("asset-missing", $"{Scope.Path} names the asset {name}, which is not in the bundle.");
+
+    /// <summary>The address of one of the store's pages from the page in hand.</summary>
+    internal string Link(string path) => StorePaths.Link(Scope.Root, path);
+
+    [GeneratedRegex(@"\{\{~?[#^/]", RegexOptions.NonBacktracking)]
+    private static partial Regex Tags();
+
+    [GeneratedRegex(@"\{\{[^}]*\(", RegexOptions.NonBacktracking)]
+    private static partial Regex Subexpression();
+
+    private sealed class HtmlTextEncoder : ITextEncoder
+    {
+        public void Encode(StringBuilder? text, TextWriter target) => Encode(text?.ToString(), target);
+
+        public void Encode(string? text, TextWriter target) => TemplateLanguage.Escape(text, target);
+
+        public void Encode<T>(T? text, TextWriter target) where T : IEnumerator<char>
+        {
+            var collected = new StringBuilder();
+            while (text?.MoveNext() == true)
+                collected.Append(text.Current);
+            Encode(collected, target);
+        }
+    }
+
+    private sealed class NoOtherPartials : IPartialTemplateResolver
+    {
+        public bool TryRegisterPartial(IHandlebars env, string? partialName, string? templatePath) => false;
+    }
+}

@@ -1,0 +1,86 @@
+using System.IO.Compression;
+using System.Text;
+using Platform.Templates;
+
+namespace Platform.StoreDeployer.Rendering;
+
+/// <summary>A template's bundle, taken apart. The registry checked it; what could hurt this process is checked again.</summary>
+internal sealed class TemplateBundle
+{
+    private const int MaxEntries = 500;
+    private const int MaxSize = 20 * 1024 * 1024;
+    internal TemplateBundle(TemplateManifest manifest, IReadOnlyDictionary<string, string> sources, IReadOnlyDictionary<string, byte[]> assets) =>
+        (Manifest, Sources, Assets) = (manifest, sources, assets);
+
+    public TemplateManifest Manifest { get; }
+
+    /// <summary>Page templates and partials by their path in the bundle.</summary>
+    public IReadOnlyDictionary<string, string> Sources { get; }
+
+    /// <summary>Assets by their path within <c>assets/</c>.</summary>
+    public IReadOnlyDictionary<string, byte[]> Assets { get; }
+
+    /// <exception cref="RenderException">The bundle is not one that a store can be made from.</exception>
+    public static TemplateBundle Open(byte[] zip)
+    {
+        try
+        {
+            using var archive = new ZipArchive(new MemoryStream(zip, writable: false), ZipArchiveMode.Read, leaveOpen: false, Encoding.UTF8);
+            return Read(archive);
+        }
+        catch (InvalidDataException e)
+        {
+            throw Invalid($"is not a readable zip file: {e.Message}", e);
+        }
+    }
+
+    private static TemplateBundle Read(ZipArchive archive)
+    {
+        if (archive.Entries.Count > MaxEntries)
+            throw Invalid($"has more than {MaxEntries} entries.");
+
+        TemplateManifest? manifest = null;
+        var issues = new TemplateIssues();
+        Dictionary<string, string> sources = [];
+        Dictionary<string, byte[]> assets = [];
+        var left = MaxSize;
+        foreach (var entry in archive.Entries)
+        {
+            if (entry.FullName.EndsWith('/'))
+                continue;
+            var content = Content(entry, left);
+            left -= content.Length;
+            if (entry.FullName == TemplateManifest.Entry)
+                manifest = TemplateManifest.Read(content, issues);
+            else if (entry.FullName.StartsWith(TemplateLanguage.AssetsFolder, StringComparison.Ordinal))
+                assets[entry.FullName[TemplateLanguage.AssetsFolder.Length..]] = content;
+            else if (entry.FullName.EndsWith(TemplateLanguage.Extension, StringComparison.Ordinal))
+                sources[entry.FullName] = Encoding.UTF8.GetString(content);
+        }
+
+        if (manifest is not null)
+            TemplateLanguage.Check(manifest, sources, assets.Keys.ToHashSet(), issues);
+        else if (!issues.Any)
+            throw Invalid($"has no {TemplateManifest.Entry}.");
+        return issues.Any ? throw Invalid($"is refused: {issues.Items[0].Entry} {issues.Items[0]}") : new(manifest!, sources, assets);
+    }
+
+    // The sizes that a zip's directory states are the sender's word; what is really unpacked is what counts.
+    private static byte[] Content(ZipArchiveEntry entry, int limit)
+    {
+        using var stream = entry.Open();
+        using var content = new MemoryStream();
+        var buffer = new byte[64 * 1024];
+        int read;
+        while ((read = stream.Read(buffer)) > 0)
+        {
+            if (content.Length + read > limit)
+                throw Invalid($"unpacks to more than {MaxSize} bytes.");
+            content.Write(buffer, 0, read);
+        }
+
+        return content.ToArray();
+    }
+
+    private static RenderException Invalid(string reason, Exception? inner = null) => new("bundle-invalid", $"The template's bundle {reason}", inner);
+}

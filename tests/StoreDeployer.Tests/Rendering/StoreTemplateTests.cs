@@ -1,0 +1,122 @@
+using System.Text;
+using AngleSharp.Html.Parser;
+using Platform.StoreDeployer.Releases;
+using Platform.StoreDeployer.Rendering;
+
+namespace Platform.StoreDeployer.Tests.Rendering;
+
+public sealed class StoreTemplateTests
+{
+    private static readonly ProductSpec Mug = new("A-1", "Mug", 1234.5m, "EUR", Description: "Big\nand blue");
+
+    private static Dictionary<string, ReleaseFile> Render(StoreSpec store, Dictionary<string, string>? entries = null) =>
+        new StoreTemplate(TemplateBundle.Open(Bundles.Zip(entries ?? Bundles.Entries())), new RenderLimits())
+            .Render(store, TimeProvider.System, TestContext.Current.CancellationToken).ToDictionary(file => file.Path);
+
+    private static string Text(ReleaseFile file) => Encoding.UTF8.GetString(file.Content.Span);
+
+    [Fact]
+    public void A_store_has_every_page_and_asset_with_links_that_fit_each_page()
+    {
+        var files = Render(Bundles.Store(products: Mug));
+
+        var css = files.Keys.Single(path => path.EndsWith("/store.css", StringComparison.Ordinal));
+        files.Keys.Where(path => !path.StartsWith("_assets/", StringComparison.Ordinal))
+            .ShouldBe(["index.html", "products/a-1/index.html", "404.html"], ignoreOrder: true);
+        Text(files["index.html"]).ShouldContain($"href=\"{css}\"");
+        Text(files["index.html"]).ShouldContain("href=\"products/a-1/\"");
+        Text(files["index.html"]).ShouldContain("Mug €1,234.50");
+        Text(files["products/a-1/index.html"]).ShouldContain($"href=\"../../{css}\"");
+        Text(files["products/a-1/index.html"]).ShouldContain("<a href=\"../../\">");
+        // Shown at any address, so it can't be relative to its own.
+        Text(files["404.html"]).ShouldContain($"href=\"/stores/mugs/{css}\"");
+    }
+
+    [Fact]
+    public void Assets_are_addressed_by_digest_and_style_sheets_refer_to_them_by_digest()
+    {
+        var files = Render(Bundles.Store());
+
+        var logo = files.Values.Single(file => file.Path.EndsWith("/logo.png", StringComparison.Ordinal));
+        var css = files.Values.Single(file => file.Path.EndsWith("/store.css", StringComparison.Ordinal));
+        logo.Path.ShouldBe($"_assets/{FileDigest.Of(logo.Content.Span)}/logo.png");
+        Text(css).ShouldBe($"header {{ background: url(../{logo.Digest}/logo.png) }}");
+        css.Digest.ShouldBe(FileDigest.Of(css.Content.Span));
+        css.ContentType.ShouldBe("text/css; charset=utf-8");
+    }
+
+    [Fact]
+    public void A_style_sheet_that_names_a_missing_file_fails_for_good() =>
+        Should.Throw<RenderException>(() => Render(Bundles.Store(), Bundles.Entries(css: "a { background: url('none.png') }"))).Code.ShouldBe("asset-missing");
+
+    [Fact]
+    public void Settings_take_the_merchants_values_and_the_defaults()
+    {
+        var page = Text(Render(Bundles.Store(settings: new { accent = "#112233", banner = true }))["index.html"]);
+
+        page.ShouldContain("--accent: #112233");
+        page.ShouldContain("<p>Hello</p>");
+        page.ShouldContain("<b>banner</b>");
+        page.ShouldContain("<i>three</i>");
+        page.ShouldContain("Nothing yet");
+        Text(Render(Bundles.Store(settings: new { columns = 4 }))["index.html"]).ShouldNotContain("three");
+    }
+
+    [Fact]
+    public void A_setting_that_does_not_fit_its_parameter_is_not_used() =>
+        Text(Render(Bundles.Store(settings: new { accent = "red;} body{display:none" }))["index.html"]).ShouldContain("--accent: #0f766e");
+
+    [Theory]
+    [InlineData("<script>alert(1)</script>")]
+    [InlineData("\"><img src=x onerror=alert(1)>")]
+    [InlineData("' onmouseover='alert(1)")]
+    [InlineData("{{shop.slug}} {{{settings.about}}} {{> header}}")]
+    [InlineData("&lt;script&gt; 😀 ünïcode")]
+    public void What_a_merchant_types_stays_text(string typed)
+    {
+        var files = Render(Bundles.Store(typed, new { tagline = typed, about = typed + "\nsecond" }, Mug with { Name = typed, Description = typed }));
+
+        var parser = new HtmlParser();
+        using var index = parser.ParseDocument(Text(files["index.html"]));
+        index.QuerySelectorAll("script, img").ShouldBeEmpty();
+        index.Title.ShouldBe(typed);
+        index.QuerySelector("header a")!.TextContent.ShouldBe(typed);
+        index.QuerySelector("a.product")!.TextContent.ShouldStartWith(typed);
+        index.QuerySelector("p:has(br)")!.TextContent.ShouldBe(typed + "\nsecond");
+        index.All.SelectMany(element => element.Attributes).ShouldNotContain(a => a.Name.StartsWith("on"));
+        using var product = parser.ParseDocument(Text(files["products/a-1/index.html"]));
+        product.QuerySelectorAll("script, img[onerror]").ShouldBeEmpty();
+        product.QuerySelector("h1")!.TextContent.ShouldBe(typed);
+    }
+
+    [Fact]
+    public void Rendering_the_same_shop_twice_gives_the_same_bytes()
+    {
+        var store = Bundles.Store(products: Mug);
+
+        Render(store).Values.Select(file => (file.Path, file.Digest)).ShouldBe(Render(store).Values.Select(file => (file.Path, file.Digest)));
+    }
+
+    [Fact]
+    public void One_template_renders_many_shops_at_once()
+    {
+        var template = new StoreTemplate(TemplateBundle.Open(Bundles.Zip(Bundles.Entries())), new RenderLimits());
+
+        Parallel.For(0, 200, n =>
+        {
+            var files = template.Render(Bundles.Store($"Shop {n}", products: Mug with { Name = $"Product {n}" }), TimeProvider.System, default);
+            Text(files.Single(file => file.Path == "products/a-1/index.html")).ShouldContain($"Product {n}<");
+        });
+    }
+
+    [Fact]
+    public void Two_products_at_one_address_fail_for_good() =>
+        Should.Throw<RenderException>(() => Render(Bundles.Store(products: [Mug, Mug with { Sku = "a-1" }]))).Code.ShouldBe("duplicate-product");
+
+    [Theory]
+    [InlineData(1234.5, "EUR", "€1,234.50")]
+    [InlineData(1234, "JPY", "¥1,234")]
+    [InlineData(0, "CHF", "CHF 0.00")]
+    public void Prices_are_written_for_people(double price, string currency, string expected) =>
+        Currencies.Format((decimal)price, currency).ShouldBe(expected);
+}
