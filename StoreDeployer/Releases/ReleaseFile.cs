@@ -17,7 +17,12 @@ internal readonly record struct FileDigest
 
     public static FileDigest From(byte[] digest) => new(Convert.ToHexStringLower(digest));
 
-    public static FileDigest Parse(string hex) => From(Convert.FromHexString(hex));
+    public static bool TryParse(string hex, out FileDigest digest)
+    {
+        var valid = hex.Length == 2 * SHA256.HashSizeInBytes && hex.All(char.IsAsciiHexDigitLower);
+        digest = valid ? new(hex) : default;
+        return valid;
+    }
 
     public override string ToString() => Hex;
 }

@@ -1,15 +1,21 @@
 using System.Collections.Frozen;
 using System.Globalization;
 using System.Text.Json;
+using System.Text.Json.Serialization;
+using System.Text.RegularExpressions;
 using Platform.Templates;
 
 namespace Platform.StoreDeployer.Rendering;
 
 /// <summary>A product as its shop described it.</summary>
-internal sealed record ProductSpec(string Sku, string Name, decimal Price, string Currency, string? Slug = null, string? Description = null, string? ImageUrl = null)
+internal sealed partial record ProductSpec(string Sku, string Name, decimal Price, string Currency, string? Description = null, string? ImageUrl = null)
 {
-    /// <summary>The product's part of its page's address.</summary>
-    public string UrlSlug => Slug ?? Sku.ToLowerInvariant();
+    /// <summary>The product's part of its page's address, made as Backend makes it, which keeps it unique in a shop.</summary>
+    [JsonIgnore]
+    public string UrlSlug => NotUrlSafe().Replace(Sku.ToLowerInvariant(), "-").Trim('-');
+
+    [GeneratedRegex("[^a-z0-9]+", RegexOptions.NonBacktracking)]
+    private static partial Regex NotUrlSafe();
 }
 
 /// <summary>What a store is rendered from.</summary>

@@ -1,0 +1,117 @@
+using System.Text.Json;
+using Platform.ServiceDefaults;
+using Platform.StoreDeployer.Rendering;
+
+namespace Platform.StoreDeployer.Deployments;
+
+/// <summary>queued → running → live | failed; queued → superseded | cancelled.</summary>
+internal enum DeploymentStatus
+{
+    Queued,
+    Running,
+    Live,
+    Failed,
+    Superseded,
+    Cancelled,
+}
+
+internal static class DeploymentStatusExtensions
+{
+    /// <summary>The status as the database and the messages spell it.</summary>
+    public static string Text(this DeploymentStatus status) => status switch
+    {
+        DeploymentStatus.Queued => "queued",
+        DeploymentStatus.Running => "running",
+        DeploymentStatus.Live => "live",
+        DeploymentStatus.Failed => "failed",
+        DeploymentStatus.Superseded => "superseded",
+        DeploymentStatus.Cancelled => "cancelled",
+        _ => throw new ArgumentOutOfRangeException(nameof(status), status, null),
+    };
+
+    public static bool IsFinal(this DeploymentStatus status) => status is not (DeploymentStatus.Queued or DeploymentStatus.Running);
+}
+
+internal static class DeploymentKind
+{
+    public const string Deployment = "deployment";
+    public const string Rollback = "rollback";
+}
+
+/// <summary>Why a deployment failed, or what it waits for.</summary>
+/// <param name="Code">Stable, kebab-case.</param>
+/// <param name="Message">For people.</param>
+public sealed record DeploymentError(string Code, string Message);
+
+/// <summary>A step of a deployment.</summary>
+/// <param name="Name">fetch, render, store, verify or activate.</param>
+/// <param name="StartedAt">When its last try began.</param>
+/// <param name="FinishedAt">When it was done.</param>
+/// <param name="Attempts">Tries that ran to their end, or are running.</param>
+/// <param name="Error">Why its last try failed, or what it waits for.</param>
+public sealed record DeploymentStep(string Name, DateTimeOffset? StartedAt, DateTimeOffset? FinishedAt, int Attempts, DeploymentError? Error);
+
+/// <summary>The template that a deployment uses.</summary>
+public sealed record DeployedTemplate(string Name, string Version, string Digest);
+
+/// <summary>The shop as it was when the deployment was accepted.</summary>
+internal sealed record ShopSnapshot(string Name, IReadOnlyDictionary<string, JsonElement> Settings, IReadOnlyList<ProductSpec> Products);
+
+/// <summary>A claim: which deployment, whose, and the token that every write for it must show.</summary>
+internal record DeploymentLease(Guid Id, Guid ShopId, Guid Worker, long FencingToken);
+
+/// <summary>A claimed deployment.</summary>
+internal sealed record DeploymentJob(
+    Guid Id, Guid ShopId, Guid Worker, long FencingToken, long Sequence, string Kind, string Slug, string? TemplateName, string? TemplateVersion, string? TemplateDigest,
+    string Spec, Guid? RollbackTo, int Waits, string? CorrelationId, string? Traceparent) : DeploymentLease(Id, ShopId, Worker, FencingToken)
+{
+    public ShopSnapshot Shop => JsonSerializer.Deserialize<ShopSnapshot>(Spec, PlatformJson.Tolerant)!;
+}
+
+/// <summary>Somebody else has the deployment, or it is over: whatever this worker still does for it changes nothing.</summary>
+internal sealed class LeaseLostException(DeploymentLease lease) : Exception($"The lease {lease.FencingToken} on deployment {lease.Id} is lost.");
+
+/// <summary>The deployment can't succeed, however often it is tried.</summary>
+internal sealed class PermanentFailureException(string code, string message, Exception? inner = null) : Exception(message, inner)
+{
+    public string Code { get; } = code;
+}
+
+/// <summary>Something that the deployment needs is not there now, which says nothing about the deployment.</summary>
+internal sealed class MustWaitException(string code, string message, TimeSpan? retryAfter = null, Exception? inner = null) : Exception(message, inner)
+{
+    public string Code { get; } = code;
+
+    /// <summary>When the other side said to come back.</summary>
+    public TimeSpan? RetryAfter { get; } = retryAfter;
+}
+
+/// <summary>A step as its worker keeps it.</summary>
+internal sealed class StepState(short position, string name)
+{
+    public short Position { get; } = position;
+
+    public string Name { get; } = name;
+
+    public DateTimeOffset? StartedAt { get; set; }
+
+    public DateTimeOffset? FinishedAt { get; set; }
+
+    public int Attempts { get; set; }
+
+    /// <summary>Failures by the step's own fault since the deployment was asked for or retried.</summary>
+    public int Failures { get; set; }
+
+    public DeploymentError? Error { get; set; }
+
+    public StepState Copy() => (StepState)MemberwiseClone();
+
+    public DeploymentStep Snapshot() => new(Name, StartedAt, FinishedAt, Attempts, Error);
+
+    public static readonly IReadOnlyList<string> OfDeployment = ["fetch", "render", "store", "verify", "activate"];
+
+    public static readonly IReadOnlyList<string> OfRollback = ["verify", "activate"];
+
+    public static IReadOnlyList<string> NamesFor(string kind) => kind == DeploymentKind.Rollback ? OfRollback : OfDeployment;
+}
+

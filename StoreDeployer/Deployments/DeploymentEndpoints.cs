@@ -1,0 +1,101 @@
+using System.Text.Json;
+using Dapper;
+using Microsoft.AspNetCore.Http.HttpResults;
+using Npgsql;
+using Platform.ServiceDefaults;
+using Platform.ServiceDefaults.Paging;
+using Platform.ServiceDefaults.Problems;
+using Platform.ServiceDefaults.Security;
+using Platform.StoreDeployer.Deployments.Queue;
+using Platform.StoreDeployer.Stores;
+
+namespace Platform.StoreDeployer.Deployments;
+
+/// <summary>A deployment as this service knows it.</summary>
+/// <param name="Id">The deployment's id.</param>
+/// <param name="ShopId">The shop's id.</param>
+/// <param name="Slug">The store's part of its address.</param>
+/// <param name="Kind">deployment or rollback.</param>
+/// <param name="Template">The template it uses.</param>
+/// <param name="Status">queued, running, live, failed, superseded or cancelled.</param>
+/// <param name="Steps">In the order in which they run.</param>
+/// <param name="LostLeases">Workers that died or stood still during it.</param>
+/// <param name="Url">The store's address, once it is live.</param>
+/// <param name="Release">The release that went live.</param>
+/// <param name="Error">Why it failed, or what it waits for.</param>
+/// <param name="CreatedAt">When it was asked for.</param>
+/// <param name="StartedAt">When it was last taken up.</param>
+/// <param name="FinishedAt">When it became final.</param>
+public sealed record DeploymentView(
+    Guid Id, Guid ShopId, string Slug, string Kind, DeployedTemplate? Template, string Status, IReadOnlyList<DeploymentStep> Steps, int LostLeases,
+    string? Url, Guid? Release, DeploymentError? Error, DateTimeOffset CreatedAt, DateTimeOffset? StartedAt, DateTimeOffset? FinishedAt);
+
+/// <summary>The queue, for operators and for Backend.</summary>
+internal static class DeploymentEndpoints
+{
+    public static IEndpointRouteBuilder MapDeployments(this IEndpointRouteBuilder routes)
+    {
+        var deployments = routes.MapGroup("/deployments").WithTags("Deployments").RequireInternalToken();
+        deployments.MapGet("/", ListDeployments).WithName("ListDeployments").WithSummary("Deployments, newest first");
+        deployments.MapGet("/{id:guid}", GetDeployment).WithName("GetDeployment").WithSummary("A deployment");
+        deployments.MapGet("/{id:guid}/status", GetDeployment).WithName("GetDeploymentStatus").WithSummary("A deployment, at its other address");
+        return routes;
+    }
+
+    private static async Task<Results<Ok<Page<DeploymentView>>, ValidationProblem>> ListDeployments(
+        string? status, [AsParameters] PageQuery query, NpgsqlDataSource dataSource, StoreUrls urls, CancellationToken cancellationToken)
+    {
+        if (!query.TryRead<Guid?>(out var after, out var limit, out var invalid))
+            return invalid;
+        var known = Enum.GetValues<DeploymentStatus>().Select(value => value.Text()).ToList();
+        if (status is not null && !known.Contains(status))
+        {
+            var errors = new ValidationErrors();
+            errors.Add("status", $"must be one of {string.Join(", ", known)}");
+            return errors.ToResult();
+        }
+
+        await using var connection = await dataSource.OpenConnectionAsync(cancellationToken);
+        var rows = await ReadAsync(connection, urls, "where (@status::text is null or status = @status) and (@after::uuid is null or id < @after)", new { status, after, limit = limit + 1 }, cancellationToken);
+        return TypedResults.Ok(Page.Of(rows, limit, deployment => deployment.Id));
+    }
+
+    private static async Task<Results<Ok<DeploymentView>, ProblemHttpResult>> GetDeployment(
+        Guid id, NpgsqlDataSource dataSource, StoreUrls urls, CancellationToken cancellationToken)
+    {
+        await using var connection = await dataSource.OpenConnectionAsync(cancellationToken);
+        return await ReadAsync(connection, urls, "where id = @id", new { id, limit = 1 }, cancellationToken) is [var deployment]
+            ? TypedResults.Ok(deployment)
+            : Problem.NotFound($"There is no deployment {id}.");
+    }
+
+    private static async Task<IReadOnlyList<DeploymentView>> ReadAsync(
+        NpgsqlConnection connection, StoreUrls urls, string where, object parameters, CancellationToken cancellationToken)
+    {
+        var rows = await connection.QueryAsync<Row>(new CommandDefinition(
+            $"""
+            select id as Id, shop_id as ShopId, slug as Slug, kind as Kind, template_name as TemplateName, template_version as TemplateVersion,
+              template_digest as TemplateDigest, status as Status, lost_leases as LostLeases, release as Release, error::text as Error,
+              created_at as CreatedAt, started_at as StartedAt, finished_at as FinishedAt
+            from deployments {where} order by id desc limit @limit
+            """, parameters, cancellationToken: cancellationToken));
+        var deployments = new List<DeploymentView>();
+        foreach (var row in rows)
+        {
+            var steps = await DeploymentSteps.ReadAsync(connection, null, row.Id, row.Kind, cancellationToken);
+            deployments.Add(new(
+                row.Id, row.ShopId, row.Slug, row.Kind,
+                row.TemplateDigest is null ? null : new(row.TemplateName!, row.TemplateVersion!, row.TemplateDigest),
+                row.Status, steps.Snapshot(), row.LostLeases,
+                row.Release is null ? null : urls.Of(row.Slug).AbsoluteUri, row.Release,
+                row.Error is null ? null : JsonSerializer.Deserialize<DeploymentError>(row.Error, PlatformJson.Tolerant),
+                new DateTimeOffset(row.CreatedAt), row.StartedAt, row.FinishedAt));
+        }
+
+        return deployments;
+    }
+
+    private sealed record Row(
+        Guid Id, Guid ShopId, string Slug, string Kind, string? TemplateName, string? TemplateVersion, string? TemplateDigest, string Status, int LostLeases,
+        Guid? Release, string? Error, DateTime CreatedAt, DateTime? StartedAt, DateTime? FinishedAt);
+}

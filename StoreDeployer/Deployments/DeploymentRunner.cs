@@ -1,0 +1,173 @@
+using System.Diagnostics;
+using System.Net;
+using Microsoft.Extensions.Options;
+using Platform.ServiceDefaults.Communication;
+using Platform.ServiceDefaults.Correlation;
+using Platform.ServiceDefaults.Observability;
+using Platform.ServiceDefaults.Postgres.Database;
+using Platform.StoreDeployer.Deployments.Queue;
+using Platform.StoreDeployer.Releases;
+using Platform.StoreDeployer.Rendering;
+using Platform.StoreDeployer.Stores;
+
+namespace Platform.StoreDeployer.Deployments;
+
+/// <summary>Takes one claimed deployment through its steps and writes down how it ended.</summary>
+internal sealed partial class DeploymentRunner(
+    TemplateCache templates,
+    StoreUrls urls,
+    StoreRelease storeRelease,
+    CheckRelease checkRelease,
+    FindRelease findRelease,
+    ActivateRelease activateRelease,
+    RecordProgress recordProgress,
+    FailDeployment failDeployment,
+    ReturnDeployment returnDeployment,
+    IOptions<DeploymentOptions> options,
+    TimeProvider time,
+    ILogger<DeploymentRunner> logger)
+{
+    private static readonly TimeSpan FirstBackOff = TimeSpan.FromMilliseconds(250);
+
+    public async Task RunAsync(RunningDeployment running)
+    {
+        var job = running.Job;
+        using var correlation = job.CorrelationId is null ? null : CorrelationContext.Begin(job.CorrelationId);
+        using var activity = PlatformTelemetry.Source.StartActivity("deployment run", ActivityKind.Consumer, job.Traceparent);
+        activity?.SetTag("platform.deployment.id", job.Id).SetTag("platform.shop.id", job.ShopId).SetTag("platform.deployment.kind", job.Kind);
+        using var scope = logger.BeginScope(new Dictionary<string, object> { ["DeploymentId"] = job.Id, ["ShopId"] = job.ShopId });
+
+        using var progress = new StepProgress(running, recordProgress, options.Value.ProgressInterval, time);
+        try
+        {
+            try
+            {
+                var release = job.Kind == DeploymentKind.Rollback ? await RollBackAsync(job, progress) : await BuildAsync(job, progress);
+                var outcome = await progress.ActivateAsync(steps => activateRelease.ExecuteAsync(job, release, steps, running.Stopped));
+                LogFinished(logger, job.Id, outcome.Text());
+            }
+            finally
+            {
+                // Nothing may write the steps besides what ends the run.
+                await progress.StopReportingAsync();
+            }
+        }
+        catch (Exception e)
+        {
+            activity?.SetStatus(ActivityStatusCode.Error, e.Message);
+            await EndAsync(running, progress, e);
+        }
+    }
+
+    private async Task<Guid> BuildAsync(DeploymentJob job, StepProgress progress)
+    {
+        var template = await progress.RunAsync("fetch", cancellationToken => templates.FetchAsync(job.TemplateDigest!, cancellationToken));
+        var store = new StoreSpec(job.Slug, urls.Of(job.Slug), job.Shop.Name, job.Shop.Settings, job.Shop.Products);
+        var files = await progress.RunAsync("render", cancellationToken => Task.FromResult(template.Value.Render(store, time, cancellationToken)));
+        var release = await progress.RunAsync("store", cancellationToken => storeRelease.ExecuteAsync(job, files, cancellationToken));
+        await progress.RunAsync("verify", async cancellationToken =>
+        {
+            StoreLinks.Check(files, store.RootPath);
+            await checkRelease.ExecuteAsync(release, cancellationToken);
+            return release;
+        });
+        return release;
+    }
+
+    private Task<Guid> RollBackAsync(DeploymentJob job, StepProgress progress) => progress.RunAsync("verify", async cancellationToken =>
+    {
+        var release = await findRelease.ExecuteAsync(job, cancellationToken);
+        await checkRelease.ExecuteAsync(release, cancellationToken);
+        return release;
+    });
+
+    private async Task EndAsync(RunningDeployment running, StepProgress progress, Exception exception)
+    {
+        var job = running.Job;
+        var ending = CancellationToken.None;
+        switch (exception)
+        {
+            case LeaseLostException:
+            case OperationCanceledException when running.Reason == StopReason.LeaseLost:
+                LogLeaseLost(logger, job.Id);
+                return;
+
+            case OperationCanceledException when running.Reason == StopReason.Cancelled:
+                progress.Abandon(null);
+                await failDeployment.ExecuteAsync(job, running.Steps, DeploymentStatus.Cancelled, null, ending);
+                LogFinished(logger, job.Id, DeploymentStatus.Cancelled.Text());
+                return;
+
+            case OperationCanceledException when running.Reason == StopReason.Draining:
+                progress.Abandon(null);
+                await returnDeployment.ExecuteAsync(job, running.Steps, ReturnReason.Draining, TimeSpan.Zero, null, ending);
+                LogReturned(logger, job.Id, "this process stops");
+                return;
+        }
+
+        if (WaitingFor(exception) is { } wait)
+        {
+            var error = new DeploymentError(wait.Code, wait.Message);
+            progress.Abandon(error);
+            var delay = wait.RetryAfter is { } after ? Min(after, options.Value.MaxBackOff) : BackOff(job.Waits);
+            await returnDeployment.ExecuteAsync(job, running.Steps, ReturnReason.MustWait, delay, error, ending);
+            LogWaiting(logger, job.Id, delay.TotalSeconds, wait.Message);
+            return;
+        }
+
+        var permanent = exception switch
+        {
+            PermanentFailureException e => new DeploymentError(e.Code, e.Message),
+            RenderException e => new DeploymentError(e.Code, e.Message),
+            _ => null,
+        };
+        // Anything else is a defect, ours or the machine's: what it says is for our log and not for the merchant.
+        var failure = permanent ?? (exception is TimeoutException
+            ? new DeploymentError("step-timeout", exception.Message)
+            : new DeploymentError("internal-error", "The step failed unexpectedly."));
+        var failures = progress.Fail(failure);
+        LogFailed(logger, permanent is null ? exception : null, job.Id, failure.Code, failure.Message);
+        if (permanent is not null || failures >= options.Value.MaxFailures)
+            await failDeployment.ExecuteAsync(job, running.Steps, DeploymentStatus.Failed, failure, ending);
+        else
+            await returnDeployment.ExecuteAsync(job, running.Steps, ReturnReason.StepFailed, BackOff(failures), failure, ending);
+    }
+
+    /// <summary>What the deployment has to wait for, if that is all that the exception says.</summary>
+    private static MustWaitException? WaitingFor(Exception exception) => exception switch
+    {
+        MustWaitException wait => wait,
+        DependencyUnavailableException e => new("dependency-unavailable", e.Message, inner: e),
+        // Circuit breaker open, rate limited, timed out by the pipeline.
+        Polly.ExecutionRejectedException e => new("dependency-unavailable", e.Message, inner: e),
+        HttpRequestException { StatusCode: null or HttpStatusCode.RequestTimeout or (HttpStatusCode)425 or HttpStatusCode.TooManyRequests or >= HttpStatusCode.InternalServerError } e =>
+            new("dependency-unavailable", e.Message, inner: e),
+        // Not the deployment's fault either: the internal token is not what the other side expects, and somebody has to see to that.
+        HttpRequestException { StatusCode: HttpStatusCode.Unauthorized or HttpStatusCode.Forbidden } e => new("dependency-refuses", e.Message, inner: e),
+        OperationCanceledException { InnerException: TimeoutException } e => new("dependency-unavailable", e.Message, inner: e),
+        HttpIOException e => new("dependency-unavailable", e.Message, inner: e),
+        _ when DatabaseProblems.IsUnavailable(exception) => new("database-unavailable", "The database does not answer.", inner: exception),
+        _ => null,
+    };
+
+    // Full jitter, so that what failed together does not come back together.
+    private TimeSpan BackOff(int before) =>
+        Min(options.Value.MaxBackOff, FirstBackOff * Math.Pow(2, Math.Min(before, 20))) * (0.5 + Random.Shared.NextDouble() / 2);
+
+    private static TimeSpan Min(TimeSpan one, TimeSpan other) => one < other ? one : other;
+
+    [LoggerMessage(LogLevel.Information, "Deployment {DeploymentId} is {Status}")]
+    private static partial void LogFinished(ILogger logger, Guid deploymentId, string status);
+
+    [LoggerMessage(LogLevel.Warning, "Deployment {DeploymentId} was taken over by another worker")]
+    private static partial void LogLeaseLost(ILogger logger, Guid deploymentId);
+
+    [LoggerMessage(LogLevel.Information, "Deployment {DeploymentId} goes back into the queue: {Reason}")]
+    private static partial void LogReturned(ILogger logger, Guid deploymentId, string reason);
+
+    [LoggerMessage(LogLevel.Warning, "Deployment {DeploymentId} waits {Seconds:0.0} s: {Reason}")]
+    private static partial void LogWaiting(ILogger logger, Guid deploymentId, double seconds, string reason);
+
+    [LoggerMessage(LogLevel.Error, "Deployment {DeploymentId} failed in a step: {Code}: {Reason}")]
+    private static partial void LogFailed(ILogger logger, Exception? exception, Guid deploymentId, string code, string reason);
+}

@@ -1,0 +1,229 @@
+using System.Collections.Concurrent;
+using Microsoft.Extensions.Options;
+using Platform.ServiceDefaults.Postgres.Database;
+using Platform.StoreDeployer.Deployments.Queue;
+
+namespace Platform.StoreDeployer.Deployments;
+
+/// <summary>Claims deployments and runs several at a time, keeps their leases, and takes over what dead workers leave.</summary>
+internal sealed partial class DeploymentWorker(
+    WorkerSession session,
+    ClaimNextDeployment claimNext,
+    RenewLeases renewLeases,
+    ReleaseOrphanedLeases releaseOrphans,
+    DeploymentRunner runner,
+    Signals signals,
+    IHostApplicationLifetime lifetime,
+    IOptions<DeploymentOptions> options,
+    TimeProvider time,
+    ILogger<DeploymentWorker> logger) : BackgroundService
+{
+    public const string SignalName = "deployments";
+
+    private static readonly TimeSpan AfterTrouble = TimeSpan.FromMilliseconds(500);
+
+    private readonly ConcurrentDictionary<(Guid Id, long FencingToken), RunningDeployment> _running = new();
+
+    protected override async Task ExecuteAsync(CancellationToken stoppingToken)
+    {
+        // Not only when it is this service's turn to stop: claiming ends with the first sign.
+        using var claiming = CancellationTokenSource.CreateLinkedTokenSource(stoppingToken, lifetime.ApplicationStopping);
+        using var living = new CancellationTokenSource();
+        var sessionTask = session.RunAsync(living.Token);
+        var renewing = RepeatAsync(options.Value.LeaseRenewal, RenewAsync, wake: signals[SignalName], living.Token);
+        var orphans = RepeatAsync(options.Value.OrphanCheck, LookForOrphansAsync, wake: null, claiming.Token);
+        await ClaimAsync(claiming.Token);
+        await DrainAsync();
+        await living.CancelAsync();
+        await Task.WhenAll(sessionTask, renewing, orphans);
+    }
+
+    private async Task ClaimAsync(CancellationToken cancellationToken)
+    {
+        using var slots = new SemaphoreSlim(options.Value.Workers);
+        var signal = signals[SignalName];
+        var tasks = new ConcurrentDictionary<Task, bool>();
+        try
+        {
+            while (true)
+            {
+                await slots.WaitAsync(cancellationToken);
+                var seen = signal.Version;
+                var claimed = await TryClaimAsync(cancellationToken);
+                if (claimed is not { } claim)
+                {
+                    slots.Release();
+                    await signal.WaitAsync(seen, options.Value.PollInterval, cancellationToken);
+                    continue;
+                }
+
+                var running = new RunningDeployment(claim.Job, claim.Steps);
+                _running[running.Key] = running;
+                running.Task = Task.Run(() => RunAsync(running, slots), CancellationToken.None);
+            }
+        }
+        catch (OperationCanceledException) when (cancellationToken.IsCancellationRequested)
+        {
+            // Stopping.
+        }
+    }
+
+    private async Task<(DeploymentJob Job, IReadOnlyList<StepState> Steps)?> TryClaimAsync(CancellationToken cancellationToken)
+    {
+        if (session.Worker is not { } worker)
+            return null;
+        try
+        {
+            return await claimNext.ExecuteAsync(worker, cancellationToken);
+        }
+        catch (Exception e) when (!cancellationToken.IsCancellationRequested)
+        {
+            LogTrouble(logger, DatabaseProblems.IsUnavailable(e) ? null : e, "claim", e.Message);
+            await Task.Delay(AfterTrouble, time, cancellationToken);
+            return null;
+        }
+    }
+
+    private async Task RunAsync(RunningDeployment running, SemaphoreSlim slots)
+    {
+        try
+        {
+            await runner.RunAsync(running);
+        }
+        catch (Exception e)
+        {
+            // What could not be written down is found by its lease.
+            LogTrouble(logger, DatabaseProblems.IsUnavailable(e) ? null : e, $"run {running.Job.Id}", e.Message);
+        }
+        finally
+        {
+            _running.TryRemove(running.Key, out _);
+            running.Dispose();
+            try
+            {
+                slots.Release();
+            }
+            catch (ObjectDisposedException)
+            {
+                // Claiming is over.
+            }
+
+            // The shop's next one may be waiting for this one, here or in another process.
+            signals[SignalName].Set();
+        }
+    }
+
+    private async Task RenewAsync(CancellationToken cancellationToken)
+    {
+        var running = _running.Values.ToList();
+        if (running.Count == 0)
+            return;
+        var held = (await renewLeases.ExecuteAsync([.. running.Select(r => (DeploymentLease)r.Job)], cancellationToken)).ToDictionary(lease => (lease.Id, lease.FencingToken));
+        foreach (var deployment in running)
+        {
+            if (!held.TryGetValue(deployment.Key, out var lease))
+                deployment.Stop(StopReason.LeaseLost);
+            else if (lease.CancelRequested)
+                deployment.Stop(StopReason.Cancelled);
+        }
+    }
+
+    private async Task LookForOrphansAsync(CancellationToken cancellationToken)
+    {
+        if (session.Worker is null || await releaseOrphans.ExecuteAsync(cancellationToken) is not (> 0 and var released))
+            return;
+        LogTakenOver(logger, released);
+        signals[SignalName].Set();
+    }
+
+    private async Task DrainAsync()
+    {
+        var tasks = Task.WhenAll(_running.Values.Select(running => running.Task));
+        try
+        {
+            await tasks.WaitAsync(options.Value.DrainTimeout, time);
+        }
+        catch (TimeoutException)
+        {
+            foreach (var running in _running.Values)
+                running.Stop(StopReason.Draining);
+            await tasks;
+        }
+    }
+
+    private async Task RepeatAsync(TimeSpan interval, Func<CancellationToken, Task> action, Signal? wake, CancellationToken cancellationToken)
+    {
+        try
+        {
+            while (true)
+            {
+                var seen = wake?.Version ?? 0;
+                try
+                {
+                    await action(cancellationToken);
+                }
+                catch (Exception e) when (!cancellationToken.IsCancellationRequested)
+                {
+                    LogTrouble(logger, DatabaseProblems.IsUnavailable(e) ? null : e, "look after", e.Message);
+                }
+
+                await (wake?.WaitAsync(seen, interval, cancellationToken) ?? Task.Delay(interval, time, cancellationToken));
+            }
+        }
+        catch (OperationCanceledException) when (cancellationToken.IsCancellationRequested)
+        {
+            // Stopping.
+        }
+    }
+
+    [LoggerMessage(LogLevel.Warning, "Could not {What} deployments: {Reason}")]
+    private static partial void LogTrouble(ILogger logger, Exception? exception, string what, string reason);
+
+    [LoggerMessage(LogLevel.Warning, "Took {Count} deployments over from workers that are gone")]
+    private static partial void LogTakenOver(ILogger logger, int count);
+}
+
+/// <summary>Why a running deployment is stopped from outside.</summary>
+internal enum StopReason
+{
+    None,
+    LeaseLost,
+    Cancelled,
+    Draining,
+}
+
+/// <summary>A deployment that this process runs.</summary>
+internal sealed class RunningDeployment(DeploymentJob job, IReadOnlyList<StepState> steps) : IDisposable
+{
+    private readonly CancellationTokenSource _stop = new();
+    private int _reason;
+
+    public DeploymentJob Job { get; } = job;
+
+    public IReadOnlyList<StepState> Steps { get; } = steps;
+
+    public (Guid, long) Key => (Job.Id, Job.FencingToken);
+
+    public Task Task { get; set; } = Task.CompletedTask;
+
+    public CancellationToken Stopped => _stop.Token;
+
+    /// <summary>The first reason given to <see cref="Stop"/>.</summary>
+    public StopReason Reason => (StopReason)Volatile.Read(ref _reason);
+
+    public void Stop(StopReason reason)
+    {
+        if (Interlocked.CompareExchange(ref _reason, (int)reason, (int)StopReason.None) != (int)StopReason.None)
+            return;
+        try
+        {
+            _stop.Cancel();
+        }
+        catch (ObjectDisposedException)
+        {
+            // It was over first.
+        }
+    }
+
+    public void Dispose() => _stop.Dispose();
+}

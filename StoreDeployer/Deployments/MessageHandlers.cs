@@ -1,0 +1,180 @@
+using System.Diagnostics;
+using System.Text.Json;
+using Dapper;
+using Microsoft.Extensions.Options;
+using Npgsql;
+using Platform.ServiceDefaults;
+using Platform.ServiceDefaults.Postgres.Database;
+using Platform.ServiceDefaults.Postgres.Messaging;
+using Platform.StoreDeployer.Deployments.Queue;
+using Platform.StoreDeployer.Stores;
+
+namespace Platform.StoreDeployer.Deployments;
+
+/// <summary>Puts a deployment in the queue, and supersedes those of its shop that are still waiting there.</summary>
+internal sealed class EnqueueDeployment(DeploymentEvents events, Signals signals) : IMessageHandler<DeploymentRequested>
+{
+    public async Task HandleAsync(DeploymentRequested data, MessageContext context, CancellationToken cancellationToken)
+    {
+        if (data.Kind is not (DeploymentKind.Deployment or DeploymentKind.Rollback))
+            throw new MessageRefusedException($"kind '{data.Kind}' is not deployment or rollback.");
+        if (data.Priority is < 0 or > 2)
+            throw new MessageRefusedException("priority must be 0, 1 or 2.");
+        if (data.Kind == DeploymentKind.Deployment && data.Template is null)
+            throw new MessageRefusedException("a deployment needs its template.");
+
+        var (transaction, connection) = (context.Transaction, context.Connection);
+        var takenDown = await connection.ExecuteScalarAsync<bool>(new CommandDefinition(
+            """
+            insert into stores (shop_id, slug) values (@ShopId, @Slug)
+            on conflict (shop_id) do update set slug = stores.slug
+            returning taken_down_at is not null
+            """, data, transaction, cancellationToken: cancellationToken));
+        var superseded = (await connection.QueryAsync<(Guid Id, string Kind, DateTime QueuedAt)>(new CommandDefinition(
+            """
+            update deployments set status = 'superseded', error = null, finished_at = now()
+            where shop_id = @ShopId and status = 'queued' and sequence < @Sequence
+            returning id, kind, queued_at
+            """, new { data.ShopId, context.Sequence }, transaction, cancellationToken: cancellationToken))).AsList();
+
+        var error = takenDown ? new DeploymentError("shop-deleted", "The shop was deleted.") : null;
+        await connection.ExecuteAsync(new CommandDefinition(
+            """
+            insert into deployments (id, shop_id, sequence, kind, priority, slug, template_name, template_version, template_digest, spec, rollback_to,
+              status, queued_at, correlation_id, traceparent, created_at, error, finished_at)
+            values (@DeploymentId, @ShopId, @Sequence, @Kind, @Priority, @Slug, @name, @version, @digest, @spec::jsonb, @RollbackTo,
+              @status, coalesce(@queuedAt::timestamptz, now()), @CorrelationId, @traceparent, @createdAt, @error::jsonb, case when @takenDown then now() end)
+            """,
+            new
+            {
+                data.DeploymentId,
+                data.ShopId,
+                context.Sequence,
+                data.Kind,
+                data.Priority,
+                data.Slug,
+                name = data.Template?.Name,
+                version = data.Template?.Version,
+                digest = data.Template?.Digest,
+                spec = JsonSerializer.Serialize(data.Shop, PlatformJson.Tolerant),
+                data.RollbackTo,
+                status = (takenDown ? DeploymentStatus.Cancelled : DeploymentStatus.Queued).Text(),
+                queuedAt = superseded.Count > 0 ? superseded.Min(older => older.QueuedAt) : (DateTime?)null,
+                context.CorrelationId,
+                traceparent = Activity.Current?.Id,
+                createdAt = data.RequestedAt.UtcDateTime,
+                error = error is null ? null : JsonSerializer.Serialize(error, PlatformJson.Tolerant),
+                takenDown,
+            }, transaction, cancellationToken: cancellationToken));
+
+        foreach (var older in superseded)
+        {
+            var steps = await DeploymentSteps.ReadAsync(connection, transaction, older.Id, older.Kind, cancellationToken);
+            await events.FinishedAsync(transaction, data.ShopId, older.Id, DeploymentStatus.Superseded, steps.Snapshot(), null, cancellationToken);
+        }
+
+        if (takenDown)
+            await events.FinishedAsync(transaction, data.ShopId, data.DeploymentId, DeploymentStatus.Cancelled, [], error, cancellationToken);
+        context.AfterCommit(signals[DeploymentWorker.SignalName].Set);
+    }
+}
+
+/// <summary>Cancels a deployment that is not final: at once while it waits, and at its worker's next look while it runs, unless it goes live first.</summary>
+internal sealed class CancelDeployment(DeploymentEvents events, Signals signals) : IMessageHandler<DeploymentCancelRequested>
+{
+    public async Task HandleAsync(DeploymentCancelRequested data, MessageContext context, CancellationToken cancellationToken)
+    {
+        var (transaction, connection) = (context.Transaction, context.Connection);
+        await ShopLock.TakeAsync(transaction, context.PartitionKey, cancellationToken);
+        var changed = await connection.QuerySingleOrDefaultAsync<(string Status, string Kind)>(new CommandDefinition(
+            """
+            update deployments
+            set cancel_requested_at = coalesce(cancel_requested_at, now()),
+              status = case when status = 'queued' then 'cancelled' else status end,
+              finished_at = case when status = 'queued' then now() end
+            where id = @DeploymentId and shop_id = @PartitionKey and status in ('queued', 'running')
+            returning status, kind
+            """, new { data.DeploymentId, context.PartitionKey }, transaction, cancellationToken: cancellationToken));
+        if (changed.Status == DeploymentStatus.Cancelled.Text())
+        {
+            var steps = await DeploymentSteps.ReadAsync(connection, transaction, data.DeploymentId, changed.Kind, cancellationToken);
+            await events.FinishedAsync(transaction, context.PartitionKey, data.DeploymentId, DeploymentStatus.Cancelled, steps.Snapshot(), null, cancellationToken);
+        }
+
+        context.AfterCommit(signals[DeploymentWorker.SignalName].Set);
+    }
+}
+
+/// <summary>Puts a failed deployment back in the queue. When a newer one of its shop was accepted since, it is superseded instead: the pointer never goes back.</summary>
+internal sealed class RetryDeployment(DeploymentEvents events, Signals signals) : IMessageHandler<DeploymentRetryRequested>
+{
+    public async Task HandleAsync(DeploymentRetryRequested data, MessageContext context, CancellationToken cancellationToken)
+    {
+        var (transaction, connection) = (context.Transaction, context.Connection);
+        await ShopLock.TakeAsync(transaction, context.PartitionKey, cancellationToken);
+        var changed = await connection.QuerySingleOrDefaultAsync<(string Status, string Kind)>(new CommandDefinition(
+            """
+            with decided as (
+              select d.id, case
+                when exists (select from stores s where s.shop_id = d.shop_id and s.taken_down_at is not null) then 'cancelled'
+                when exists (select from deployments n where n.shop_id = d.shop_id and n.sequence > d.sequence and n.status in ('queued', 'running', 'live')) then 'superseded'
+                else 'queued' end as status
+              from deployments d where d.id = @DeploymentId and d.shop_id = @PartitionKey and d.status = 'failed')
+            update deployments d
+            set status = decided.status, error = null, waits = 0, lost_leases = 0, available_at = now(), queued_at = now(), cancel_requested_at = null,
+              finished_at = case when decided.status = 'queued' then null else now() end
+            from decided where d.id = decided.id
+            returning d.status, d.kind
+            """, new { data.DeploymentId, context.PartitionKey }, transaction, cancellationToken: cancellationToken));
+        if (changed.Status is null)
+            return;
+
+        // Attempts go on; only what counts against the limit begins anew.
+        await connection.ExecuteAsync(new CommandDefinition(
+            "update deployment_steps set failures = 0, error = null where deployment_id = @DeploymentId", data, transaction, cancellationToken: cancellationToken));
+        var steps = await DeploymentSteps.ReadAsync(connection, transaction, data.DeploymentId, changed.Kind, cancellationToken);
+        var status = Enum.Parse<DeploymentStatus>(changed.Status, ignoreCase: true);
+        if (status.IsFinal())
+            await events.FinishedAsync(transaction, context.PartitionKey, data.DeploymentId, status, steps.Snapshot(), null, cancellationToken);
+        else
+            await events.ProgressedAsync(transaction, context.PartitionKey, data.DeploymentId, status, steps.Snapshot(), cancellationToken);
+        context.AfterCommit(signals[DeploymentWorker.SignalName].Set);
+    }
+}
+
+/// <summary>Takes a shop's store down, for good.</summary>
+internal sealed class TakeStoreDown(DeploymentEvents events, Signals signals) : IMessageHandler<ShopDeleted>
+{
+    public async Task HandleAsync(ShopDeleted data, MessageContext context, CancellationToken cancellationToken)
+    {
+        var (transaction, connection) = (context.Transaction, context.Connection);
+        // Also for a shop that never asked for a deployment: one that comes after all must find this.
+        await connection.ExecuteAsync(new CommandDefinition(
+            """
+            insert into stores (shop_id, slug, taken_down_at) values (@ShopId, @Slug, now())
+            on conflict (shop_id) do update set taken_down_at = coalesce(stores.taken_down_at, now()), active_release = null, changed_at = now()
+            """, data, transaction, cancellationToken: cancellationToken));
+        var cancelled = await connection.QueryAsync<(Guid Id, string Kind, string Status)>(new CommandDefinition(
+            """
+            update deployments
+            set cancel_requested_at = coalesce(cancel_requested_at, now()),
+              status = case when status = 'queued' then 'cancelled' else status end,
+              finished_at = case when status = 'queued' then now() end
+            where shop_id = @ShopId and status in ('queued', 'running')
+            returning id, kind, status
+            """, data, transaction, cancellationToken: cancellationToken));
+        foreach (var deployment in cancelled.Where(deployment => deployment.Status == DeploymentStatus.Cancelled.Text()))
+        {
+            var steps = await DeploymentSteps.ReadAsync(connection, transaction, deployment.Id, deployment.Kind, cancellationToken);
+            await events.FinishedAsync(transaction, data.ShopId, deployment.Id, DeploymentStatus.Cancelled, steps.Snapshot(),
+                new DeploymentError("shop-deleted", "The shop was deleted."), cancellationToken);
+        }
+
+        await events.StoreRemovedAsync(transaction, data.ShopId, cancellationToken);
+        context.AfterCommit(() =>
+        {
+            signals[StoreDirectory.SignalName].Set();
+            signals[DeploymentWorker.SignalName].Set();
+        });
+    }
+}

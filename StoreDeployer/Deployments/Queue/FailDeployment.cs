@@ -1,0 +1,36 @@
+using System.Text.Json;
+using Dapper;
+using Npgsql;
+using Platform.ServiceDefaults;
+
+namespace Platform.StoreDeployer.Deployments.Queue;
+
+/// <summary>Ends a running deployment without its store having changed: failed, or cancelled when somebody asked for that.</summary>
+internal sealed class FailDeployment(NpgsqlDataSource dataSource, DeploymentEvents events)
+{
+    /// <exception cref="LeaseLostException">The lease is lost; nothing was written.</exception>
+    public async Task ExecuteAsync(DeploymentLease lease, IReadOnlyList<StepState> steps, DeploymentStatus status, DeploymentError? error, CancellationToken cancellationToken)
+    {
+        await using var connection = await dataSource.OpenConnectionAsync(cancellationToken);
+        await using var transaction = await connection.BeginTransactionAsync(cancellationToken);
+        await ShopLock.TakeAsync(transaction, lease.ShopId, cancellationToken);
+        await lease.AssertHeldAsync(transaction, cancellationToken);
+        await WithLeaseHeldAsync(transaction, lease, steps, status, error, cancellationToken);
+        await transaction.CommitAsync(cancellationToken);
+        events.Wake();
+    }
+
+    /// <summary>As <see cref="ExecuteAsync"/>, in a transaction that has the shop's lock and has asserted the lease.</summary>
+    public async Task WithLeaseHeldAsync(
+        NpgsqlTransaction transaction, DeploymentLease lease, IReadOnlyList<StepState> steps, DeploymentStatus status, DeploymentError? error, CancellationToken cancellationToken)
+    {
+        await transaction.Connection!.ExecuteAsync(new CommandDefinition(
+            """
+            update deployments set status = @status, error = @error::jsonb, worker = null, lease_until = null, finished_at = now() where id = @Id
+            """,
+            new { lease.Id, status = status.Text(), error = error is null ? null : JsonSerializer.Serialize(error, PlatformJson.Tolerant) },
+            transaction, cancellationToken: cancellationToken));
+        await DeploymentSteps.WriteAsync(transaction, lease.Id, steps, cancellationToken);
+        await events.FinishedAsync(transaction, lease.ShopId, lease.Id, status, steps.Snapshot(), error, cancellationToken);
+    }
+}

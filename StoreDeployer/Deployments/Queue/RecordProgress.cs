@@ -1,0 +1,36 @@
+using Dapper;
+using Npgsql;
+
+namespace Platform.StoreDeployer.Deployments.Queue;
+
+/// <summary>Writes down how far a running deployment is, and tells Backend.</summary>
+internal sealed class RecordProgress(NpgsqlDataSource dataSource, DeploymentEvents events)
+{
+    /// <exception cref="LeaseLostException">The lease is lost; nothing was written.</exception>
+    public async Task ExecuteAsync(DeploymentLease lease, IReadOnlyList<StepState> steps, CancellationToken cancellationToken)
+    {
+        await using var connection = await dataSource.OpenConnectionAsync(cancellationToken);
+        await using var transaction = await connection.BeginTransactionAsync(cancellationToken);
+        await lease.AssertHeldAsync(transaction, cancellationToken);
+        await DeploymentSteps.WriteAsync(transaction, lease.Id, steps, cancellationToken);
+        await events.ProgressedAsync(transaction, lease.ShopId, lease.Id, DeploymentStatus.Running, steps.Snapshot(), cancellationToken);
+        await transaction.CommitAsync(cancellationToken);
+        events.Wake();
+    }
+}
+
+internal static class LeaseChecks
+{
+    /// <summary>Locks the deployment for the rest of the transaction, if the lease holds.</summary>
+    /// <exception cref="LeaseLostException">It doesn't.</exception>
+    public static async Task AssertHeldAsync(this DeploymentLease lease, NpgsqlTransaction transaction, CancellationToken cancellationToken)
+    {
+        var held = await transaction.Connection!.ExecuteScalarAsync<bool>(new CommandDefinition(
+            """
+            select true from deployments
+            where id = @Id and worker = @Worker and fencing_token = @FencingToken and status = 'running' for no key update
+            """, lease, transaction, cancellationToken: cancellationToken));
+        if (!held)
+            throw new LeaseLostException(lease);
+    }
+}

@@ -1,0 +1,146 @@
+using System.Diagnostics;
+using Platform.ServiceDefaults.Observability;
+using Platform.ServiceDefaults.Postgres.Database;
+using Platform.StoreDeployer.Deployments.Queue;
+
+namespace Platform.StoreDeployer.Deployments;
+
+/// <summary>
+/// Times the steps of one run, and reports changes in the background, at most one in an interval: a commit for each change would cost a
+/// fast deployment more than its steps do.
+/// </summary>
+internal sealed class StepProgress : IDisposable
+{
+    private readonly RunningDeployment _running;
+    private readonly RecordProgress _record;
+    private readonly TimeProvider _time;
+    private readonly CancellationTokenSource _stopReporting = new();
+    private readonly Task _reporting;
+    private readonly int[] _attemptsBefore;
+    private readonly Lock _lock = new();
+    private bool _dirty;
+
+    public StepProgress(RunningDeployment running, RecordProgress record, TimeSpan interval, TimeProvider time)
+    {
+        (_running, _record, _time) = (running, record, time);
+        _attemptsBefore = [.. running.Steps.Select(step => step.Attempts)];
+        _reporting = ReportAsync(interval);
+    }
+
+    /// <summary>Runs a step.</summary>
+    public async Task<T> RunAsync<T>(string name, Func<CancellationToken, Task<T>> work)
+    {
+        _running.Stopped.ThrowIfCancellationRequested();
+        var step = Begin(name);
+        using var activity = PlatformTelemetry.Source.StartActivity($"deployment {name}");
+        var result = await Task.Run(() => work(_running.Stopped), _running.Stopped);
+        Change(() => step.FinishedAt = _time.GetUtcNow());
+        return result;
+    }
+
+    /// <summary>Runs the last step, whose work writes the finished steps itself, in one transaction with everything else.</summary>
+    public async Task<T> ActivateAsync<T>(Func<IReadOnlyList<StepState>, Task<T>> work)
+    {
+        _running.Stopped.ThrowIfCancellationRequested();
+        var step = Begin("activate");
+        await StopReportingAsync();
+        _running.Stopped.ThrowIfCancellationRequested();
+        using var activity = PlatformTelemetry.Source.StartActivity("deployment activate");
+        Change(() => step.FinishedAt = _time.GetUtcNow());
+        try
+        {
+            return await work(_running.Steps);
+        }
+        catch
+        {
+            Change(() => step.FinishedAt = null);
+            throw;
+        }
+    }
+
+    /// <summary>The run ended for no fault of the step in hand, so none of its tries count.</summary>
+    public void Abandon(DeploymentError? waitsFor) => Change(() =>
+    {
+        for (var n = 0; n < _attemptsBefore.Length; n++)
+            _running.Steps[n].Attempts = _attemptsBefore[n];
+        if (Current is { } step)
+            step.Error = waitsFor;
+    });
+
+    /// <summary>The step in hand failed.</summary>
+    /// <returns>How often it has.</returns>
+    public int Fail(DeploymentError error)
+    {
+        var failures = 1;
+        Change(() =>
+        {
+            if (Current is not { } step)
+                return;
+            step.FinishedAt = _time.GetUtcNow();
+            step.Error = error;
+            failures = ++step.Failures;
+        });
+        return failures;
+    }
+
+    /// <summary>Ends the reports; one that is on its way is waited for.</summary>
+    public async Task StopReportingAsync()
+    {
+        await _stopReporting.CancelAsync();
+        await _reporting;
+    }
+
+    public void Dispose() => _stopReporting.Dispose();
+
+    private StepState? Current => _running.Steps.LastOrDefault(step => step is { StartedAt: not null, FinishedAt: null });
+
+    private StepState Begin(string name)
+    {
+        var step = _running.Steps.Single(step => step.Name == name);
+        Change(() => (step.StartedAt, step.FinishedAt, step.Error, step.Attempts) = (_time.GetUtcNow(), null, null, step.Attempts + 1));
+        return step;
+    }
+
+    private void Change(Action change)
+    {
+        lock (_lock)
+        {
+            change();
+            _dirty = true;
+        }
+    }
+
+    private async Task ReportAsync(TimeSpan interval)
+    {
+        using var timer = new PeriodicTimer(interval, _time);
+        try
+        {
+            while (await timer.WaitForNextTickAsync(_stopReporting.Token))
+            {
+                IReadOnlyList<StepState> steps;
+                lock (_lock)
+                {
+                    if (!_dirty)
+                        continue;
+                    _dirty = false;
+                    steps = [.. _running.Steps.Select(step => step.Copy())];
+                }
+
+                // Not cancelled: whether the report before was committed must be known when the next one is written.
+                await _record.ExecuteAsync(_running.Job, steps, CancellationToken.None);
+            }
+        }
+        catch (OperationCanceledException)
+        {
+            // The run is over.
+        }
+        catch (LeaseLostException)
+        {
+            _running.Stop(StopReason.LeaseLost);
+        }
+        catch (Exception e) when (DatabaseProblems.IsUnavailable(e))
+        {
+            // The next write of the run meets the same, and decides.
+        }
+    }
+}

@@ -1,0 +1,85 @@
+using Dapper;
+using Microsoft.Extensions.Options;
+using Npgsql;
+using Platform.ServiceDefaults.Postgres.Database;
+using Platform.StoreDeployer.Stores;
+
+namespace Platform.StoreDeployer.Releases;
+
+/// <summary>
+/// Deletes releases beyond those that are retained, and files that no release names. What is active, or what a waiting or running deployment may still
+/// activate, stays.
+/// </summary>
+internal sealed partial class CollectReleases(
+    NpgsqlDataSource dataSource, DatabaseMigrations migrations, IOptions<StoreOptions> options, TimeProvider time, ILogger<CollectReleases> logger) : BackgroundService
+{
+    private const int Batch = 200;
+    private static readonly TimeSpan Interval = TimeSpan.FromMinutes(1);
+
+    protected override async Task ExecuteAsync(CancellationToken stoppingToken)
+    {
+        await migrations.WaitAsync(stoppingToken);
+        using var timer = new PeriodicTimer(Interval, time);
+        while (await timer.WaitForNextTickAsync(stoppingToken))
+        {
+            try
+            {
+                await ExecuteOnceAsync(stoppingToken);
+            }
+            catch (NpgsqlException e)
+            {
+                LogTrouble(logger, DatabaseProblems.IsUnavailable(e) ? null : e, e.Message);
+            }
+        }
+    }
+
+    public async Task ExecuteOnceAsync(CancellationToken cancellationToken)
+    {
+        var releases = await DeleteReleasesAsync(cancellationToken);
+        var files = 0;
+        while (await DeleteFilesAsync(cancellationToken) is > 0 and var deleted)
+            files += deleted;
+        if (releases + files > 0)
+            LogCollected(logger, releases, files);
+    }
+
+    private async Task<int> DeleteReleasesAsync(CancellationToken cancellationToken)
+    {
+        await using var connection = await dataSource.OpenConnectionAsync(cancellationToken);
+        return await connection.ExecuteAsync(new CommandDefinition(
+            """
+            with ranked as (
+              select r.id, s.taken_down_at is not null as taken_down, r.activated_at is null as unused,
+                row_number() over (partition by r.shop_id, r.activated_at is null order by r.id = s.active_release desc, r.created_at desc) as rank
+              from releases r join stores s on s.shop_id = r.shop_id)
+            delete from releases where id in (
+              select ranked.id from ranked
+              where (ranked.taken_down or ranked.unused or ranked.rank > @RetainedReleases)
+                and not exists (select from stores s where s.active_release = ranked.id)
+                and not exists (select from deployments d join releases r on r.id = ranked.id
+                                where (d.id = r.deployment_id or d.rollback_to = r.id) and d.status in ('queued', 'running'))
+              limit @Batch)
+            """, new { options.Value.RetainedReleases, Batch }, cancellationToken: cancellationToken));
+    }
+
+    private async Task<int> DeleteFilesAsync(CancellationToken cancellationToken)
+    {
+        await using var connection = await dataSource.OpenConnectionAsync(cancellationToken);
+        await using var transaction = await connection.BeginTransactionAsync(cancellationToken);
+        if (!await FilesLock.TryTakeAsync(transaction, cancellationToken))
+            return 0;
+        var deleted = await connection.ExecuteAsync(new CommandDefinition(
+            """
+            delete from files where digest in (
+              select f.digest from files f where not exists (select from release_files r where r.digest = f.digest) limit @Batch)
+            """, new { Batch }, transaction, cancellationToken: cancellationToken));
+        await transaction.CommitAsync(cancellationToken);
+        return deleted;
+    }
+
+    [LoggerMessage(LogLevel.Information, "Deleted {Releases} releases and {Files} files that nothing uses any more")]
+    private static partial void LogCollected(ILogger logger, int releases, int files);
+
+    [LoggerMessage(LogLevel.Warning, "Could not delete old releases: {Reason}")]
+    private static partial void LogTrouble(ILogger logger, Exception? exception, string reason);
+}

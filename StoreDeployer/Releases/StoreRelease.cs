@@ -1,0 +1,90 @@
+using Dapper;
+using Npgsql;
+using Platform.StoreDeployer.Deployments;
+using Platform.StoreDeployer.Deployments.Queue;
+using Platform.StoreDeployer.Stores;
+
+namespace Platform.StoreDeployer.Releases;
+
+/// <summary>
+/// Stores a deployment's files: those whose digest the database lacks, and a release that names all of them. A release that an earlier try left behind
+/// is replaced.
+/// </summary>
+internal sealed class StoreRelease(NpgsqlDataSource dataSource, DigestCache cache)
+{
+    /// <returns>The release's id.</returns>
+    /// <exception cref="LeaseLostException">The lease is lost; nothing was written.</exception>
+    public async Task<Guid> ExecuteAsync(DeploymentJob job, IReadOnlyList<ReleaseFile> files, CancellationToken cancellationToken)
+    {
+        // Also into this process's cache, so that the release is served from the moment on at which it is activated.
+        var caching = Task.WhenAll(files.Select(file => cache.WriteAsync(file.Digest, file.Content, cancellationToken)));
+        var release = await WriteAsync(job, files, cancellationToken);
+        await caching;
+        return release;
+    }
+
+    private async Task<Guid> WriteAsync(DeploymentJob job, IReadOnlyList<ReleaseFile> files, CancellationToken cancellationToken)
+    {
+        await using var connection = await dataSource.OpenConnectionAsync(cancellationToken);
+        await using var transaction = await connection.BeginTransactionAsync(cancellationToken);
+        await FilesLock.ShareAsync(transaction, cancellationToken);
+        await job.AssertHeldAsync(transaction, cancellationToken);
+
+        // In the order of their digests, so that two releases that store the same files wait for each other and never in a circle.
+        var distinct = files.DistinctBy(file => file.Digest).OrderBy(file => file.Digest.Hex, StringComparer.Ordinal).ToDictionary(file => file.Digest);
+        var missing = (await connection.QueryAsync<byte[]>(new CommandDefinition(
+            "select d from unnest(@digests) as d where not exists (select from files f where f.digest = d)",
+            new { digests = distinct.Keys.Select(digest => digest.Bytes).ToArray() }, transaction, cancellationToken: cancellationToken)))
+            .Select(FileDigest.From).Order(Comparer<FileDigest>.Create((one, other) => string.CompareOrdinal(one.Hex, other.Hex))).ToList();
+        await connection.ExecuteAsync(new CommandDefinition(
+            """
+            insert into files (digest, size, content)
+            select digest, octet_length(content), content from unnest(@digests, @contents) as f (digest, content)
+            on conflict do nothing
+            """,
+            new { digests = missing.Select(digest => digest.Bytes).ToArray(), contents = missing.Select(digest => distinct[digest].Content.ToArray()).ToArray() },
+            transaction, cancellationToken: cancellationToken));
+
+        var release = Guid.CreateVersion7();
+        await connection.ExecuteAsync(new CommandDefinition(
+            """
+            delete from releases where deployment_id = @Id;
+            insert into releases (id, shop_id, deployment_id, template_name, template_version, template_digest)
+            values (@release, @ShopId, @Id, @TemplateName, @TemplateVersion, @TemplateDigest);
+            insert into release_files (release_id, path, digest, content_type)
+            select @release, * from unnest(@paths, @digests, @types)
+            """,
+            new
+            {
+                release,
+                job.Id,
+                job.ShopId,
+                job.TemplateName,
+                job.TemplateVersion,
+                job.TemplateDigest,
+                paths = files.Select(file => file.Path).ToArray(),
+                digests = files.Select(file => file.Digest.Bytes).ToArray(),
+                types = files.Select(file => file.ContentType).ToArray(),
+            }, transaction, cancellationToken: cancellationToken));
+        await transaction.CommitAsync(cancellationToken);
+        return release;
+    }
+}
+
+/// <summary>
+/// Keeps the collection of unused files away from whoever stores a release: a file that it is about to delete must not be found to be there already.
+/// </summary>
+internal static class FilesLock
+{
+    // "file" in ASCII.
+    private const int Key = 0x66696C65;
+
+    public static Task ShareAsync(NpgsqlTransaction transaction, CancellationToken cancellationToken) =>
+        transaction.Connection!.ExecuteAsync(new CommandDefinition(
+            "select pg_advisory_xact_lock_shared(@Key)", new { Key = (long)Key }, transaction, cancellationToken: cancellationToken));
+
+    /// <summary>False when somebody stores a release right now.</summary>
+    public static Task<bool> TryTakeAsync(NpgsqlTransaction transaction, CancellationToken cancellationToken) =>
+        transaction.Connection!.ExecuteScalarAsync<bool>(new CommandDefinition(
+            "select pg_try_advisory_xact_lock(@Key)", new { Key = (long)Key }, transaction, cancellationToken: cancellationToken));
+}

@@ -1,0 +1,207 @@
+using System.Collections.Frozen;
+using System.Security.Cryptography;
+using System.Text;
+using System.Text.Json;
+using System.Text.RegularExpressions;
+using Dapper;
+using Microsoft.Extensions.Caching.Memory;
+using Npgsql;
+using Platform.ServiceDefaults;
+using Platform.ServiceDefaults.Postgres.Database;
+using Platform.StoreDeployer.Releases;
+
+namespace Platform.StoreDeployer.Stores;
+
+/// <summary>A file that a store serves.</summary>
+internal sealed record StoredFile(FileDigest Digest, string ContentType, int Size);
+
+/// <summary>What is served at a slug: the pages of the active release, and the assets of all that are retained, since a page that was loaded before an activation still asks for its own.</summary>
+/// <param name="Slug">The store's part of its address.</param>
+/// <param name="Release">The active release; null when there is none.</param>
+/// <param name="TakenDown">Whether there was a store that is gone.</param>
+/// <param name="ChangedAt">When the pointer last changed, by the database's clock.</param>
+/// <param name="Files">By path within the store.</param>
+internal sealed record Store(string Slug, Guid? Release, bool TakenDown, DateTimeOffset ChangedAt, FrozenDictionary<string, StoredFile> Files);
+
+/// <summary>
+/// The pointers of the stores: in memory, and on disk for when the database is away. A change made by this process is seen at once, one made by another at
+/// its signal or the next poll.
+/// </summary>
+internal sealed partial class StoreDirectory : IDisposable
+{
+    public const string SignalName = "stores";
+
+    // Files of stores that are kept in memory, as a measure of what they take; some 100 MB.
+    private const int MaxFiles = 500_000;
+
+    private readonly NpgsqlDataSource _dataSource;
+    private readonly ILogger<StoreDirectory> _logger;
+    private readonly string _folder;
+    private readonly MemoryCache _stores = new(new MemoryCacheOptions { SizeLimit = MaxFiles });
+    private readonly SemaphoreSlim[] _loading = [.. Enumerable.Range(0, 64).Select(_ => new SemaphoreSlim(1))];
+
+    public StoreDirectory(NpgsqlDataSource dataSource, DigestCache disk, ILogger<StoreDirectory> logger)
+    {
+        (_dataSource, _logger) = (dataSource, logger);
+        // The pointers of one database only: the cache may be shared, or left over from another.
+        var database = new NpgsqlConnectionStringBuilder(dataSource.ConnectionString);
+        var name = SHA256.HashData(Encoding.UTF8.GetBytes($"{database.Host}:{database.Port}/{database.Database}"));
+        _folder = Path.Combine(disk.DirectoryPath, "stores", Convert.ToHexStringLower(name)[..16]);
+    }
+
+    /// <summary>The store at a slug, or null when there never was one.</summary>
+    /// <exception cref="NpgsqlException">It is not known here, and the database can't be asked.</exception>
+    public async ValueTask<Store?> FindAsync(string slug, CancellationToken cancellationToken)
+    {
+        if (!SlugPattern().IsMatch(slug))
+            return null;
+        return _stores.TryGetValue(slug, out Store? store) ? store : await LoadAsync(slug, again: false, cancellationToken);
+    }
+
+    /// <summary>Looks at the database again. When it is away, what is known stays; the next poll makes up for it.</summary>
+    public async Task<Store?> RefreshAsync(string slug, CancellationToken cancellationToken)
+    {
+        try
+        {
+            return await LoadAsync(slug, again: true, cancellationToken);
+        }
+        catch (Exception e) when (DatabaseProblems.IsUnavailable(e))
+        {
+            LogNotRefreshed(_logger, slug, e.Message);
+            return null;
+        }
+    }
+
+    /// <summary>Slugs whose pointers changed since <paramref name="since"/>, by the database's clock; all of them when null.</summary>
+    public async Task<IReadOnlyList<(string Slug, DateTimeOffset ChangedAt)>> ChangedAsync(DateTimeOffset? since, CancellationToken cancellationToken)
+    {
+        await using var connection = await _dataSource.OpenConnectionAsync(cancellationToken);
+        var rows = await connection.QueryAsync<(string Slug, DateTime ChangedAt)>(new CommandDefinition(
+            """
+            select slug, max(changed_at) from stores
+            where (active_release is not null or taken_down_at is not null) and changed_at > coalesce(@since::timestamptz, '-infinity')
+            group by slug order by max(changed_at)
+            """, new { since = since?.UtcDateTime }, cancellationToken: cancellationToken));
+        return [.. rows.Select(row => (row.Slug, (DateTimeOffset)row.ChangedAt))];
+    }
+
+    public void Dispose()
+    {
+        _stores.Dispose();
+        foreach (var semaphore in _loading)
+            semaphore.Dispose();
+    }
+
+    private async Task<Store?> LoadAsync(string slug, bool again, CancellationToken cancellationToken)
+    {
+        // One at a time, so that what was read first never replaces what was read later.
+        var loading = _loading[(uint)string.GetHashCode(slug, StringComparison.Ordinal) % _loading.Length];
+        await loading.WaitAsync(cancellationToken);
+        try
+        {
+            if (!again && _stores.TryGetValue(slug, out Store? known))
+                return known;
+            Store? store;
+            try
+            {
+                store = await ReadFromDatabaseAsync(slug, cancellationToken);
+            }
+            catch (Exception e) when (!again && DatabaseProblems.IsUnavailable(e) && ReadFromDisk(slug) is { } kept)
+            {
+                LogServedFromDisk(_logger, slug, e.Message);
+                store = kept;
+            }
+
+            // What is not there is not remembered: anybody can ask for any name.
+            if (store is null)
+            {
+                _stores.Remove(slug);
+                return null;
+            }
+
+            _stores.Set(slug, store, new MemoryCacheEntryOptions { Size = 1 + store.Files.Count });
+            if (again)
+                await WriteToDiskAsync(store, cancellationToken);
+            return store;
+        }
+        finally
+        {
+            loading.Release();
+        }
+    }
+
+    private async Task<Store?> ReadFromDatabaseAsync(string slug, CancellationToken cancellationToken)
+    {
+        await using var connection = await _dataSource.OpenConnectionAsync(cancellationToken);
+        // One statement, so that pointer and files are of one moment.
+        var rows = (await connection.QueryAsync<Row>(new CommandDefinition(
+            """
+            with store as (
+              select shop_id, active_release, taken_down_at is not null as taken_down, changed_at from stores
+              where slug = @slug order by taken_down_at is null desc, changed_at desc limit 1)
+            select s.active_release as Release, s.taken_down as TakenDown, s.changed_at as ChangedAt,
+              f.path as Path, f.digest as Digest, f.content_type as ContentType, f.size as Size
+            from store s left join lateral (
+              select r.path, r.digest, r.content_type, c.size from release_files r join files c on c.digest = r.digest
+              where r.release_id = s.active_release
+              union
+              select r.path, r.digest, r.content_type, c.size
+              from releases a join release_files r on r.release_id = a.id join files c on c.digest = r.digest
+              where a.shop_id = s.shop_id and a.activated_at is not null and r.path like @assets
+            ) f on s.active_release is not null
+            """, new { slug, assets = ReleaseFile.AssetsFolder.Replace("_", @"\_", StringComparison.Ordinal) + "%" }, cancellationToken: cancellationToken))).AsList();
+        return rows is [] || rows[0] is { Release: null, TakenDown: false }
+            ? null
+            : new Store(slug, rows[0].Release, rows[0].TakenDown, new DateTimeOffset(rows[0].ChangedAt), rows.Where(row => row.Path is not null)
+                .DistinctBy(row => row.Path).ToFrozenDictionary(row => row.Path!, row => new StoredFile(FileDigest.From(row.Digest!), row.ContentType!, row.Size!.Value)));
+    }
+
+    private Store? ReadFromDisk(string slug)
+    {
+        try
+        {
+            var kept = JsonSerializer.Deserialize<Kept>(File.ReadAllBytes(PathOf(slug)), PlatformJson.Tolerant);
+            return kept is null ? null : new Store(slug, kept.Release, kept.TakenDown, kept.ChangedAt, kept.Files.ToFrozenDictionary(
+                file => file.Path,
+                file => new StoredFile(FileDigest.TryParse(file.Digest, out var digest) ? digest : throw new JsonException("Not a digest."), file.ContentType, file.Size)));
+        }
+        catch (Exception e) when (e is IOException or UnauthorizedAccessException or JsonException)
+        {
+            return null;
+        }
+    }
+
+    private async Task WriteToDiskAsync(Store store, CancellationToken cancellationToken)
+    {
+        try
+        {
+            var kept = new Kept(store.Release, store.TakenDown, store.ChangedAt,
+                [.. store.Files.Select(file => new KeptFile(file.Key, file.Value.Digest.Hex, file.Value.ContentType, file.Value.Size))]);
+            await DigestCache.WriteWholeAsync(PathOf(store.Slug), JsonSerializer.SerializeToUtf8Bytes(kept, PlatformJson.Tolerant), cancellationToken);
+        }
+        catch (Exception e) when (e is IOException or UnauthorizedAccessException)
+        {
+            LogNotKept(_logger, store.Slug, e.Message);
+        }
+    }
+
+    private string PathOf(string slug) => Path.Combine(_folder, slug + ".json");
+
+    [GeneratedRegex(@"^[a-z0-9-]{1,63}\z", RegexOptions.NonBacktracking)]
+    private static partial Regex SlugPattern();
+
+    [LoggerMessage(LogLevel.Warning, "The database can't be asked for store {Slug} ({Reason}); it is served as it was last known")]
+    private static partial void LogServedFromDisk(ILogger logger, string slug, string reason);
+
+    [LoggerMessage(LogLevel.Information, "Store {Slug} will be looked at again later: {Reason}")]
+    private static partial void LogNotRefreshed(ILogger logger, string slug, string reason);
+
+    [LoggerMessage(LogLevel.Debug, "The pointer of store {Slug} is not kept on disk: {Reason}")]
+    private static partial void LogNotKept(ILogger logger, string slug, string reason);
+
+    private sealed record Row(Guid? Release, bool TakenDown, DateTime ChangedAt, string? Path, byte[]? Digest, string? ContentType, int? Size);
+
+    private sealed record Kept(Guid? Release, bool TakenDown, DateTimeOffset ChangedAt, IReadOnlyList<KeptFile> Files);
+
+    private sealed record KeptFile(string Path, string Digest, string ContentType, int Size);
+}

@@ -1,0 +1,61 @@
+using Dapper;
+using Microsoft.Extensions.Caching.Memory;
+using Microsoft.Extensions.Options;
+using Npgsql;
+using Platform.StoreDeployer.Releases;
+
+namespace Platform.StoreDeployer.Stores;
+
+/// <summary>The contents of stores' files: from memory, else from the disk cache, else from the database.</summary>
+internal sealed class StoreFiles(NpgsqlDataSource dataSource, DigestCache disk, IOptions<StoreOptions> options) : IDisposable
+{
+    // Larger ones would drive out many small ones.
+    private const int LargestInMemory = 2 * 1024 * 1024;
+    private const int Batch = 32;
+
+    private readonly MemoryCache _memory = new(new MemoryCacheOptions { SizeLimit = options.Value.MemoryCacheSize });
+
+    public async ValueTask<byte[]> GetAsync(FileDigest digest, CancellationToken cancellationToken)
+    {
+        if (_memory.TryGetValue(digest, out byte[]? content))
+            return content!;
+
+        content = await disk.ReadAsync(digest, cancellationToken);
+        if (content is null)
+        {
+            content = await ReadAsync(digest, cancellationToken);
+            await disk.WriteAsync(digest, content, cancellationToken);
+        }
+
+        if (content.Length <= LargestInMemory)
+            _memory.Set(digest, content, new MemoryCacheEntryOptions { Size = content.Length + 200 });
+        return content;
+    }
+
+    /// <summary>Brings to the disk what of <paramref name="files"/> is not there, as long as there is room.</summary>
+    public async Task KeepAsync(IEnumerable<StoredFile> files, CancellationToken cancellationToken)
+    {
+        foreach (var batch in files.DistinctBy(file => file.Digest).Where(file => !disk.Contains(file.Digest)).Chunk(Batch))
+        {
+            if (!disk.HasRoomFor(batch.Sum(file => (long)file.Size)))
+                return;
+            await using var connection = await dataSource.OpenConnectionAsync(cancellationToken);
+            foreach (var content in await connection.QueryAsync<byte[]>(new CommandDefinition(
+                "select content from files where digest = any(@digests)",
+                new { digests = batch.Select(file => file.Digest.Bytes).ToArray() }, cancellationToken: cancellationToken)))
+            {
+                await disk.WriteAsync(FileDigest.Of(content), content, cancellationToken);
+            }
+        }
+    }
+
+    public void Dispose() => _memory.Dispose();
+
+    private async Task<byte[]> ReadAsync(FileDigest digest, CancellationToken cancellationToken)
+    {
+        await using var connection = await dataSource.OpenConnectionAsync(cancellationToken);
+        return await connection.ExecuteScalarAsync<byte[]>(new CommandDefinition(
+            "select content from files where digest = @Bytes", new { digest.Bytes }, cancellationToken: cancellationToken))
+            ?? throw new FileNotFoundException($"The file {digest} of a live store is gone.");
+    }
+}

@@ -1,0 +1,47 @@
+using System.ComponentModel.DataAnnotations;
+using Microsoft.Extensions.Options;
+
+namespace Platform.StoreDeployer.Stores;
+
+/// <summary>Configuration <c>Stores</c>.</summary>
+internal sealed class StoreOptions : IValidatableObject
+{
+    public const string Section = "Stores";
+
+    /// <summary>Where the public reaches this service, without <c>/stores</c>; <c>http://localhost:9003</c>.</summary>
+    [Required]
+    public Uri PublicUrl { get; set; } = new("http://localhost:9003");
+
+    /// <summary>Where files of live stores are kept for when the database is away; <c>.data/store-cache</c> under the content root. Safe to delete, and may be shared by processes.</summary>
+    public string? CacheDirectory { get; set; }
+
+    /// <summary>Bytes that the cache may take on disk; 1 GiB.</summary>
+    [Range(1024 * 1024, long.MaxValue)]
+    public long CacheSize { get; set; } = 1024 * 1024 * 1024;
+
+    /// <summary>Bytes of files kept in memory; 64 MiB.</summary>
+    [Range(1024 * 1024, int.MaxValue)]
+    public long MemoryCacheSize { get; set; } = 64 * 1024 * 1024;
+
+    /// <summary>Longest time after which a change made by another process is seen when no signal says so; 2 s.</summary>
+    [Range(typeof(TimeSpan), "00:00:00.05", "00:10:00")]
+    public TimeSpan PollInterval { get; set; } = TimeSpan.FromSeconds(2);
+
+    /// <summary>Releases of a shop that are kept for rollbacks, the active one among them; 10.</summary>
+    [Range(1, 1000)]
+    public int RetainedReleases { get; set; } = 10;
+
+    public IEnumerable<ValidationResult> Validate(ValidationContext validationContext)
+    {
+        if (!PublicUrl.IsAbsoluteUri || PublicUrl.Scheme is not ("http" or "https"))
+            yield return new("Stores:PublicUrl must be an absolute http or https address.", [nameof(PublicUrl)]);
+    }
+}
+
+/// <summary>The public addresses of stores.</summary>
+internal sealed class StoreUrls(IOptions<StoreOptions> options)
+{
+    private readonly string _base = options.Value.PublicUrl.AbsoluteUri.TrimEnd('/');
+
+    public Uri Of(string slug) => new($"{_base}/stores/{slug}/");
+}
