@@ -16,6 +16,16 @@ public static class IdempotencyExtensions
     /// Honours <c>Idempotency-Key</c> on state-changing calls: the first final answer to a key is kept and given again. Handlers commit through
     /// <see cref="Idempotency.CommitAsync{T}"/>, so that effect and answer are kept together.
     /// </summary>
-    public static TBuilder WithIdempotency<TBuilder>(this TBuilder builder) where TBuilder : IEndpointConventionBuilder =>
-        builder.WithMetadata(IdempotencyMiddleware.Instance);
+    public static TBuilder WithIdempotency<TBuilder>(this TBuilder builder) where TBuilder : IEndpointConventionBuilder
+    {
+        builder.Add(endpoint =>
+        {
+            var methods = endpoint.Metadata.OfType<IHttpMethodMetadata>().SelectMany(metadata => metadata.HttpMethods);
+            if (!methods.Any(method => HttpMethods.IsGet(method) || HttpMethods.IsHead(method)))
+            {
+                endpoint.Metadata.Add(IdempotencyMiddleware.Instance);
+            }
+        });
+        return builder;
+    }
 }

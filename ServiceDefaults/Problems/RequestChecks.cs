@@ -62,17 +62,20 @@ internal sealed class RequestChecks(RequestDelegate next, IOptions<JsonOptions> 
 
         foreach (var parameter in endpoint.Metadata.GetOrderedMetadata<IParameterBindingMetadata>())
         {
-            if (!parameter.HasTryParse || parameter.ParameterInfo.GetCustomAttributes().OfType<IFromHeaderMetadata>().Any())
+            // an explicit [FromQuery] names the value, and then HasTryParse is not told
+            var query = parameter.ParameterInfo.GetCustomAttributes().OfType<IFromQueryMetadata>().FirstOrDefault();
+            if ((query is null && !parameter.HasTryParse) || parameter.ParameterInfo.GetCustomAttributes().OfType<IFromHeaderMetadata>().Any())
             {
                 continue;
             }
 
-            var given = context.Request.RouteValues.TryGetValue(parameter.Name, out var route) ? route as string : (string?)context.Request.Query[parameter.Name];
+            var name = query?.Name ?? parameter.Name;
+            var given = query is null && context.Request.RouteValues.TryGetValue(name, out var route) ? route as string : (string?)context.Request.Query[name];
             if (string.IsNullOrEmpty(given))
             {
                 if (!parameter.IsOptional && parameter.ParameterInfo.ParameterType != typeof(string))
                 {
-                    errors.Add(parameter.Name, Rules.Required);
+                    errors.Add(name, Rules.Required);
                 }
 
                 continue;
@@ -81,7 +84,7 @@ internal sealed class RequestChecks(RequestDelegate next, IOptions<JsonOptions> 
             var type = Nullable.GetUnderlyingType(parameter.ParameterInfo.ParameterType) ?? parameter.ParameterInfo.ParameterType;
             if (Parsers.GetOrAdd(type, ParserOf) is { } parses && !parses(given))
             {
-                errors.Add(parameter.Name, Rules.MustBe(type));
+                errors.Add(name, Rules.MustBe(type));
             }
         }
     }

@@ -35,6 +35,8 @@ public sealed class OpenApiTests(BackendHost backend) : IClassFixture<BackendHos
         Responses("get /api/shops/{id}").ShouldBe(["200", "304", "400", "404", "503"], ignoreOrder: true);
         Responses("post /api/shops/{id}/deployments").ShouldBe(["202", "400", "404", "409", "413", "415", "422", "503"], ignoreOrder: true);
 
+        operations["get /api/shops"]["parameters"]!.AsArray().Select(parameter => (string)parameter!["name"]!).ShouldBe(["cursor", "limit"]);
+
         IEnumerable<string> Responses(string operation) => operations[operation]["responses"]!.AsObject().Select(response => response.Key);
     }
 }
