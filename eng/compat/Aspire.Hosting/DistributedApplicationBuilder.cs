@@ -88,6 +88,7 @@ internal sealed class DistributedApplicationBuilder : IDistributedApplicationBui
         var observer = BuilderObserver.Current.Value;
         observer?.Building(this);
         var application = new DistributedApplication(_host.Build());
+        ExecutionContext.Services = application.Services;
         observer?.Built(application);
         return application;
     }

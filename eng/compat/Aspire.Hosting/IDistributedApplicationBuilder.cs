@@ -71,6 +71,9 @@ public class DistributedApplicationExecutionContext
     public bool IsPublishMode { get; }
 
     public bool IsRunMode => !IsPublishMode;
+
+    /// <summary>The application's services, once it is built.</summary>
+    internal IServiceProvider? Services { get; set; }
 }
 
 public class DistributedApplicationException : Exception

@@ -1,5 +1,7 @@
 using Aspire.Hosting.ApplicationModel;
+using Aspire.Hosting.Dashboard;
 using Microsoft.Extensions.Configuration;
+using Microsoft.Extensions.DependencyInjection;
 using Microsoft.Extensions.Hosting;
 
 namespace Aspire.Hosting;
@@ -20,7 +22,9 @@ public static class OtlpConfigurationExtensions
             var variables = context.EnvironmentVariables;
             var grpc = configuration["ASPIRE_DASHBOARD_OTLP_ENDPOINT_URL"] ?? configuration["DOTNET_DASHBOARD_OTLP_ENDPOINT_URL"];
             var http = configuration["ASPIRE_DASHBOARD_OTLP_HTTP_ENDPOINT_URL"] ?? configuration["DOTNET_DASHBOARD_OTLP_HTTP_ENDPOINT_URL"];
-            variables["OTEL_EXPORTER_OTLP_ENDPOINT"] = grpc ?? http ?? "http://localhost:18889";
+            // the dashboard's own endpoints where it runs: their ports may be random
+            var dashboard = context.ExecutionContext.Services?.GetRequiredService<DistributedApplicationModel>().FindDashboard();
+            variables["OTEL_EXPORTER_OTLP_ENDPOINT"] = (object?)EndpointOf(dashboard, "otlp-grpc") ?? EndpointOf(dashboard, "otlp-http") ?? (object)(grpc ?? http ?? "http://localhost:18889");
             variables["OTEL_EXPORTER_OTLP_PROTOCOL"] = grpc is null && http is not null ? "http/protobuf" : "grpc";
             // DCP fills in the instance's own
             variables["OTEL_RESOURCE_ATTRIBUTES"] = "service.instance.id={{- index .Annotations \"otel-service-instance-id\" -}}";
@@ -38,6 +42,9 @@ public static class OtlpConfigurationExtensions
             }
         }));
     }
+
+    private static EndpointReference? EndpointOf(ExecutableResource? dashboard, string name) =>
+        dashboard is not null && new EndpointReference(dashboard, name) is { Exists: true } endpoint ? endpoint : null;
 
     public static IResourceBuilder<T> WithOtlpExporter<T>(this IResourceBuilder<T> builder)
         where T : IResourceWithEnvironment
