@@ -16,6 +16,9 @@ public sealed record FormField(string Name, string Label, string Type = "text")
 
     public bool Required { get; init; }
 
+    /// <summary>Whether the label says so. A row of products needs its fields only once something is typed into it, which a browser cannot know.</summary>
+    public bool IsOptional { get => field && !Required; init; } = true;
+
     public int? MinLength { get; init; }
 
     public int? MaxLength { get; init; }

@@ -16,6 +16,16 @@ public sealed class ShopForm
     private static readonly JsonElement True = JsonSerializer.SerializeToElement(true);
     private static readonly JsonElement False = JsonSerializer.SerializeToElement(false);
 
+    private const int MaxSuggestedSlug = 50;
+
+    /// <summary>Letters without their accents; written out because Unicode's own decomposition is not there in invariant globalization.</summary>
+    private static readonly Dictionary<char, string> Plain = new (string Letters, string Plain)[]
+    {
+        ("àáâãäåāăą", "a"), ("çćĉċč", "c"), ("ďđð", "d"), ("èéêëēĕėęě", "e"), ("ĝğġģ", "g"), ("ĥħ", "h"), ("ìíîïĩīĭįı", "i"), ("ĵ", "j"), ("ķ", "k"),
+        ("ĺļľŀł", "l"), ("ñńņňŋ", "n"), ("òóôõöøōŏő", "o"), ("ŕŗř", "r"), ("śŝşšș", "s"), ("ţťŧț", "t"), ("ùúûüũūŭůűų", "u"), ("ŵ", "w"), ("ýÿŷ", "y"),
+        ("źżž", "z"), ("ß", "ss"), ("æ", "ae"), ("œ", "oe"), ("þ", "th"), ("'’", ""),
+    }.SelectMany(entry => entry.Letters.Select(letter => (letter, entry.Plain))).ToDictionary(pair => pair.letter, pair => pair.Plain);
+
     /// <summary>The template's version that the fields of the settings are made from.</summary>
     public required TemplateVersion Template { get; init; }
 
@@ -121,9 +131,8 @@ public sealed class ShopForm
             return SlugField.Label;
         if (field.StartsWith("settings.", StringComparison.Ordinal))
             return Template.Parameters.FirstOrDefault(parameter => parameter.Name == field["settings.".Length..])?.Label ?? field;
-        if (field.StartsWith("products[", StringComparison.Ordinal) && field.IndexOf("].", StringComparison.Ordinal) is > 0 and var end
-            && int.TryParse(field.AsSpan("products[".Length..end), NumberStyles.None, CultureInfo.InvariantCulture, out var row))
-            return $"Product {Text(row + 1)}, {ProductRow.LabelOf(field[(end + 2)..]).ToLowerInvariant()}";
+        if (RowOf(field) is { } row)
+            return $"Product {Text(row + 1)}: {ProductRow.LabelOf(field[(field.IndexOf(']', StringComparison.Ordinal) + 1)..].TrimStart('.'))}";
         return field switch
         {
             "products" => "Products",
@@ -132,6 +141,16 @@ public sealed class ShopForm
             _ => field,
         };
     }
+
+    /// <summary>Where a field stands in the form, for the error summary.</summary>
+    public int OrderOf(string field) => field switch
+    {
+        "name" => 0,
+        "slug" => 1,
+        _ when field.StartsWith("settings.", StringComparison.Ordinal) => 2 + Template.Parameters.TakeWhile(parameter => field != $"settings.{parameter.Name}").Count(),
+        _ when RowOf(field) is { } row => 1_000 + row,
+        _ => 999,
+    };
 
     /// <summary>Does what a button inside the form asks for: <c>add-product</c>, <c>remove-product:2</c>, <c>raise-product:2</c>. False for any other button.</summary>
     public bool Rearrange(string action)
@@ -239,16 +258,24 @@ public sealed class ShopForm
     public static string SlugOf(string name)
     {
         var slug = new StringBuilder();
-        foreach (var letter in name.Normalize(NormalizationForm.FormKD))
+        foreach (var letter in name.ToLowerInvariant())
         {
             if (char.IsAsciiLetterOrDigit(letter))
-                slug.Append(char.ToLowerInvariant(letter));
-            else if (CharUnicodeInfo.GetUnicodeCategory(letter) is not UnicodeCategory.NonSpacingMark && slug.Length > 0 && slug[^1] != '-')
+                slug.Append(letter);
+            else if (Plain.TryGetValue(letter, out var plain))
+                slug.Append(plain);
+            else if (slug.Length > 0 && slug[^1] != '-')
                 slug.Append('-');
         }
 
-        return slug.ToString(0, Math.Min(slug.Length, 50)).Trim('-');
+        return slug.ToString(0, Math.Min(slug.Length, MaxSuggestedSlug)).Trim('-');
     }
+
+    private static int? RowOf(string field) =>
+        field.StartsWith("products[", StringComparison.Ordinal) && field.IndexOf(']', StringComparison.Ordinal) is > 0 and var end
+        && int.TryParse(field.AsSpan("products[".Length..end), NumberStyles.None, CultureInfo.InvariantCulture, out var row)
+            ? row
+            : null;
 
     private static string DefaultOf(TemplateParameter parameter) => parameter.Default is { } value ? FormField.TextOf(value) : "";
 
