@@ -26,6 +26,7 @@ internal static class ConsoleAssets
             return TypedResults.NotFound();
 
         context.Response.Headers.CacheControl = "public, max-age=31536000, immutable";
+        context.Response.Headers.XContentTypeOptions = "nosniff";
         return TypedResults.Bytes(asset.Content, asset.ContentType, entityTag: new EntityTagHeaderValue($"\"{asset.Digest}\""));
     }
 

@@ -1,10 +1,11 @@
 using System.Globalization;
+using Microsoft.Extensions.Options;
 using Platform.Backend.Console.Pages;
 
 namespace Platform.Backend.Console;
 
 /// <summary>Shows a problem as a page to whoever asks for HTML outside <c>/api</c>; programs get their <c>application/problem+json</c>.</summary>
-internal sealed class ProblemPageWriter : IProblemDetailsWriter
+internal sealed class ProblemPageWriter(IOptions<ProblemDetailsOptions> options) : IProblemDetailsWriter
 {
     public bool CanWrite(ProblemDetailsContext context)
     {
@@ -17,6 +18,7 @@ internal sealed class ProblemPageWriter : IProblemDetailsWriter
     public async ValueTask WriteAsync(ProblemDetailsContext context)
     {
         var (request, response) = (context.HttpContext.Request, context.HttpContext.Response);
+        options.Value.CustomizeProblemDetails?.Invoke(context);
         ConsolePages.Protect(response);
         await new PageResult<ProblemPage>(
             new()

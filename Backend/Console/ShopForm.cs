@@ -207,7 +207,7 @@ public sealed class ShopForm
                 case "number" when decimal.TryParse(text, NumberStyles.AllowLeadingSign | NumberStyles.AllowDecimalPoint, CultureInfo.InvariantCulture, out var number):
                     settings[parameter.Name] = JsonSerializer.SerializeToElement(number);
                     break;
-                case "text" or "multiline" when text.Length > 0 || DefaultOf(parameter).Length > 0:
+                case "text" or "multiline" or "url" when text.Length > 0 || DefaultOf(parameter).Length > 0:
                     settings[parameter.Name] = JsonSerializer.SerializeToElement(text);
                     break;
                 case var _ when text.Length > 0:

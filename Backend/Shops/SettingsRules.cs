@@ -50,6 +50,10 @@ internal static partial class SettingsRules
         if (!TryGetText(value, out var text))
             return "must be text";
 
+        // a merchant may leave an optional text empty, also one that must have some length otherwise
+        if (text.Length == 0 && !parameter.Required)
+            return null;
+
         var least = Math.Max(parameter.MinLength ?? 0, parameter.Required ? 1 : 0);
         var most = Math.Min(parameter.MaxLength ?? limit, limit);
         if (parameter.Required && string.IsNullOrWhiteSpace(text))

@@ -20,6 +20,7 @@ public sealed class SettingsRulesTests
 
     [Theory]
     [InlineData("tagline", "\"Ahoy <b>\"")]
+    [InlineData("tagline", "\"\"")]
     [InlineData("about", "\"one\\r\\ntwo\\tthree\"")]
     [InlineData("about", "\"\"")]
     [InlineData("accent", "\"#0F766e\"")]
