@@ -6,7 +6,7 @@ namespace Platform.StoreDeployer.Deployments;
 
 /// <summary>From Backend: make the shop's store, or bring an earlier release back (the one before the active one when <paramref name="RollbackTo"/> is absent).</summary>
 internal sealed record DeploymentRequested(
-    Guid DeploymentId, Guid ShopId, string Slug, string Kind, short Priority, DeployedTemplate? Template, ShopSnapshot Shop, Guid? RollbackTo, DateTimeOffset RequestedAt)
+    Guid DeploymentId, Guid ShopId, string Slug, string Kind, short Priority, ShopSnapshot Shop, DateTimeOffset RequestedAt, DeployedTemplate? Template = null, Guid? RollbackTo = null)
 {
     public const string Type = "deployment.requested";
 }

@@ -142,7 +142,7 @@ public abstract class DeployerClient
                 sequence = (sequence ?? Interlocked.Increment(ref s_sequence)).ToString(CultureInfo.InvariantCulture),
                 correlationid = $"test-{subject:n}",
                 data,
-            }, new System.Net.Http.Headers.MediaTypeHeaderValue("application/cloudevents+json")),
+            }, new System.Net.Http.Headers.MediaTypeHeaderValue("application/cloudevents+json"), PlatformJson.Tolerant),
         };
         request.Headers.Add("X-Internal-Token", Token);
         using var response = await Http.SendAsync(request);
