@@ -24,6 +24,7 @@ internal static partial class DashboardExtensions
         if (options.DisableDashboard || builder.ExecutionContext.IsPublishMode)
             return;
 
+        DashboardOptions.AddKeys(builder.Configuration);
         builder.Services.AddSingleton(services => DashboardOptions.Read(services.GetRequiredService<IConfiguration>(), options.AllowUnsecuredTransport));
         builder.Services.AddSingleton<ResourceServiceHost>();
         builder.Services.AddHostedService(services => services.GetRequiredService<ResourceServiceHost>());
@@ -36,6 +37,15 @@ internal static partial class DashboardExtensions
             var dashboard = CreateResource(@event.Services);
             // First, because it takes longest to start.
             @event.Model.Resources.Insert(0, dashboard);
+            builder.Eventing.Subscribe<ResourceEndpointsAllocatedEvent>(dashboard, (_, _) =>
+            {
+                // What the other resources are told may have been port 0, or a port that was taken away to be random.
+                if (Endpoint(dashboard, OtlpGrpcEndpoint) is { } grpc)
+                    builder.Configuration["ASPIRE_DASHBOARD_OTLP_ENDPOINT_URL"] = grpc.Url;
+                if (Endpoint(dashboard, OtlpHttpEndpoint) is { } http)
+                    builder.Configuration["ASPIRE_DASHBOARD_OTLP_HTTP_ENDPOINT_URL"] = http.Url;
+                return Task.CompletedTask;
+            });
             builder.Eventing.Subscribe<ResourceReadyEvent>(dashboard, (ready, _) =>
             {
                 AnnounceAddress(dashboard, ready.Services);
@@ -128,8 +138,12 @@ internal static partial class DashboardExtensions
         Secure("RESOURCESERVICECLIENT", "ApiKey", "APIKEY", options.ResourceServiceApiKey);
         Secure("OTLP", "ApiKey", "PRIMARYAPIKEY", options.OtlpApiKey);
 
-        // Nothing here uses the API that the CLI reads telemetry with.
-        environment["DASHBOARD__API__DISABLED"] = "true";
+        if (options.ApiKey is not null)
+            Secure("API", "ApiKey", "PRIMARYAPIKEY", options.ApiKey);
+        environment["DASHBOARD__API__ENABLED"] = options.ApiKey is null ? "false" : "true";
+
+        // Its keys live as long as the browser's sign-in on this machine; that they are not encrypted on disk is no news.
+        environment["LOGGING__LOGLEVEL__Microsoft.AspNetCore.DataProtection"] = "Error";
         environment["LOGGING__CONSOLE__FORMATTERNAME"] = "json";
     }
 

@@ -34,6 +34,9 @@ internal sealed class DashboardOptions
     /// <summary>Gets the key that telemetry is sent with; null takes everyone's.</summary>
     public string? OtlpApiKey { get; init; }
 
+    /// <summary>Gets the key that programs read telemetry back with; null turns that off.</summary>
+    public string? ApiKey { get; init; }
+
     /// <summary>Gets the key that the dashboard reads resources with; null lets everyone read.</summary>
     public string? ResourceServiceApiKey { get; init; }
 
@@ -43,11 +46,27 @@ internal sealed class DashboardOptions
     /// <summary>Gets whether the dashboard lists itself.</summary>
     public bool ShowItself { get; init; }
 
+    /// <summary>Makes the keys that are not set and puts all of them where others look for them, under <c>AppHost:</c>.</summary>
+    public static void AddKeys(ConfigurationManager configuration)
+    {
+        if (IsAnonymous(configuration))
+            return;
+
+        configuration.AddInMemoryCollection(new Dictionary<string, string?>
+        {
+            ["AppHost:BrowserToken"] = First(
+                configuration, "ASPIRE_DASHBOARD_FRONTEND_BROWSERTOKEN", "DOTNET_DASHBOARD_FRONTEND_BROWSERTOKEN", "AppHost:BrowserToken") ?? NewKey(),
+            ["AppHost:ResourceService:ApiKey"] = First(
+                configuration, "ASPIRE_DASHBOARD_RESOURCESERVICE_APIKEY", "DOTNET_DASHBOARD_RESOURCESERVICE_APIKEY", "AppHost:ResourceService:ApiKey") ?? NewKey(),
+            ["AppHost:OtlpApiKey"] = First(configuration, "AppHost:OtlpApiKey") ?? NewKey(),
+        });
+    }
+
     /// <exception cref="DistributedApplicationException">A setting is missing, or is not allowed.</exception>
     public static DashboardOptions Read(IConfiguration configuration, bool allowUnsecuredTransport)
     {
         allowUnsecuredTransport |= Flag(configuration, "ASPIRE_ALLOW_UNSECURED_TRANSPORT");
-        var anonymous = Flag(configuration, "ASPIRE_DASHBOARD_UNSECURED_ALLOW_ANONYMOUS", "DOTNET_DASHBOARD_UNSECURED_ALLOW_ANONYMOUS");
+        var anonymous = IsAnonymous(configuration);
 
         BindingAddress? Address(string? value, string name)
         {
@@ -81,11 +100,10 @@ internal sealed class DashboardOptions
             ResourceServiceUrl = ResourceServiceAddress(
                 Address(First(configuration, "ASPIRE_RESOURCE_SERVICE_ENDPOINT_URL", "DOTNET_RESOURCE_SERVICE_ENDPOINT_URL"), "ASPIRE_RESOURCE_SERVICE_ENDPOINT_URL")),
             AllowUnsecuredTransport = allowUnsecuredTransport,
-            BrowserToken = anonymous ? null
-                : First(configuration, "ASPIRE_DASHBOARD_FRONTEND_BROWSERTOKEN", "DOTNET_DASHBOARD_FRONTEND_BROWSERTOKEN", "AppHost:BrowserToken") ?? NewKey(),
-            OtlpApiKey = anonymous ? null : First(configuration, "AppHost:OtlpApiKey") ?? NewKey(),
-            ResourceServiceApiKey = anonymous ? null
-                : First(configuration, "ASPIRE_DASHBOARD_RESOURCESERVICE_APIKEY", "DOTNET_DASHBOARD_RESOURCESERVICE_APIKEY", "AppHost:ResourceService:ApiKey") ?? NewKey(),
+            BrowserToken = anonymous ? null : configuration["AppHost:BrowserToken"],
+            OtlpApiKey = anonymous ? null : configuration["AppHost:OtlpApiKey"],
+            ApiKey = First(configuration, "AppHost:DashboardApiKey"),
+            ResourceServiceApiKey = anonymous ? null : configuration["AppHost:ResourceService:ApiKey"],
             PassedOn = configuration.AsEnumerable()
                 .Where(pair => pair.Value is not null && pair.Key.StartsWith("ASPIRE_DASHBOARD_", StringComparison.OrdinalIgnoreCase))
                 .ToDictionary(pair => pair.Key, pair => pair.Value!, StringComparer.OrdinalIgnoreCase),
@@ -112,6 +130,9 @@ internal sealed class DashboardOptions
         var uri = new Uri(address.ToString());
         return uri.IsLoopback ? uri : throw new ArgumentException("ASPIRE_RESOURCE_SERVICE_ENDPOINT_URL must contain a local loopback address.");
     }
+
+    private static bool IsAnonymous(IConfiguration configuration) =>
+        Flag(configuration, "ASPIRE_DASHBOARD_UNSECURED_ALLOW_ANONYMOUS", "DOTNET_DASHBOARD_UNSECURED_ALLOW_ANONYMOUS");
 
     private static string NewKey() => Convert.ToHexStringLower(RandomNumberGenerator.GetBytes(16));
 
