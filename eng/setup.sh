@@ -43,11 +43,13 @@ choose_packages() {
   use_compat=$(sed -n 's/.*>\(true\|false\)<.*/\1/p' eng/UseCompat.props)
 }
 
-# build <project or solution> [option ...]: quiet, and leaving no compiler or build server behind.
+# build <project or solution> [option ...]: prints nothing but what went wrong, and leaves no compiler or build server behind.
 build() {
-  local id=platform-$$ code=0
-  dotnet build "$@" -nologo -verbosity:quiet -clp:NoSummary -nodeReuse:false -p:UseSharedCompilation=true -p:SharedCompilationId="$id" || code=$?
+  local id=platform-$$ log=.tools/build.log code=0
+  mkdir -p .tools
+  dotnet build "$@" -nologo -verbosity:quiet -nodeReuse:false -p:UseSharedCompilation=true -p:SharedCompilationId="$id" >"$log" 2>&1 || code=$?
   pkill -f -- "-pipename:$id\$" 2>/dev/null || :   # the compiler server that this build alone has used
+  [ $code -eq 0 ] || { grep -E 'error|warning' "$log" | sort -u || cat "$log"; } >&2
   return $code
 }
 
