@@ -1,6 +1,7 @@
 using System.ComponentModel.DataAnnotations;
 using System.Globalization;
 using Microsoft.AspNetCore.Http.HttpResults;
+using Microsoft.AspNetCore.Mvc;
 using Platform.Backend.Shops;
 using Platform.ServiceDefaults.Paging;
 using Platform.ServiceDefaults.Postgres.Idempotency;
@@ -83,10 +84,9 @@ internal static class DeploymentEndpoints
     private static async Task<Results<Ok<Deployment>, ProblemHttpResult>> Get(Guid id, FindDeployment find, CancellationToken cancellationToken) =>
         await find.ExecuteAsync(id, cancellationToken) is { } deployment ? TypedResults.Ok(deployment) : DeploymentProblems.NotFound(id);
 
-    private static IResult GetEvents(Guid id, HttpRequest request)
+    private static IResult GetEvents(Guid id, [FromHeader(Name = "Last-Event-ID")] string? lastEventId)
     {
-        var lastEventId = request.Headers["Last-Event-ID"].ToString();
-        if (lastEventId.Length == 0)
+        if (string.IsNullOrEmpty(lastEventId))
             return new DeploymentEventStream(id, after: 0);
         if (int.TryParse(lastEventId, NumberStyles.None, CultureInfo.InvariantCulture, out var after))
             return new DeploymentEventStream(id, after);

@@ -43,7 +43,7 @@ internal sealed class ChooseTemplate(TemplateCatalog catalog)
             wanted = template.Value.LatestVersion;
             if (wanted is null)
             {
-                errors.Add("template.name", "is a template without a version on offer");
+                errors.Add("template.name", "is a template without a current version; choose one as template.version");
                 return null;
             }
         }

@@ -1,4 +1,5 @@
 using Microsoft.AspNetCore.Http.HttpResults;
+using Microsoft.AspNetCore.Mvc;
 using Microsoft.Net.Http.Headers;
 using Platform.ServiceDefaults.Paging;
 using Platform.ServiceDefaults.Postgres.Idempotency;
@@ -49,31 +50,41 @@ internal static class ShopEndpoints
             : problem;
 
     private static async Task<Results<Tagged<Ok<Shop>>, StatusCodeHttpResult, ProblemHttpResult>> Get(
-        Guid id, FindShop find, HttpContext context, CancellationToken cancellationToken)
+        Guid id, [FromHeader(Name = "If-None-Match")] string? ifNoneMatch, FindShop find, HttpResponse response, CancellationToken cancellationToken)
     {
         if (await find.ExecuteAsync(id, cancellationToken) is not { } shop)
             return ShopProblems.NotFound(id);
-        if (!ShopTag.IsCurrent(context.Request.GetTypedHeaders().IfNoneMatch, shop))
+
+        // one that cannot be read is no condition: the answer is then just longer than it need be
+        if (ifNoneMatch is null || !EntityTagHeaderValue.TryParseList([ifNoneMatch], out var tags) || !ShopTag.IsCurrent(tags, shop))
             return new Tagged<Ok<Shop>>(TypedResults.Ok(shop), shop);
-        context.Response.GetTypedHeaders().ETag = ShopTag.Of(shop);
+        response.GetTypedHeaders().ETag = ShopTag.Of(shop);
         return TypedResults.StatusCode(StatusCodes.Status304NotModified);
     }
 
     private static async Task<Results<Tagged<Ok<Shop>>, ValidationProblem, ProblemHttpResult>> Replace(
-        Guid id, ShopReplacement shop, ReplaceShop replace, HttpRequest request, CancellationToken cancellationToken) =>
-        !TryReadIfMatch(request, out var ifMatch) ? Problem.BadRequest("If-Match must be an ETag in quotes, or *.")
-        : ifMatch.Count == 0 ? Problem.PreconditionRequired("Send the shop's ETag as If-Match, so that nobody else's change is lost.")
-        : await replace.ExecuteAsync(id, ifMatch, shop, cancellationToken);
+        Guid id, [FromHeader(Name = "If-Match")] string? ifMatch, ShopReplacement shop, ReplaceShop replace, CancellationToken cancellationToken) =>
+        ifMatch is null ? Problem.PreconditionRequired("Send the shop's ETag as If-Match, so that nobody else's change is lost.")
+        : EntityTagHeaderValue.TryParseStrictList([ifMatch], out var tags) ? await replace.ExecuteAsync(id, tags, shop, cancellationToken)
+        : NotATag();
 
-    private static async Task<Results<Tagged<Accepted<Shop>>, ProblemHttpResult>> Delete(
-        Guid id, DeleteShop delete, HttpRequest request, CancellationToken cancellationToken) =>
-        TryReadIfMatch(request, out var ifMatch)
-            ? await delete.ExecuteAsync(id, ifMatch, cancellationToken)
-            : Problem.BadRequest("If-Match must be an ETag in quotes, or *.");
-
-    private static bool TryReadIfMatch(HttpRequest request, out IList<EntityTagHeaderValue> tags)
+    private static async Task<Results<Tagged<Accepted<Shop>>, ValidationProblem, ProblemHttpResult>> Delete(
+        Guid id, [FromHeader(Name = "If-Match")] string? ifMatch, DeleteShop delete, CancellationToken cancellationToken)
     {
-        tags = [];
-        return request.Headers.IfMatch.Count == 0 || EntityTagHeaderValue.TryParseStrictList(request.Headers.IfMatch!, out tags!);
+        IList<EntityTagHeaderValue>? tags = [];
+        if (ifMatch is not null && !EntityTagHeaderValue.TryParseStrictList([ifMatch], out tags))
+            return NotATag();
+        return (await delete.ExecuteAsync(id, tags, cancellationToken)).Result switch
+        {
+            Tagged<Accepted<Shop>> accepted => accepted,
+            var other => (ProblemHttpResult)other,
+        };
+    }
+
+    private static ValidationProblem NotATag()
+    {
+        var errors = new ValidationErrors();
+        errors.Add("If-Match", "must be an ETag in quotes, or *");
+        return errors.ToResult();
     }
 }

@@ -1,6 +1,5 @@
 using System.Collections.Concurrent;
 using Platform.ServiceDefaults.Communication;
-using Platform.ServiceDefaults.Health;
 
 namespace Platform.Backend.Status;
 
@@ -19,18 +18,12 @@ internal sealed class ServiceProbes(IHttpClientFactory clients, TimeProvider tim
 
     private readonly ConcurrentDictionary<string, ServiceState> _states = new(StringComparer.Ordinal);
 
-    /// <summary>Registers the probes; a service that does not answer degrades this one's <c>/health</c> and no more.</summary>
+    /// <summary>Registers the probes.</summary>
     public static void Add(IHostApplicationBuilder builder)
     {
         builder.Services.AddSingleton<ServiceProbes>();
         foreach (var service in Services)
-        {
             builder.AddServiceClient(ClientName(service), service);
-            builder.Services.AddDependencyCheck(
-                service,
-                async (services, cancellationToken) => (await services.GetRequiredService<ServiceProbes>().AskAsync(service, cancellationToken)).State == "connected",
-                required: false);
-        }
     }
 
     /// <summary>Asks all of them at once; takes a second at most.</summary>

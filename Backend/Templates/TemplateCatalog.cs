@@ -107,7 +107,7 @@ internal sealed partial class TemplateCatalog(
     private async Task<Answer<T>?> FetchAsync<T>(
         string key, TemplateAnswers.AnswerSlot slot, Func<CancellationToken, Task<T?>> ask, CancellationToken cancellationToken) where T : class
     {
-        using var patience = new CancellationTokenSource(slot.Held is null ? Timeout.InfiniteTimeSpan : options.CurrentValue.Patience, time);
+        using var patience = new CancellationTokenSource(slot.Held is null ? options.CurrentValue.Deadline : options.CurrentValue.Patience, time);
         using var either = CancellationTokenSource.CreateLinkedTokenSource(patience.Token, cancellationToken);
         try
         {

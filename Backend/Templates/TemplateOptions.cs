@@ -13,6 +13,10 @@ internal sealed class TemplateOptions
     [Range(typeof(TimeSpan), "00:00:00.010", "00:01:00")]
     public TimeSpan Patience { get; set; } = TimeSpan.FromSeconds(1);
 
+    /// <summary>How long to wait for the registry while there is nothing else to answer. Default 5 s.</summary>
+    [Range(typeof(TimeSpan), "00:00:00.010", "00:01:00")]
+    public TimeSpan Deadline { get; set; } = TimeSpan.FromSeconds(5);
+
     /// <summary>How long the older answers are given without asking after the registry could not be asked. Default 2 s.</summary>
     [Range(typeof(TimeSpan), "00:00:00", "00:10:00")]
     public TimeSpan AskAgainAfter { get; set; } = TimeSpan.FromSeconds(2);

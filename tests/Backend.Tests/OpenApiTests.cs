@@ -35,7 +35,11 @@ public sealed class OpenApiTests(BackendHost backend) : IClassFixture<BackendHos
         Responses("get /api/shops/{id}").ShouldBe(["200", "304", "400", "404", "503"], ignoreOrder: true);
         Responses("post /api/shops/{id}/deployments").ShouldBe(["202", "400", "404", "409", "413", "415", "422", "503"], ignoreOrder: true);
 
-        operations["get /api/shops"]["parameters"]!.AsArray().Select(parameter => (string)parameter!["name"]!).ShouldBe(["cursor", "limit"]);
+        Parameters("get /api/shops").ShouldBe(["cursor", "limit"]);
+        Parameters("put /api/shops/{id}").ShouldBe(["id", "If-Match", "Idempotency-Key"], ignoreOrder: true);
+        Parameters("get /api/deployments/{id}/events").ShouldBe(["id", "Last-Event-ID"], ignoreOrder: true);
+
+        IEnumerable<string> Parameters(string operation) => operations[operation]["parameters"]!.AsArray().Select(parameter => (string)parameter!["name"]!);
 
         IEnumerable<string> Responses(string operation) => operations[operation]["responses"]!.AsObject().Select(response => response.Key);
     }

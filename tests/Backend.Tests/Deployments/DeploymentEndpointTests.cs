@@ -27,6 +27,8 @@ public sealed class DeploymentEndpointTests(BackendHost backend) : IClassFixture
 
         var message = await backend.Deployer.MessageAsync(shop.Id(), "deployment.requested");
         ((string)message["source"]!).ShouldBe("backend");
+        ((string)message["correlationid"]!).ShouldBe(response.Headers.GetValues("X-Correlation-ID").Single());
+        ((string?)message["traceparent"]).ShouldNotBeNullOrEmpty();
         ((string)message["subject"]!).ShouldBe(deployment.Id().ToString());
         var data = message["data"]!.AsObject();
         data["deploymentId"]!.GetValue<Guid>().ShouldBe(deployment.Id());

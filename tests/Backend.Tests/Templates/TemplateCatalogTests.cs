@@ -116,6 +116,20 @@ public sealed class TemplateCatalogTests(PostgresServer server) : IAsyncLifetime
     }
 
     [Fact]
+    public async Task A_registry_that_hangs_is_waited_for_for_five_seconds_when_there_is_nothing_else_to_answer()
+    {
+        _registry.Instead = context => Task.Delay(Timeout.Infinite, context.RequestAborted);
+
+        var asking = Catalog().ListAsync(default);
+        await Eventually.TrueAsync(() => _registry.Requests.Count == 1);
+        _time.Advance(TimeSpan.FromSeconds(4.9));
+        asking.IsCompleted.ShouldBeFalse();
+        _time.Advance(TimeSpan.FromSeconds(0.1));
+
+        await Should.ThrowAsync<DependencyUnavailableException>(() => asking.WaitAsync(TimeSpan.FromSeconds(10)));
+    }
+
+    [Fact]
     public async Task Another_process_that_never_asked_gives_the_answer_that_was_kept()
     {
         await Catalog().FindVersionAsync("aurora", "1.0.0", default);
