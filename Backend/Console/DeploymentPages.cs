@@ -49,7 +49,7 @@ internal static class DeploymentPages
 /// <summary>How often a page reads itself again while something goes on: less and less, so that an open tab costs nothing while it waits for hours.</summary>
 internal static class Refreshing
 {
-    /// <returns>Seconds, or null when nothing goes on.</returns>
+    /// <summary>Seconds between two readings, or null when nothing goes on.</summary>
     public static int? Seconds(IEnumerable<Deployment> deployments, Shop shop, DateTimeOffset now)
     {
         var changing = deployments.Where(deployment => !deployment.IsFinal).Select(deployment => deployment.CreatedAt).ToList();
