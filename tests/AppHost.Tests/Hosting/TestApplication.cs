@@ -37,9 +37,9 @@ internal static class TestApplication
     /// <summary>The console output of a resource until a line has the text.</summary>
     public static async Task<IReadOnlyList<LogLine>> LogUntilAsync(this DistributedApplication app, string resourceName, string text)
     {
-        var resource = app.Services.GetRequiredService<DistributedApplicationModel>().Resources.Single(r => r.Name == resourceName);
+        var instance = await app.ResourceNotifications.WaitForResourceAsync(resourceName, _ => true, Deadline());
         var all = new List<LogLine>();
-        await foreach (var lines in app.Services.GetRequiredService<ResourceLoggerService>().WatchAsync(resource).WithCancellation(Deadline()))
+        await foreach (var lines in app.Services.GetRequiredService<ResourceLoggerService>().WatchAsync(instance.ResourceId).WithCancellation(Deadline()))
         {
             all.AddRange(lines);
             if (all.Any(l => l.Content.Contains(text, StringComparison.Ordinal)))
