@@ -41,6 +41,7 @@ public static class ServiceDefaultsExtensions
         });
 
         services.AddExceptionHandler<ExceptionProblems>();
+        services.AddSingleton<IProblemDetailsWriter, AnyClientProblemWriter>();
         services.AddProblemDetails(options => options.CustomizeProblemDetails = ExceptionProblems.Complete);
         services.ConfigureHttpJsonOptions(options => PlatformJson.ConfigureStrict(options.SerializerOptions));
         services.Configure<RouteHandlerOptions>(options => options.ThrowOnBadRequest = true);
@@ -59,6 +60,8 @@ public static class ServiceDefaultsExtensions
     /// </summary>
     public static WebApplication UseServiceDefaults(this WebApplication app)
     {
+        // made now, so that a missing token is said at the start
+        _ = app.Services.GetRequiredService<InternalTokens>();
         app.UseMiddleware<ServerSpanMiddleware>();
         app.UseMiddleware<CorrelationMiddleware>();
         app.UseExceptionHandler();

@@ -32,6 +32,8 @@ public static class PostgresExtensions
         services.AddDependencyCheck("database", DatabaseAnswersAsync, required: true);
         services.AddExceptionHandler<DatabaseProblems>();
         builder.AddIdempotency();
+        services.AddSingleton<Cleanup>();
+        services.AddHostedService(provider => provider.GetRequiredService<Cleanup>());
         return builder;
     }
 

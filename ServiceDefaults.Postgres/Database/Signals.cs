@@ -12,6 +12,8 @@ public sealed partial class Signals(NpgsqlDataSource dataSource, DatabaseMigrati
     // one channel for all signals: a name added later needs no new LISTEN
     private const string PostgresChannel = "platform_signals";
 
+    private static readonly TimeSpan SilenceBeforeAsking = TimeSpan.FromSeconds(15);
+
     private readonly ConcurrentDictionary<string, Signal> _signals = new(StringComparer.Ordinal);
     private readonly Channel<Signal> _dirty = Channel.CreateUnbounded<Signal>(new UnboundedChannelOptions { SingleReader = true });
     private readonly string _instance = Guid.NewGuid().ToString("n");
@@ -47,7 +49,12 @@ public sealed partial class Signals(NpgsqlDataSource dataSource, DatabaseMigrati
 
                 while (true)
                 {
-                    await connection.WaitAsync(cancellationToken);
+                    // a server that vanished without a word is found out by asking
+                    if (!await connection.WaitAsync(SilenceBeforeAsking, cancellationToken))
+                    {
+                        await using var ask = new NpgsqlCommand("select 1", connection);
+                        await ask.ExecuteScalarAsync(cancellationToken);
+                    }
                 }
             }
             catch (Exception exception) when (exception is NpgsqlException or InvalidOperationException && !cancellationToken.IsCancellationRequested)

@@ -1,4 +1,5 @@
 using Microsoft.Extensions.DependencyInjection.Extensions;
+using Platform.ServiceDefaults.Postgres.Database;
 
 namespace Platform.ServiceDefaults.Postgres.Idempotency;
 
@@ -10,6 +11,10 @@ public static class IdempotencyExtensions
         builder.Services.AddOptions<IdempotencyOptions>().Bind(builder.Configuration.GetSection("Idempotency")).ValidateDataAnnotations().ValidateOnStart();
         builder.Services.TryAddSingleton<IdempotencyStore>();
         builder.Services.TryAddScoped<Idempotency>();
+        builder.Services.AddSingleton(new CleanupTask(
+            "idempotency_keys",
+            "delete from idempotency_keys where (caller, key) in (select caller, key from idempotency_keys where expires_at <= now() limit @batch for update skip locked)",
+            TimeSpan.Zero));
     }
 
     /// <summary>

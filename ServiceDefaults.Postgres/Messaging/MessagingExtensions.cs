@@ -1,5 +1,6 @@
 using Microsoft.Extensions.DependencyInjection.Extensions;
 using Platform.ServiceDefaults.Communication;
+using Platform.ServiceDefaults.Postgres.Database;
 
 namespace Platform.ServiceDefaults.Postgres.Messaging;
 
@@ -35,11 +36,21 @@ public static class MessagingExtensions
         builder.Services.AddOptions<MessagingOptions>().Bind(builder.Configuration.GetSection("Messaging")).ValidateDataAnnotations()
             .Validate(options => options.SendTimeout * 2 <= options.Lease, "Messaging:Lease must be at least twice Messaging:SendTimeout.")
             .ValidateOnStart();
-        builder.Services.TryAddSingleton<MessagingMetrics>();
+        if (builder.Services.Any(service => service.ServiceType == typeof(MessagingMetrics)))
+        {
+            return;
+        }
+
+        builder.Services.AddSingleton<MessagingMetrics>();
+        AddCleanup(builder, "inbox", "delete from inbox where (source, id) in (select source, id from inbox where received_at <= now() - @retention limit @batch for update skip locked)");
+        AddCleanup(builder, "inbox_failures", "delete from inbox_failures where (source, id) in (select source, id from inbox_failures where last_failed_at <= now() - @retention limit @batch for update skip locked)");
         builder.Services.TryAddSingleton<Outbox>();
         builder.Services.TryAddSingleton<Inbox>();
         builder.Services.TryAddSingleton<DeadLetters>();
     }
+
+    private static void AddCleanup(IHostApplicationBuilder builder, string table, string sql) =>
+        builder.Services.AddSingleton(provider => new CleanupTask(table, sql, provider.GetRequiredService<IOptions<MessagingOptions>>().Value.InboxRetention));
 }
 
 internal sealed record OutboxRoute(string Source, IReadOnlyList<string> Destinations);

@@ -61,6 +61,7 @@ internal sealed class TelemetryProviders(IConfiguration configuration, IHostEnvi
             .ConfigureServices(services => services.AddSingleton(configuration))
             .SetResourceBuilder(TelemetryExtensions.CreateResource(environment))
             .AddSource("Microsoft.AspNetCore", "System.Net.Http", "Npgsql", PlatformTelemetry.SourceName)
+            .AddProcessor(new RootStatementFilter())
             .AddOtlpExporter()
             .Build();
         _metrics = Sdk.CreateMeterProviderBuilder()
@@ -89,6 +90,19 @@ internal sealed class TelemetryProviders(IConfiguration configuration, IHostEnvi
     {
         _tracing?.Dispose();
         _metrics?.Dispose();
+    }
+}
+
+/// <summary>Statements that belong to no request or job, such as the polls of a queue, are not traced: there is one each second and nobody looks for them.</summary>
+internal sealed class RootStatementFilter : BaseProcessor<Activity>
+{
+    public override void OnStart(Activity data)
+    {
+        if (data.Source.Name == "Npgsql" && data.ParentSpanId == default)
+        {
+            data.IsAllDataRequested = false;
+            data.ActivityTraceFlags &= ~ActivityTraceFlags.Recorded;
+        }
     }
 }
 

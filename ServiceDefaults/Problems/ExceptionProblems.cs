@@ -68,3 +68,19 @@ internal sealed partial class ExceptionProblems(ILogger<ExceptionProblems> logge
     [LoggerMessage(LogLevel.Warning, "{Dependency} is unavailable, so {Path} answers 503: {Reason}")]
     private static partial void LogUnavailable(ILogger logger, string dependency, string path, string? reason);
 }
+
+/// <summary>Writes problems also to clients whose Accept header does not ask for them: the framework's writer would leave those with an empty answer.</summary>
+internal sealed class AnyClientProblemWriter(IOptions<ProblemDetailsOptions> options) : IProblemDetailsWriter
+{
+    public bool CanWrite(ProblemDetailsContext context) => true;
+
+    public async ValueTask WriteAsync(ProblemDetailsContext context)
+    {
+        var (problem, status) = (context.ProblemDetails, context.HttpContext.Response.StatusCode);
+        problem.Status ??= status;
+        problem.Title ??= Problem.TitleOf(status);
+        problem.Type ??= Problem.TypeOf(status);
+        options.Value.CustomizeProblemDetails?.Invoke(context);
+        await context.HttpContext.Response.WriteAsJsonAsync(problem, problem.GetType(), options: null, contentType: "application/problem+json");
+    }
+}

@@ -1,6 +1,5 @@
-using System.Buffers;
-using System.Collections.Concurrent;
 using System.Reflection;
+using System.Runtime.CompilerServices;
 using System.Text.Json;
 using Microsoft.AspNetCore.Http.Features;
 using Microsoft.AspNetCore.Http.Json;
@@ -14,7 +13,7 @@ namespace Platform.ServiceDefaults.Problems;
 /// </summary>
 internal sealed class RequestChecks(RequestDelegate next, IOptions<JsonOptions> json)
 {
-    private static readonly ConcurrentDictionary<Type, Func<string, bool>?> Parsers = new();
+    private static readonly ConditionalWeakTable<Endpoint, CheckedParameter[]> Parameters = [];
 
     private readonly JsonBodyCheck _body = new(json.Value.SerializerOptions);
 
@@ -28,7 +27,9 @@ internal sealed class RequestChecks(RequestDelegate next, IOptions<JsonOptions> 
 
         var errors = new ValidationErrors();
         CheckParameters(context, endpoint, errors);
-        if (endpoint.Metadata.GetMetadata<IAcceptsMetadata>() is { RequestType: { } type } accepts && type != typeof(IFormCollection) && context.Request.HasJsonContentType())
+        if (endpoint.Metadata.GetMetadata<IAcceptsMetadata>() is { RequestType: { } type } accepts
+            && accepts.ContentTypes.Any(contentType => contentType.Contains("json", StringComparison.OrdinalIgnoreCase))
+            && context.Request.HasJsonContentType())
         {
             await CheckBodyAsync(context, type, accepts.IsOptional, errors);
         }
@@ -60,33 +61,41 @@ internal sealed class RequestChecks(RequestDelegate next, IOptions<JsonOptions> 
             }
         }
 
-        foreach (var parameter in endpoint.Metadata.GetOrderedMetadata<IParameterBindingMetadata>())
+        foreach (var parameter in Parameters.GetValue(endpoint, ParametersOf))
         {
-            // an explicit [FromQuery] names the value, and then HasTryParse is not told
-            var query = parameter.ParameterInfo.GetCustomAttributes().OfType<IFromQueryMetadata>().FirstOrDefault();
-            if ((query is null && !parameter.HasTryParse) || parameter.ParameterInfo.GetCustomAttributes().OfType<IFromHeaderMetadata>().Any())
-            {
-                continue;
-            }
-
-            var name = query?.Name ?? parameter.Name;
-            var given = query is null && context.Request.RouteValues.TryGetValue(name, out var route) ? route as string : (string?)context.Request.Query[name];
+            var given = parameter.IsQuery || !context.Request.RouteValues.TryGetValue(parameter.Name, out var route)
+                ? (string?)context.Request.Query[parameter.Name]
+                : route as string;
             if (string.IsNullOrEmpty(given))
             {
-                if (!parameter.IsOptional && parameter.ParameterInfo.ParameterType != typeof(string))
+                if (parameter.IsRequired)
                 {
-                    errors.Add(name, Rules.Required);
+                    errors.Add(parameter.Name, Rules.Required);
                 }
-
-                continue;
             }
-
-            var type = Nullable.GetUnderlyingType(parameter.ParameterInfo.ParameterType) ?? parameter.ParameterInfo.ParameterType;
-            if (Parsers.GetOrAdd(type, ParserOf) is { } parses && !parses(given))
+            else if (!parameter.Parses(given))
             {
-                errors.Add(name, Rules.MustBe(type));
+                errors.Add(parameter.Name, Rules.MustBe(parameter.Type));
             }
         }
+    }
+
+    private static CheckedParameter[] ParametersOf(Endpoint endpoint)
+    {
+        var parameters = new List<CheckedParameter>();
+        foreach (var binding in endpoint.Metadata.GetOrderedMetadata<IParameterBindingMetadata>())
+        {
+            var attributes = binding.ParameterInfo.GetCustomAttributes().ToArray();
+            // an explicit [FromQuery] names the value, and then HasTryParse is not told
+            var query = attributes.OfType<IFromQueryMetadata>().FirstOrDefault();
+            var type = Nullable.GetUnderlyingType(binding.ParameterInfo.ParameterType) ?? binding.ParameterInfo.ParameterType;
+            if ((query is not null || binding.HasTryParse) && !attributes.OfType<IFromHeaderMetadata>().Any() && ParserOf(type) is { } parses)
+            {
+                parameters.Add(new(query?.Name ?? binding.Name, type, query is not null, !binding.IsOptional, parses));
+            }
+        }
+
+        return [.. parameters];
     }
 
     private async Task CheckBodyAsync(HttpContext context, Type type, bool isOptional, ValidationErrors errors)
@@ -131,6 +140,8 @@ internal sealed class RequestChecks(RequestDelegate next, IOptions<JsonOptions> 
     }
 
     private static bool Parses<T>(string value) where T : IParsable<T> => T.TryParse(value, System.Globalization.CultureInfo.InvariantCulture, out _);
+
+    private sealed record CheckedParameter(string Name, Type Type, bool IsQuery, bool IsRequired, Func<string, bool> Parses);
 }
 
 /// <summary>The wording of the rules that every service shares.</summary>

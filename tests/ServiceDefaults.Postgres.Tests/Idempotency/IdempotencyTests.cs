@@ -3,6 +3,7 @@ using Dapper;
 using Microsoft.AspNetCore.Builder;
 using Microsoft.AspNetCore.Http;
 using Npgsql;
+using Platform.ServiceDefaults.Postgres.Database;
 using Platform.ServiceDefaults.Postgres.Idempotency;
 using Platform.ServiceDefaults.Problems;
 using Platform.TestSupport;
@@ -188,6 +189,16 @@ public sealed class IdempotencyTests(TestDatabase database) : IClassFixture<Test
         using var second = await PostAsync("/effects", """{"name":"other"}""", "key-1");
         second.StatusCode.ShouldBe(HttpStatusCode.Created);
         (await CountAsync()).ShouldBe(2);
+    }
+
+    [Fact]
+    public async Task Keys_past_their_time_are_deleted_and_no_others()
+    {
+        using var old = await PostAsync("/effects", """{"name":"one"}""", "old");
+        await database.DataSource.ExecuteAsync("update idempotency_keys set expires_at = now()");
+        using var kept = await PostAsync("/effects", """{"name":"one"}""", "kept");
+        await _app.Get<Cleanup>().RunOnceAsync(CancellationToken.None);
+        (await database.DataSource.ListAsync<string>("select key from idempotency_keys")).ShouldBe(["kept"]);
     }
 
     [Fact]

@@ -37,6 +37,18 @@ public sealed class ProblemTests : IAsyncLifetime
     }
 
     [Theory]
+    [InlineData("/nowhere")]
+    [InlineData("/broken")]
+    [InlineData("/bare")]
+    public async Task A_browser_gets_the_problem_too(string path)
+    {
+        using var request = new HttpRequestMessage(HttpMethod.Get, path);
+        request.Headers.Accept.ParseAdd("text/html");
+        using var response = await _app.Client.SendAsync(request);
+        await response.ReadProblemAsync();
+    }
+
+    [Theory]
     [InlineData("Development")]
     [InlineData("Production")]
     public async Task A_500_tells_nothing_of_the_inside(string environment)

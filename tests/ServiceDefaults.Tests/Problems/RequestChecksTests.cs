@@ -138,7 +138,7 @@ public sealed class RequestChecksTests : IAsyncLifetime
         request.Headers.ExpectContinue = true;
         using var response = await _app.Client.SendAsync(request);
         response.StatusCode.ShouldBe(HttpStatusCode.RequestEntityTooLarge);
-        (await response.ReadProblemAsync()).GetProperty("detail").GetString().ShouldBe("The request's body is too large.");
+        (await response.ReadProblemAsync()).GetProperty("detail").GetString()!.ShouldStartWith("The request's body is too large");
     }
 
     internal sealed record Order
