@@ -34,9 +34,9 @@ internal sealed partial class WorkerSession(
                 {
                     await HoldAsync(cancellationToken);
                 }
-                catch (Exception e) when (DatabaseProblems.IsUnavailable(e) && !cancellationToken.IsCancellationRequested)
+                catch (Exception e) when (!cancellationToken.IsCancellationRequested)
                 {
-                    LogLost(logger, e.Message);
+                    LogLost(logger, DatabaseProblems.IsUnavailable(e) ? null : e, e.Message);
                 }
                 finally
                 {
@@ -98,5 +98,5 @@ internal sealed partial class WorkerSession(
     private static partial void LogRegistered(ILogger logger, Guid worker);
 
     [LoggerMessage(LogLevel.Warning, "The worker's session is lost: {Reason}")]
-    private static partial void LogLost(ILogger logger, string reason);
+    private static partial void LogLost(ILogger logger, Exception? exception, string reason);
 }

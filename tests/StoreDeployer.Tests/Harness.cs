@@ -201,7 +201,8 @@ public sealed class DeployerHost : DeployerClient, IAsyncDisposable
         _factory = new Factory(all);
         _factory.UseKestrel(0);
         _factory.StartServer();
-        Http = _factory.CreateClient(new WebApplicationFactoryClientOptions { BaseAddress = _factory.ClientOptions.BaseAddress, AllowAutoRedirect = false });
+        // Not the factory's, which follows redirects on real sockets whatever its options say.
+        Http = new HttpClient(new SocketsHttpHandler { AllowAutoRedirect = false }) { BaseAddress = _factory.ClientOptions.BaseAddress };
     }
 
     public string CacheDirectory { get; }
@@ -212,10 +213,16 @@ public sealed class DeployerHost : DeployerClient, IAsyncDisposable
 
     public Task ReadyAsync() => Eventually.Async(async () => ((int)(await Http.GetAsync(new Uri("/ready", UriKind.Relative))).StatusCode).ShouldBe(200), TimeSpan.FromSeconds(30));
 
-    public async ValueTask DisposeAsync()
+    /// <summary>Stops it and leaves its cache.</summary>
+    public async Task StopAsync()
     {
         Http.Dispose();
         await _factory.DisposeAsync();
+    }
+
+    public async ValueTask DisposeAsync()
+    {
+        await StopAsync();
         if (Directory.Exists(CacheDirectory))
             Directory.Delete(CacheDirectory, recursive: true);
     }

@@ -1,0 +1,131 @@
+using System.Diagnostics;
+using System.Text.Json;
+using Platform.StoreDeployer.Tests.Rendering;
+using Platform.TestSupport;
+
+namespace Platform.StoreDeployer.Tests.Deployments;
+
+/// <summary>Processes of their own, killed, paused and stopped in the middle of a deployment.</summary>
+public sealed class TakeoverTests(PostgresServer server) : IAsyncLifetime
+{
+    private readonly Guid _shop = Guid.CreateVersion7();
+    private TestDatabase _database = null!;
+    private Neighbours _neighbours = null!;
+
+    public async ValueTask InitializeAsync()
+    {
+        _database = await TestDatabase.CreateAsync(server);
+        _neighbours = await Neighbours.StartAsync();
+    }
+
+    public async ValueTask DisposeAsync()
+    {
+        await _neighbours.DisposeAsync();
+        await _database.DisposeAsync();
+    }
+
+    private async Task<Guid> BeginAsync(DeployerClient deployer)
+    {
+        _neighbours.HoldUp();
+        var deployment = await deployer.RequestAsync(_shop, "mugs", _neighbours.Publish(Bundles.Entries()));
+        await Eventually.TrueAsync(() => _neighbours.Fetches > 0);
+        return deployment;
+    }
+
+    private async Task<JsonElement> AssertLiveOnceAsync(DeployerClient deployer, Guid deployment)
+    {
+        var finished = await _neighbours.FinishedAsync(deployment);
+        finished.GetProperty("status").GetString().ShouldBe("live", finished.ToString());
+        finished.GetProperty("steps").EnumerateArray().ShouldAllBe(step => step.GetProperty("attempts").GetInt32() == 1);
+        (await deployer.PageAsync("mugs")).ShouldContain("Mug shop");
+        await using var command = _database.DataSource.CreateCommand("select count(*) from releases where activated_at is not null");
+        (await command.ExecuteScalarAsync()).ShouldBe(1L);
+        return await deployer.DeploymentAsync(deployment);
+    }
+
+    [Fact]
+    public async Task A_killed_workers_deployment_is_taken_over_at_once()
+    {
+        await using var doomed = await DeployerProcess.StartAsync(_database.ConnectionString, _neighbours);
+        var deployment = await BeginAsync(doomed);
+        await using var heir = new DeployerHost(_database.ConnectionString, _neighbours);
+        await heir.ReadyAsync();
+
+        var fetches = _neighbours.Fetches;
+        var watch = Stopwatch.StartNew();
+        doomed.Kill();
+        // Long before the lease of 15 s runs out.
+        await Eventually.TrueAsync(() => _neighbours.Fetches > fetches, TimeSpan.FromSeconds(10));
+        watch.Elapsed.ShouldBeLessThan(TimeSpan.FromSeconds(10));
+        _neighbours.Open();
+
+        (await AssertLiveOnceAsync(heir, deployment)).GetProperty("lostLeases").GetInt32().ShouldBe(1);
+    }
+
+    [Fact]
+    public async Task A_paused_workers_deployment_is_taken_over_when_its_lease_runs_out_and_its_awakening_changes_nothing()
+    {
+        (string, string)[] shortLeases = [("Deployments:Lease", "00:00:02"), ("Deployments:LeaseRenewal", "00:00:00.5")];
+        await using var paused = await DeployerProcess.StartAsync(_database.ConnectionString, _neighbours, shortLeases);
+        var deployment = await BeginAsync(paused);
+        await using var heir = new DeployerHost(_database.ConnectionString, _neighbours, shortLeases);
+        await heir.ReadyAsync();
+
+        var fetches = _neighbours.Fetches;
+        await paused.PauseAsync();
+        try
+        {
+            await Eventually.TrueAsync(() => _neighbours.Fetches > fetches, TimeSpan.FromSeconds(30));
+            _neighbours.Open();
+            (await AssertLiveOnceAsync(heir, deployment)).GetProperty("lostLeases").GetInt32().ShouldBe(1);
+        }
+        finally
+        {
+            await paused.ContinueAsync();
+        }
+
+        // It comes back to life, finds that it is not its any more, and serves the store like the other.
+        await Eventually.Async(async () => (await paused.PageAsync("mugs")).ShouldContain("Mug shop"), TimeSpan.FromSeconds(30));
+        await AssertLiveOnceAsync(paused, deployment);
+        _neighbours.MessagesAbout(deployment).Count(message => message.Type == "deployment.finished").ShouldBe(1);
+    }
+
+    [Fact]
+    public async Task A_worker_that_is_told_to_stop_gives_its_lease_back_and_is_gone_within_4_seconds()
+    {
+        await using var stopping = await DeployerProcess.StartAsync(_database.ConnectionString, _neighbours, ("Deployments:DrainTimeout", "00:00:00.5"));
+        var deployment = await BeginAsync(stopping);
+
+        (await stopping.TerminateAsync()).ShouldBeLessThan(TimeSpan.FromSeconds(5), stopping.Output);
+
+        await using var heir = new DeployerHost(_database.ConnectionString, _neighbours);
+        await heir.ReadyAsync();
+        _neighbours.Open();
+        (await AssertLiveOnceAsync(heir, deployment)).GetProperty("lostLeases").GetInt32().ShouldBe(0, stopping.Output);
+    }
+
+    [Fact]
+    public async Task Two_workers_share_a_queue_and_do_each_deployment_once()
+    {
+        await using var one = await DeployerProcess.StartAsync(_database.ConnectionString, _neighbours);
+        await using var other = new DeployerHost(_database.ConnectionString, _neighbours);
+        await other.ReadyAsync();
+        var digest = _neighbours.Publish();
+        var deployments = new List<(string Slug, Guid Id)>();
+        for (var n = 0; n < 12; n++)
+            deployments.Add(($"shop-{n}", await (n % 2 == 0 ? (DeployerClient)one : other).RequestAsync(Guid.CreateVersion7(), $"shop-{n}", digest, $"Shop number {n}")));
+
+        foreach (var (_, id) in deployments)
+            (await _neighbours.FinishedAsync(id, TimeSpan.FromSeconds(40))).GetProperty("status").GetString().ShouldBe("live");
+
+        foreach (var (slug, _) in deployments)
+        {
+            // Whoever activated it, both serve it.
+            await Eventually.Async(async () => (await one.PageAsync(slug)).ShouldContain($"Shop number {slug[5..]}<"));
+            await Eventually.Async(async () => (await other.PageAsync(slug)).ShouldContain($"Shop number {slug[5..]}<"));
+        }
+
+        await using var command = _database.DataSource.CreateCommand("select count(*) from releases");
+        (await command.ExecuteScalarAsync()).ShouldBe(12L);
+    }
+}

@@ -1,0 +1,69 @@
+using System.Net;
+using System.Text.RegularExpressions;
+using Platform.StoreDeployer.Tests.Rendering;
+using Platform.TestSupport;
+
+namespace Platform.StoreDeployer.Tests.Stores;
+
+/// <summary>Live stores stay up when the database is stopped; everything else says so, and comes back by itself.</summary>
+public sealed class DatabaseAwayTests
+{
+    [Fact]
+    public async Task Live_stores_answer_while_the_database_is_stopped_also_after_a_restart_of_the_service()
+    {
+        await using var server = await PostgresServer.StartNewAsync(TestContext.Current.CancellationToken);
+        var database = new TestDatabase(server);
+        await database.InitializeAsync();
+        await using var neighbours = await Neighbours.StartAsync();
+        var cache = Path.Combine(Path.GetTempPath(), "store-deployer-tests", Guid.NewGuid().ToString("n"));
+        var slugs = Enumerable.Range(0, 3).Select(n => $"shop-{n}").ToList();
+        var shops = slugs.ToDictionary(slug => slug, _ => Guid.CreateVersion7());
+
+        var deployer = new DeployerHost(database.ConnectionString, neighbours, ("Stores:CacheDirectory", cache));
+        try
+        {
+            await deployer.ReadyAsync();
+            foreach (var slug in slugs)
+            {
+                var finished = await neighbours.FinishedAsync(await deployer.RequestAsync(shops[slug], slug, neighbours.Publish(), $"Shop {slug}"));
+                finished.GetProperty("status").GetString().ShouldBe("live");
+            }
+
+            await server.StopAsync(TestContext.Current.CancellationToken);
+
+            await AssertAllServedAsync(deployer, slugs);
+            (await deployer.Http.GetAsync(new Uri("/stores/never-was/", UriKind.Relative))).StatusCode.ShouldBe(HttpStatusCode.ServiceUnavailable);
+            (await deployer.Http.GetAsync(new Uri("/alive", UriKind.Relative))).StatusCode.ShouldBe(HttpStatusCode.OK);
+        }
+        finally
+        {
+            // Its directory stays: it is the next one's.
+            await deployer.StopAsync();
+        }
+
+        await using var restarted = new DeployerHost(database.ConnectionString, neighbours, ("Stores:CacheDirectory", cache));
+        await AssertAllServedAsync(restarted, slugs);
+
+        await server.StartAsync(TestContext.Current.CancellationToken);
+        await restarted.ReadyAsync();
+        await Eventually.Async(async () =>
+        {
+            var deployment = await restarted.RequestAsync(shops[slugs[0]], slugs[0], neighbours.Publish(Bundles.Entries(css: "a { color: plum }")), "Back again");
+            (await neighbours.FinishedAsync(deployment)).GetProperty("status").GetString().ShouldBe("live");
+        }, TimeSpan.FromSeconds(30));
+        (await restarted.PageAsync(slugs[0])).ShouldContain("Back again");
+        await database.DisposeAsync();
+    }
+
+    private static async Task AssertAllServedAsync(DeployerHost deployer, IEnumerable<string> slugs)
+    {
+        foreach (var slug in slugs)
+        {
+            var page = await deployer.PageAsync(slug);
+            page.ShouldContain($"Shop {slug}");
+            (await deployer.PageAsync(slug, "products/a-1/")).ShouldContain("<h1>Mug</h1>");
+            var css = Regex.Match(page, "_assets/[0-9a-f]{64}/store.css", RegexOptions.None, TimeSpan.FromSeconds(1)).Value;
+            (await deployer.PageAsync(slug, css)).ShouldContain("header");
+        }
+    }
+}

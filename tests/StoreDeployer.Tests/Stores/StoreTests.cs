@@ -1,0 +1,241 @@
+using System.Net;
+using System.Net.Http.Headers;
+using System.Text.RegularExpressions;
+using Microsoft.Extensions.DependencyInjection;
+using Platform.StoreDeployer.Releases;
+using Platform.StoreDeployer.Tests.Rendering;
+using Platform.TestSupport;
+
+namespace Platform.StoreDeployer.Tests.Stores;
+
+/// <summary>How a live store answers.</summary>
+public sealed class StoreTests(TestDatabase database) : IClassFixture<TestDatabase>, IAsyncLifetime
+{
+    private readonly Guid _shop = Guid.CreateVersion7();
+    private readonly string _slug = $"mugs-{Guid.NewGuid():n}";
+    private Neighbours _neighbours = null!;
+    private DeployerHost _deployer = null!;
+
+    public async ValueTask InitializeAsync()
+    {
+        _neighbours = await Neighbours.StartAsync();
+        _deployer = new DeployerHost(database.ConnectionString, _neighbours, ("Stores:PublicUrl", "http://localhost"), ("Stores:RetainedReleases", "2"));
+        await _deployer.ReadyAsync();
+        await DeployAsync("Mug shop");
+    }
+
+    public async ValueTask DisposeAsync()
+    {
+        await _deployer.DisposeAsync();
+        await _neighbours.DisposeAsync();
+    }
+
+    private async Task DeployAsync(string name, Dictionary<string, string>? entries = null)
+    {
+        var finished = await _neighbours.FinishedAsync(await _deployer.RequestAsync(_shop, _slug, _neighbours.Publish(entries), name));
+        finished.GetProperty("status").GetString().ShouldBe("live", finished.ToString());
+    }
+
+    private async Task<HttpResponseMessage> SendAsync(string path, HttpMethod? method = null, string? ifNoneMatch = null)
+    {
+        using var request = new HttpRequestMessage(method ?? HttpMethod.Get, new Uri(path, UriKind.Relative));
+        if (ifNoneMatch is not null)
+            request.Headers.TryAddWithoutValidation("If-None-Match", ifNoneMatch);
+        return await _deployer.Http.SendAsync(request);
+    }
+
+    private async Task<string> StylesheetAsync() =>
+        Regex.Match(await _deployer.PageAsync(_slug), "_assets/[0-9a-f]{64}/store.css", RegexOptions.None, TimeSpan.FromSeconds(1)).Value;
+
+    [Fact]
+    public async Task A_page_is_checked_for_changes_each_time_by_its_digest()
+    {
+        using var page = await SendAsync($"/stores/{_slug}/");
+        page.StatusCode.ShouldBe(HttpStatusCode.OK);
+        page.Content.Headers.ContentType!.ToString().ShouldBe("text/html; charset=utf-8");
+        page.Headers.CacheControl!.NoCache.ShouldBeTrue();
+        var content = await page.Content.ReadAsByteArrayAsync();
+        page.Headers.ETag.ShouldBe(new EntityTagHeaderValue($"\"{FileDigest.Of(content)}\""));
+
+        foreach (var known in new[] { page.Headers.ETag!.ToString(), $"\"other\", W/{page.Headers.ETag}", "*" })
+        {
+            using var unchanged = await SendAsync($"/stores/{_slug}/", ifNoneMatch: known);
+            unchanged.StatusCode.ShouldBe(HttpStatusCode.NotModified, known);
+            (await unchanged.Content.ReadAsByteArrayAsync()).ShouldBeEmpty();
+            unchanged.Headers.ETag.ShouldBe(page.Headers.ETag);
+        }
+
+        using var changed = await SendAsync($"/stores/{_slug}/", ifNoneMatch: "\"other\"");
+        changed.StatusCode.ShouldBe(HttpStatusCode.OK);
+    }
+
+    [Fact]
+    public async Task HEAD_says_what_GET_would_without_the_content()
+    {
+        using var get = await SendAsync($"/stores/{_slug}/");
+        using var head = await SendAsync($"/stores/{_slug}/", HttpMethod.Head);
+
+        head.StatusCode.ShouldBe(HttpStatusCode.OK);
+        head.Headers.ETag.ShouldBe(get.Headers.ETag);
+        head.Content.Headers.ContentLength.ShouldBe(get.Content.Headers.ContentLength);
+        head.Content.Headers.ContentType.ShouldBe(get.Content.Headers.ContentType);
+        (await head.Content.ReadAsByteArrayAsync()).ShouldBeEmpty();
+    }
+
+    [Fact]
+    public async Task An_asset_may_be_kept_for_ever()
+    {
+        using var css = await SendAsync($"/stores/{_slug}/{await StylesheetAsync()}");
+        css.StatusCode.ShouldBe(HttpStatusCode.OK);
+        css.Content.Headers.ContentType!.ToString().ShouldBe("text/css; charset=utf-8");
+        css.Headers.CacheControl!.ToString().ShouldBe("public, max-age=31536000, immutable");
+    }
+
+    [Fact]
+    public async Task A_page_that_was_loaded_before_an_activation_still_gets_its_assets_while_its_release_is_retained()
+    {
+        var old = await StylesheetAsync();
+
+        await DeployAsync("second", Bundles.Entries(css: "a { color: navy }"));
+        (await StylesheetAsync()).ShouldNotBe(old);
+        (await SendAsync($"/stores/{_slug}/{old}")).StatusCode.ShouldBe(HttpStatusCode.OK);
+    }
+
+    [Fact]
+    public async Task Releases_beyond_those_retained_are_collected_with_the_files_that_only_they_had()
+    {
+        // Other tests' shops have the plain style sheet too.
+        await DeployAsync("first", Bundles.Entries(css: $"/* only of {_slug} */"));
+        var old = await StylesheetAsync();
+        await DeployAsync("second", Bundles.Entries(css: "a { color: lime }"));
+        await DeployAsync("third", Bundles.Entries(css: "a { color: gold }"));
+
+        await _deployer.Services.GetRequiredService<CollectReleases>().ExecuteOnceAsync(CancellationToken.None);
+
+        await using var command = database.DataSource.CreateCommand(
+            """
+            select (select count(*) from releases where shop_id = $1), (select count(*) from files where digest = $2),
+              (select count(*) from files f where not exists (select from release_files r where r.digest = f.digest))
+            """);
+        command.Parameters.AddWithValue(_shop);
+        command.Parameters.AddWithValue(Convert.FromHexString(old.Split('/')[1]));
+        await using var counts = await command.ExecuteReaderAsync();
+        (await counts.ReadAsync()).ShouldBeTrue();
+        (counts.GetInt64(0), counts.GetInt64(1), counts.GetInt64(2)).ShouldBe((2L, 0L, 0L));
+        (await _deployer.PageAsync(_slug)).ShouldContain("third");
+    }
+
+    [Fact]
+    public async Task A_folder_without_its_slash_is_redirected_to_it()
+    {
+        foreach (var path in new[] { $"/stores/{_slug}", $"/stores/{_slug}/products/a-1" })
+        {
+            using var redirect = await SendAsync(path + "?from=mail");
+            redirect.StatusCode.ShouldBe(HttpStatusCode.MovedPermanently);
+            redirect.Headers.Location!.ToString().ShouldBe(path + "/?from=mail");
+        }
+
+        using var page = await SendAsync($"/stores/{_slug}/products/a-1/");
+        page.StatusCode.ShouldBe(HttpStatusCode.OK);
+    }
+
+    [Theory]
+    [InlineData("nothing/here")]
+    [InlineData("products/")]
+    [InlineData("_assets/")]
+    [InlineData("..%2f..%2fetc/passwd")]
+    [InlineData("%2e%2e/%2e%2e/appsettings.json")]
+    public async Task What_is_not_there_gets_the_stores_own_page(string path)
+    {
+        using var missing = await SendAsync($"/stores/{_slug}/{path}", ifNoneMatch: "*");
+        missing.StatusCode.ShouldBe(HttpStatusCode.NotFound);
+        if (!path.Contains("%2e", StringComparison.Ordinal))
+            (await missing.Content.ReadAsStringAsync()).ShouldContain("<h1>Not here</h1>");
+    }
+
+    [Theory]
+    [InlineData("/stores/nobody/")]
+    [InlineData("/stores/No..body/")]
+    [InlineData("/stores/%f0%9f%98%80/")]
+    public async Task An_address_without_a_store_says_so_to_people(string path)
+    {
+        using var missing = await SendAsync(path);
+        missing.StatusCode.ShouldBe(HttpStatusCode.NotFound);
+        missing.Content.Headers.ContentType!.MediaType.ShouldBe("text/html");
+        (await missing.Content.ReadAsStringAsync()).ShouldContain("There is no store here");
+    }
+
+    [Fact]
+    public async Task Every_answer_has_the_security_headers()
+    {
+        foreach (var path in new[] { $"/stores/{_slug}/", $"/stores/{_slug}/none", $"/stores/{_slug}/{await StylesheetAsync()}", $"/stores/{_slug}", "/stores/nobody/" })
+        {
+            using var response = await SendAsync(path);
+            var policy = response.Headers.GetValues("Content-Security-Policy").Single();
+            policy.ShouldContain("default-src 'none'");
+            policy.ShouldContain("script-src 'self';");
+            policy.ShouldContain("frame-ancestors 'none'");
+            response.Headers.GetValues("X-Content-Type-Options").ShouldBe(["nosniff"]);
+            response.Headers.GetValues("Referrer-Policy").ShouldBe(["strict-origin-when-cross-origin"]);
+        }
+    }
+
+    [Fact]
+    public async Task Stores_are_only_read()
+    {
+        using var response = await SendAsync($"/stores/{_slug}/", HttpMethod.Post);
+        response.StatusCode.ShouldBe(HttpStatusCode.MethodNotAllowed);
+        response.Content.Headers.Allow.ShouldBe(["GET", "HEAD"], ignoreOrder: true);
+    }
+
+    [Fact]
+    public async Task Readers_see_one_release_or_the_other_while_releases_change()
+    {
+        using var done = new CancellationTokenSource();
+        var readers = Enumerable.Range(0, 3).Select(_ => Task.Run(async () =>
+        {
+            var read = 0;
+            while (!done.IsCancellationRequested)
+            {
+                var page = await _deployer.PageAsync(_slug);
+                var css = Regex.Match(page, "_assets/[0-9a-f]{64}/store.css", RegexOptions.None, TimeSpan.FromSeconds(1)).Value;
+                var name = Regex.Match(page, "<title>(?<name>.*)</title>", RegexOptions.None, TimeSpan.FromSeconds(1)).Groups["name"].Value;
+                using var stylesheet = await SendAsync($"/stores/{_slug}/{css}");
+                stylesheet.StatusCode.ShouldBe(HttpStatusCode.OK);
+                if (name.StartsWith("release-", StringComparison.Ordinal))
+                    (await stylesheet.Content.ReadAsStringAsync()).ShouldContain(name);
+                read++;
+            }
+
+            return read;
+        })).ToList();
+
+        for (var n = 0; n < 8; n++)
+            await DeployAsync($"release-{n}", Bundles.Entries(css: $"/* release-{n} */"));
+        await done.CancelAsync();
+
+        (await Task.WhenAll(readers)).Sum().ShouldBeGreaterThan(0);
+    }
+
+    [Fact]
+    public async Task A_cached_file_that_was_damaged_is_not_served()
+    {
+        var css = await StylesheetAsync();
+        var digest = css.Split('/')[1];
+        await File.WriteAllTextAsync(Path.Combine(_deployer.CacheDirectory, "files", digest[..2], digest), "damaged");
+
+        using var served = await SendAsync($"/stores/{_slug}/{css}");
+
+        FileDigest.Of(await served.Content.ReadAsByteArrayAsync()).Hex.ShouldBe(digest);
+    }
+
+    [Fact]
+    public async Task The_cache_may_be_deleted_at_any_time()
+    {
+        Directory.Delete(_deployer.CacheDirectory, recursive: true);
+
+        (await _deployer.PageAsync(_slug)).ShouldContain("Mug shop");
+        await DeployAsync("after");
+        (await _deployer.PageAsync(_slug)).ShouldContain("after");
+    }
+}
