@@ -159,6 +159,9 @@ internal static partial class TemplateLanguage
     /// <summary>Cuts a source into text, mustaches, blocks and partials, and refuses everything else that Handlebars knows.</summary>
     private sealed class Parser(string source)
     {
+        // no helper takes more than two arguments
+        private const int MaxWords = 8;
+
         private int _position;
         private int _line = 1;
 
@@ -294,22 +297,28 @@ internal static partial class TemplateLanguage
         private static List<Argument> Words(int line, string content)
         {
             var words = new List<Argument>();
-            var position = 0;
-            while (position < content.Length)
+            for (var rest = content.TrimStart(); rest.Length > 0; rest = rest.TrimStart())
             {
-                var match = WordPattern().Match(content, position);
-                if (!match.Success)
+                if (rest[0] is '"' or '\'' && rest.IndexOf(rest[0], 1) is var close and > 0 && (close + 1 == rest.Length || char.IsWhiteSpace(rest[close + 1])))
                 {
-                    throw Wrong(line, $"'{content[position..].Trim()}' is not a path, \"string\", number, true or false"
-                        + (content[position..].TrimStart() is ['(', ..] ? "; subexpressions are not part of the template language" : "."));
+                    words.Add(new(ArgumentKind.String, rest[1..close]));
+                    rest = rest[(close + 1)..];
+                    continue;
                 }
-                if (match.Groups["string"] is { Success: true } text)
-                    words.Add(new(ArgumentKind.String, text.Value));
-                else if (match.Groups["number"] is { Success: true } number)
-                    words.Add(new(ArgumentKind.Number, number.Value));
-                else if (match.Groups["path"] is { Success: true } path)
-                    words.Add(new(path.Value is "true" or "false" ? ArgumentKind.Boolean : ArgumentKind.Path, path.Value));
-                position = match.Index + match.Length;
+
+                var end = rest.AsSpan().IndexOfAny(" \t\r\n");
+                var word = end < 0 ? rest : rest[..end];
+                if (word is "true" or "false")
+                    words.Add(new(ArgumentKind.Boolean, word));
+                else if (NumberPattern().IsMatch(word))
+                    words.Add(new(ArgumentKind.Number, word));
+                else if (PathPattern().IsMatch(word))
+                    words.Add(new(ArgumentKind.Path, word));
+                else
+                    throw Wrong(line, $"'{rest}' is not a path, \"string\", number, true or false" + (word[0] == '(' ? "; subexpressions are not part of the template language" : ""));
+                if (words.Count > MaxWords)
+                    throw Wrong(line, $"{{{{{content}}}}} has too many words");
+                rest = rest[word.Length..];
             }
             return words;
         }
@@ -376,11 +385,12 @@ internal static partial class TemplateLanguage
     [GeneratedRegex(@"^[a-z][a-z0-9-]*\z", RegexOptions.ExplicitCapture | RegexOptions.NonBacktracking)]
     internal static partial Regex PartialNamePattern();
 
-    // Each word is followed by white space or the end; a path is words with dots, any number of ../ before them.
-    [GeneratedRegex("""
-        \G\s*(?:"(?<string>[^"]*)"|'(?<string>[^']*)'|(?<number>-?[0-9]+(?:\.[0-9]+)?)|(?<path>(?:\.\./)*(?:\.\.|\.|@?[A-Za-z][A-Za-z0-9]*(?:\.[A-Za-z][A-Za-z0-9]*)*)))(?=\s|\z)\s*
-        """, RegexOptions.ExplicitCapture, matchTimeoutMilliseconds: 1_000)]
-    private static partial Regex WordPattern();
+    [GeneratedRegex(@"^-?[0-9]{1,9}(\.[0-9]{1,9})?\z", RegexOptions.ExplicitCapture | RegexOptions.NonBacktracking)]
+    private static partial Regex NumberPattern();
+
+    // names with dots between, and any number of ../ before them
+    [GeneratedRegex(@"^(\.\./)*(\.\.|\.|@?[A-Za-z][A-Za-z0-9]*(\.[A-Za-z][A-Za-z0-9]*)*)\z", RegexOptions.ExplicitCapture | RegexOptions.NonBacktracking)]
+    private static partial Regex PathPattern();
 
     private enum Kind { Model, Shop, Settings, Products, Product, Page, Text, Url, Color, Number, Choice, Boolean }
 

@@ -36,8 +36,10 @@ public sealed class RunningRegistry(PostgresServer server) : IAsyncLifetime
     {
         var factory = new WebApplicationFactory<Program>().WithWebHostBuilder(builder => builder
             .UseSetting("ConnectionStrings:registry-db", database.ConnectionString)
-            .UseSetting("InternalToken", Token));
-        factory.UseKestrel(0);
+            .UseSetting("InternalToken", Token)
+            .UseSetting("urls", "http://127.0.0.1:0")
+            .UseSetting("Logging:LogLevel:Default", "Warning"));
+        factory.UseKestrel();
         factory.StartServer();
         return factory;
     }
