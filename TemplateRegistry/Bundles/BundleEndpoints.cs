@@ -8,17 +8,19 @@ namespace Platform.TemplateRegistry.Bundles;
 /// <summary>Bundles as bytes, which never change: by template and version, and by digest.</summary>
 internal static class BundleEndpoints
 {
-    private static readonly string[] GetAndHead = [HttpMethods.Get, HttpMethods.Head];
+    private static readonly string[] Head = [HttpMethods.Head];
 
     public static void MapBundles(this IEndpointRouteBuilder routes)
     {
         var group = routes.MapGroup("").WithTags("Bundles").ProducesProblem(400).ProducesProblem(404).ProducesProblem(503);
-        group.MapMethods("/templates/{name}/versions/{version}/bundle", GetAndHead, GetByVersion).WithName("GetTemplateBundle")
+        group.MapGet("/templates/{name}/versions/{version}/bundle", GetByVersion).WithName("GetTemplateBundle")
             .Produces<FileContentHttpResult>(200, "application/zip").Produces(304)
             .WithSummary("Downloads the bundle of a version, whatever its status. The ETag is its digest.");
-        group.MapMethods("/bundles/{digest}", GetAndHead, GetByDigest).WithName("GetBundle")
+        group.MapGet("/bundles/{digest}", GetByDigest).WithName("GetBundle")
             .Produces<FileContentHttpResult>(200, "application/zip").Produces(304)
             .WithSummary("Downloads a bundle by its digest, sha256:<hex>.");
+        group.MapMethods("/templates/{name}/versions/{version}/bundle", Head, GetByVersion).ExcludeFromDescription();
+        group.MapMethods("/bundles/{digest}", Head, GetByDigest).ExcludeFromDescription();
     }
 
     private static async Task<IResult> GetByVersion(

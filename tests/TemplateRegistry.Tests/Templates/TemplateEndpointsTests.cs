@@ -296,8 +296,6 @@ public sealed class TemplateEndpointsTests(RunningRegistry registry) : IClassFix
             "get /templates/{name}",
             "get /templates/{name}/versions/{version}",
             "get /templates/{name}/versions/{version}/bundle",
-            "head /bundles/{digest}",
-            "head /templates/{name}/versions/{version}/bundle",
             "post /templates/{name}/versions/{version}/deprecate",
             "put /templates/{name}/versions/{version}",
         ]);
