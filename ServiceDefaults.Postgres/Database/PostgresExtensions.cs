@@ -1,5 +1,6 @@
 using System.Reflection;
 using System.Runtime.CompilerServices;
+using Microsoft.Extensions.Configuration.Memory;
 using Microsoft.Extensions.DependencyInjection.Extensions;
 using Platform.ServiceDefaults.Health;
 using Platform.ServiceDefaults.Postgres.Idempotency;
@@ -19,6 +20,8 @@ public static class PostgresExtensions
     {
         migrations ??= Assembly.GetCallingAssembly();
         var services = builder.Services;
+        // lowest in priority; a line for each statement only drowns what matters
+        builder.Configuration.Sources.Insert(0, new MemoryConfigurationSource { InitialData = [new("Logging:LogLevel:Npgsql", "Warning")] });
         services.AddOptions<DatabaseOptions>().Bind(builder.Configuration.GetSection("Database")).ValidateDataAnnotations().ValidateOnStart();
         services.TryAddSingleton(TimeProvider.System);
         services.AddSingleton(provider => CreateDataSource(provider, connectionName));
