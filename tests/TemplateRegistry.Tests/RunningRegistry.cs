@@ -38,6 +38,9 @@ public sealed class RunningRegistry(PostgresServer server) : IAsyncLifetime
             .UseSetting("ConnectionStrings:registry-db", database.ConnectionString)
             .UseSetting("InternalToken", Token)
             .UseSetting("urls", "http://127.0.0.1:0")
+            // a busy machine is no reason for a 503 here
+            .UseSetting("Database:ConnectTimeout", "30")
+            .UseSetting("Database:CommandTimeout", "30")
             .UseSetting("Logging:LogLevel:Default", "Warning"));
         factory.UseKestrel();
         factory.StartServer();

@@ -72,10 +72,11 @@ public sealed class TemplateEndpointsTests(RunningRegistry registry) : IClassFix
     [Fact]
     public async Task Versions_published_at_once_leave_the_highest_as_latest()
     {
-        await Task.WhenAll(Enumerable.Range(1, 10).Select(i => registry.PutAsync(new TestBundle("growing", $"1.{i}.0"))));
+        var published = await Task.WhenAll(Enumerable.Range(1, 10).Select(async i => (await registry.PutAsync(new TestBundle("growing", $"1.{i}.0"))).StatusCode));
 
         var template = await registry.Public.GetFromJsonAsync<JsonObject>("/templates/growing");
 
+        published.ShouldAllBe(status => status == HttpStatusCode.Created);
         template!["latestVersion"]!.GetValue<string>().ShouldBe("1.10.0");
         template["versions"]!.AsArray().Select(v => (string)v!["version"]!).ShouldBe(Enumerable.Range(1, 10).Reverse().Select(i => $"1.{i}.0"));
     }
