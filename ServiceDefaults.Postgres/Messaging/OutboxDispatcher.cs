@@ -1,3 +1,4 @@
+using System.Collections.Concurrent;
 using System.Diagnostics;
 using System.Net;
 using System.Net.Http.Headers;
@@ -42,6 +43,8 @@ internal sealed partial class OutboxDispatcher(
         await using var stop = stoppingToken.Register(() => sending.CancelAfter(StopGrace));
         var slots = new SemaphoreSlim(options.Value.Parallelism);
         var signal = signals[Outbox.SignalName];
+        // keys whose outcome could not be written: given back as soon as the database answers, instead of when their lease is over
+        var interrupted = new ConcurrentQueue<ClaimedKey>();
         var registered = false;
         try
         {
@@ -56,6 +59,12 @@ internal sealed partial class OutboxDispatcher(
                     {
                         await store.RegisterDestinationAsync(destination, stoppingToken);
                         registered = true;
+                    }
+
+                    while (interrupted.TryPeek(out var key))
+                    {
+                        await store.ReleaseAsync(key, stoppingToken);
+                        interrupted.TryDequeue(out _);
                     }
 
                     var keys = await store.ClaimKeysAsync(destination, slots.CurrentCount, stoppingToken);
@@ -83,6 +92,8 @@ internal sealed partial class OutboxDispatcher(
             {
                 await slots.WaitAsync(CancellationToken.None);
             }
+
+            await GiveBackAsync(interrupted);
         }
 
         void Start(ClaimedKey key, Guid? trial)
@@ -96,8 +107,8 @@ internal sealed partial class OutboxDispatcher(
                 }
                 catch (Exception exception)
                 {
-                    // nothing more can be written for this key; its lease runs out and another attempt is made
-                    LogInterrupted(logger, exception, key.Destination, key.PartitionKey);
+                    LogInterrupted(logger, key.Destination, key.PartitionKey, exception.Message);
+                    interrupted.Enqueue(key);
                 }
                 finally
                 {
@@ -133,6 +144,23 @@ internal sealed partial class OutboxDispatcher(
             }
 
             await signal.WaitAsync(seen, TimeSpan.FromSeconds(Math.Max(wait, 0.01)), stoppingToken);
+        }
+    }
+
+    // best effort: what can't be given back now is taken up when its lease is over
+    private async Task GiveBackAsync(IEnumerable<ClaimedKey> keys)
+    {
+        using var deadline = new CancellationTokenSource(TimeSpan.FromMilliseconds(500));
+        try
+        {
+            foreach (var key in keys)
+            {
+                await store.ReleaseAsync(key, deadline.Token);
+            }
+        }
+        catch (Exception exception) when (exception is OperationCanceledException || DatabaseProblems.IsUnavailable(exception))
+        {
+            LogNotGivenBack(logger, exception.Message);
         }
     }
 
@@ -282,8 +310,11 @@ internal sealed partial class OutboxDispatcher(
     [LoggerMessage(LogLevel.Warning, "The database is unavailable, messages to {Destination} wait: {Reason}")]
     private static partial void LogDatabaseAway(ILogger logger, string destination, string reason);
 
-    [LoggerMessage(LogLevel.Warning, "Sending to {Destination} for key {PartitionKey} was interrupted; it is taken up again when its lease is over")]
-    private static partial void LogInterrupted(ILogger logger, Exception exception, string destination, Guid partitionKey);
+    [LoggerMessage(LogLevel.Warning, "Sending to {Destination} for key {PartitionKey} was interrupted and is taken up again: {Reason}")]
+    private static partial void LogInterrupted(ILogger logger, string destination, Guid partitionKey, string reason);
+
+    [LoggerMessage(LogLevel.Debug, "Keys were not given back at the stop: {Reason}")]
+    private static partial void LogNotGivenBack(ILogger logger, string reason);
 
     private enum Outcome
     {

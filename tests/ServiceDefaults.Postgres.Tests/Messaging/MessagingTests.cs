@@ -97,7 +97,7 @@ public sealed class MessagingTests(PostgresServer server) : IAsyncLifetime
     }
 
     [Fact]
-    public async Task Messages_of_a_key_arrive_in_order_and_once_with_two_dispatchers_and_two_receivers_work()
+    public async Task Messages_of_a_key_arrive_in_order_and_once_with_two_dispatchers_at_work()
     {
         const int Keys = 15;
         const int PerKey = 12;
@@ -337,6 +337,44 @@ public sealed class MessagingTests(PostgresServer server) : IAsyncLifetime
         await ReceivedAsync(2);
         var lateness = await _receiverDatabase.DataSource.ListAsync<int>("select n from received order by position");
         lateness.ShouldBe([2, 1]);
+    }
+
+    [Fact]
+    public async Task A_database_that_crashes_under_a_delivery_delays_it_only_until_it_is_back()
+    {
+        await using var own = await PostgresServer.StartNewAsync();
+        var entered = new TaskCompletionSource();
+        var answer = new TaskCompletionSource();
+        await using var receiver = await StubService.StartAsync(
+            app => app.MapPost("/messages", async () =>
+            {
+                entered.TrySetResult();
+                await answer.Task;
+                return Results.Accepted();
+            }),
+            _receiverPort);
+        // with a lease this long, waiting for it would fail the test
+        await using var sender = await DatabaseApp.StartAsync(
+            own.ConnectionStringTo("postgres"),
+            builder => builder.AddOutbox("sender", "receiver"),
+            settings: new() { ["RECEIVER_URL"] = receiver.Address.ToString(), ["Messaging:Lease"] = "00:05:00" });
+        await using (var connection = await sender.Get<NpgsqlDataSource>().OpenConnectionAsync())
+        await using (var transaction = await connection.BeginTransactionAsync())
+        {
+            await sender.Get<Outbox>().EnqueueAsync(transaction, "receiver", "note", Guid.CreateVersion7(), "s", new Note(1), CancellationToken.None);
+            await transaction.CommitAsync();
+        }
+
+        sender.Get<Outbox>().Wake();
+        await entered.Task.WaitAsync(TimeSpan.FromSeconds(15));
+        await own.KillAsync();
+        answer.SetResult();
+        await own.StartAsync();
+
+        await Eventually.Async(
+            async () => (await sender.Get<NpgsqlDataSource>().ScalarAsync<long>("select count(*) from outbox")).ShouldBe(0), TimeSpan.FromSeconds(20));
+        receiver.Requests.Count.ShouldBe(2);
+        receiver.Requests.Select(request => JsonSerializer.Deserialize<JsonElement>(request.Text).GetProperty("id").GetString()).Distinct().Count().ShouldBe(1);
     }
 
     [Fact]
