@@ -60,6 +60,8 @@ public sealed record FormField(string Name, string Label, string Type = "text")
             Hint = parameter.Description,
             Value = value,
             Required = parameter.Required && parameter.Type != "boolean",
+            // the others always have a value
+            IsOptional = parameter.Type is "text" or "multiline" or "url",
             MinLength = parameter.MinLength,
             MaxLength = parameter.MaxLength,
             Min = parameter.Min?.ToString(CultureInfo.InvariantCulture),
