@@ -23,6 +23,8 @@ public sealed class DashboardTests : IAsyncLifetime
         var builder = await DistributedApplicationTestingBuilder.CreateAsync<Projects.AppHost>(
             [
                 $"--DataDirectory={_data.Path}", "--Database=local", "--ASPIRE_ALLOW_UNSECURED_TRANSPORT=true",
+                // the launch profile's is for the one platform that a person runs
+                $"--ASPIRE_RESOURCE_SERVICE_ENDPOINT_URL=http://localhost:{FreePort.Next()}",
                 $"--ASPIRE_DASHBOARD_FRONTEND_BROWSERTOKEN={BrowserToken}", $"--AppHost:DashboardApiKey={ApiKey}",
             ],
             (options, _) => options.DisableDashboard = false,

@@ -28,7 +28,7 @@ internal class TestDefaults(Assembly appHost, string[] args, Action<DistributedA
         };
         if (Directory.Exists(options.ProjectDirectory))
             settings.ContentRootPath = options.ProjectDirectory;
-        settings.Configuration.AddInMemoryCollection(defaults.Where(d => given[d.Key] is null));
+        settings.Configuration.AddInMemoryCollection(defaults.Where(d => given[d.Key] is null).ToList());
 
         configureBuilder(options, settings);
 
