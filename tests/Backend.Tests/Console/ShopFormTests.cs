@@ -66,7 +66,14 @@ public sealed class ShopFormTests(BackendHost backend) : IClassFixture<BackendHo
         ((string)shop["name"]!).ShouldBe(shopName);
         JsonNode.DeepEquals(shop["settings"], new JsonObject
         {
-            ["tagline"] = "", ["about"] = "\none\ntwo", ["accent"] = "#abcdef", ["home"] = "/about", ["columns"] = 4.5, ["prices"] = false, ["font"] = "serif", ["contact"] = "hello@example.com",
+            ["tagline"] = "",
+            ["about"] = "\none\ntwo",
+            ["accent"] = "#abcdef",
+            ["home"] = "/about",
+            ["columns"] = 4.5,
+            ["prices"] = false,
+            ["font"] = "serif",
+            ["contact"] = "hello@example.com",
         }).ShouldBeTrue(shop["settings"]!.ToJsonString());
         var product = shop["products"]!.AsArray().ShouldHaveSingleItem()!;
         ((string)product["currency"]!).ShouldBe("EUR");
@@ -350,7 +357,10 @@ public sealed class ShopFormTests(BackendHost backend) : IClassFixture<BackendHo
         new JsonObject { ["name"] = "prices", ["type"] = "boolean", ["label"] = "Show prices", ["default"] = true },
         new JsonObject
         {
-            ["name"] = "font", ["type"] = "choice", ["label"] = "Typeface", ["default"] = "sans",
+            ["name"] = "font",
+            ["type"] = "choice",
+            ["label"] = "Typeface",
+            ["default"] = "sans",
             ["choices"] = new JsonArray(new JsonObject { ["value"] = "serif", ["label"] = "Serif" }, new JsonObject { ["value"] = "sans", ["label"] = "Sans <i>" }),
         },
         new JsonObject { ["name"] = "contact", ["type"] = "text", ["label"] = "Contact", ["required"] = true });
