@@ -124,7 +124,8 @@ internal sealed partial class StoreTemplate
 
         try
         {
-            using var reader = new StringReader(text);
+            // Handlebars.Net 2.4.3 writes what an indented partial on a line of its own says without escaping it
+            using var reader = new StringReader(PartialIndent().Replace(text, "${partial}"));
             return handlebars.Compile(reader);
         }
         catch (HandlebarsException e)
@@ -158,6 +159,9 @@ internal sealed partial class StoreTemplate
 
     /// <summary>The address of one of the store's pages from the page in hand.</summary>
     internal string Link(string path) => StorePaths.Link(Scope.Root, path);
+
+    [GeneratedRegex(@"^[ \t]+(?<partial>\{\{~?\s*>)", RegexOptions.NonBacktracking | RegexOptions.Multiline | RegexOptions.ExplicitCapture)]
+    private static partial Regex PartialIndent();
 
     [GeneratedRegex(@"\{\{~?[#^/]", RegexOptions.NonBacktracking)]
     private static partial Regex Tags();

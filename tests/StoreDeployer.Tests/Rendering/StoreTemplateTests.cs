@@ -89,6 +89,27 @@ public sealed class StoreTemplateTests
         product.QuerySelector("h1")!.TextContent.ShouldBe(typed);
     }
 
+    [Theory]
+    [InlineData("\n  {{> header}}\n")]
+    [InlineData("\n\t{{> header}}\n")]
+    [InlineData("\r\n  {{> header}}\r\n")]
+    [InlineData("\n  {{> header ~}}\n")]
+    [InlineData("\n  {{ > header }}\n")]
+    [InlineData("  {{> header}}")]
+    [InlineData("\n  {{#if shop}}\n    {{> header}}\n  {{/if}}\n")]
+    [InlineData("\n  {{> outer}}\n")]
+    public void A_partial_that_is_indented_on_a_line_of_its_own_escapes_too(string page)
+    {
+        var entries = Bundles.Entries(index: page);
+        entries["partials/header.hbs"] = "{{shop.name}}";
+        entries["partials/outer.hbs"] = "\n  {{> header}}\n";
+
+        var index = Text(Render(Bundles.Store("<script>alert(1)</script>"), entries)["index.html"]);
+
+        index.ShouldContain("&lt;script&gt;");
+        index.ShouldNotContain("<script>");
+    }
+
     [Fact]
     public void Rendering_the_same_shop_twice_gives_the_same_bytes()
     {
