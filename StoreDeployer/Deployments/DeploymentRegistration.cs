@@ -2,6 +2,7 @@ using Platform.ServiceDefaults.Communication;
 using Platform.ServiceDefaults.Postgres.Messaging;
 using Platform.StoreDeployer.Deployments.Queue;
 using Platform.StoreDeployer.Releases;
+using Platform.StoreDeployer.Rendering;
 
 namespace Platform.StoreDeployer.Deployments;
 
@@ -34,6 +35,7 @@ internal static class DeploymentRegistration
         builder.Services.AddSingleton<FindRelease>();
         builder.Services.AddSingleton<ActivateRelease>();
         builder.Services.AddSingleton<TemplateCache>();
+        builder.Services.AddHostedService<WarmUp>();
         builder.Services.AddSingleton<DeploymentRunner>();
         builder.Services.AddSingleton<WorkerSession>();
         builder.Services.AddSingleton<DeploymentWorker>();

@@ -62,9 +62,9 @@ internal sealed partial class DeploymentWorker(
                 running.Task = Task.Run(() => RunAsync(running, slots), CancellationToken.None);
             }
         }
-        catch (OperationCanceledException) when (cancellationToken.IsCancellationRequested)
+        catch (Exception) when (cancellationToken.IsCancellationRequested)
         {
-            // Stopping.
+            // Stopping, whatever was being done.
         }
     }
 
@@ -170,9 +170,9 @@ internal sealed partial class DeploymentWorker(
                 await (wake?.WaitAsync(seen, interval, cancellationToken) ?? Task.Delay(interval, time, cancellationToken));
             }
         }
-        catch (OperationCanceledException) when (cancellationToken.IsCancellationRequested)
+        catch (Exception) when (cancellationToken.IsCancellationRequested)
         {
-            // Stopping.
+            // Stopping, whatever was being done.
         }
     }
 

@@ -46,9 +46,9 @@ internal sealed partial class WorkerSession(
                 await Task.Delay(Reconnect, time, cancellationToken);
             }
         }
-        catch (OperationCanceledException) when (cancellationToken.IsCancellationRequested)
+        catch (Exception) when (cancellationToken.IsCancellationRequested)
         {
-            // Stopping.
+            // Stopping, whatever was being done.
         }
     }
 

@@ -10,6 +10,7 @@ namespace Platform.StoreDeployer.Releases;
 /// <summary>Moves a shop's pointer to a release, completes the deployment and tells Backend, all in one transaction.</summary>
 internal sealed class ActivateRelease(NpgsqlDataSource dataSource, DeploymentEvents events, FailDeployment end, StoreDirectory directory, Signals signals)
 {
+    /// <summary>Activates <paramref name="release"/>, unless something has come before it.</summary>
     /// <returns>Live; or cancelled or superseded, when that came first.</returns>
     /// <exception cref="LeaseLostException">The lease is lost; nothing was written.</exception>
     /// <exception cref="MustWaitException">The slug still belongs to the store of a shop that is being deleted.</exception>

@@ -6,6 +6,7 @@ namespace Platform.StoreDeployer.Releases;
 /// <summary>Reads a stored release back: every file must be there with the content that its digest says.</summary>
 internal sealed class CheckRelease(NpgsqlDataSource dataSource)
 {
+    /// <summary>Checks all files of <paramref name="release"/>.</summary>
     /// <exception cref="InvalidDataException">A file is not what it should be.</exception>
     public async Task ExecuteAsync(Guid release, CancellationToken cancellationToken)
     {

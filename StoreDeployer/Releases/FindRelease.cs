@@ -7,6 +7,7 @@ namespace Platform.StoreDeployer.Releases;
 /// <summary>Finds the release that a rollback goes to: the one that was asked for, or the newest that was live and is older than the active one.</summary>
 internal sealed class FindRelease(NpgsqlDataSource dataSource)
 {
+    /// <summary>Finds the release for the rollback <paramref name="job"/>.</summary>
     /// <exception cref="PermanentFailureException">There is none.</exception>
     public async Task<Guid> ExecuteAsync(DeploymentJob job, CancellationToken cancellationToken)
     {

@@ -11,6 +11,7 @@ internal static partial class StoreLinks
 {
     private static readonly string[] Compulsory = [StorePaths.Index, StorePaths.NotFound];
 
+    /// <summary>Checks the pages among <paramref name="files"/>.</summary>
     /// <exception cref="PermanentFailureException">A page is missing, or something on one leads nowhere.</exception>
     public static void Check(IReadOnlyList<ReleaseFile> files, string rootPath)
     {

@@ -12,6 +12,7 @@ namespace Platform.StoreDeployer.Releases;
 /// </summary>
 internal sealed class StoreRelease(NpgsqlDataSource dataSource, DigestCache cache)
 {
+    /// <summary>Stores <paramref name="files"/> as the release of <paramref name="job"/>.</summary>
     /// <returns>The release's id.</returns>
     /// <exception cref="LeaseLostException">The lease is lost; nothing was written.</exception>
     public async Task<Guid> ExecuteAsync(DeploymentJob job, IReadOnlyList<ReleaseFile> files, CancellationToken cancellationToken)

@@ -17,6 +17,7 @@ internal sealed partial class StoreTemplate
     // For helpers, partials and loops, which can't be given it as a parameter.
     private readonly AsyncLocal<RenderScope?> _scope = new();
 
+    /// <summary>Compiles every template of the bundle.</summary>
     /// <exception cref="RenderException">A template is wrong, or over the limits.</exception>
     public StoreTemplate(TemplateBundle bundle, RenderLimits limits)
     {

@@ -20,6 +20,7 @@ internal sealed class TemplateBundle
     /// <summary>Assets by their path within <c>assets/</c>.</summary>
     public IReadOnlyDictionary<string, byte[]> Assets { get; }
 
+    /// <summary>Unpacks a bundle and checks it.</summary>
     /// <exception cref="RenderException">The bundle is not one that a store can be made from.</exception>
     public static TemplateBundle Open(byte[] zip)
     {

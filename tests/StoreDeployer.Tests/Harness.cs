@@ -95,7 +95,7 @@ public sealed class Neighbours : IAsyncDisposable
 public abstract class DeployerClient
 {
     public const string Token = "deployer-tests";
-    private static long s_sequence;
+    private static long _sequence;
 
     public abstract HttpClient Http { get; }
 
@@ -139,7 +139,7 @@ public abstract class DeployerClient
                 time = DateTimeOffset.UtcNow,
                 datacontenttype = "application/json",
                 partitionkey = shop,
-                sequence = (sequence ?? Interlocked.Increment(ref s_sequence)).ToString(CultureInfo.InvariantCulture),
+                sequence = (sequence ?? Interlocked.Increment(ref _sequence)).ToString(CultureInfo.InvariantCulture),
                 correlationid = $"test-{subject:n}",
                 data,
             }, new System.Net.Http.Headers.MediaTypeHeaderValue("application/cloudevents+json"), PlatformJson.Tolerant),

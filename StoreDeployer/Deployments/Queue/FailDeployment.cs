@@ -8,6 +8,7 @@ namespace Platform.StoreDeployer.Deployments.Queue;
 /// <summary>Ends a running deployment without its store having changed: failed, or cancelled when somebody asked for that.</summary>
 internal sealed class FailDeployment(NpgsqlDataSource dataSource, DeploymentEvents events)
 {
+    /// <summary>Ends the deployment with a final <paramref name="status"/> other than live.</summary>
     /// <exception cref="LeaseLostException">The lease is lost; nothing was written.</exception>
     public async Task ExecuteAsync(DeploymentLease lease, IReadOnlyList<StepState> steps, DeploymentStatus status, DeploymentError? error, CancellationToken cancellationToken)
     {

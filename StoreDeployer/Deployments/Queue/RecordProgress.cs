@@ -6,6 +6,7 @@ namespace Platform.StoreDeployer.Deployments.Queue;
 /// <summary>Writes down how far a running deployment is, and tells Backend.</summary>
 internal sealed class RecordProgress(NpgsqlDataSource dataSource, DeploymentEvents events)
 {
+    /// <summary>Writes <paramref name="steps"/>.</summary>
     /// <exception cref="LeaseLostException">The lease is lost; nothing was written.</exception>
     public async Task ExecuteAsync(DeploymentLease lease, IReadOnlyList<StepState> steps, CancellationToken cancellationToken)
     {

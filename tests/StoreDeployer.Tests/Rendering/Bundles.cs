@@ -65,8 +65,11 @@ internal static class Bundles
         {
             foreach (var (path, text) in entries)
             {
-                using var entry = archive.CreateEntry(path).Open();
-                entry.Write(Encoding.UTF8.GetBytes(text));
+                var entry = archive.CreateEntry(path);
+                // The same entries are always the same bundle.
+                entry.LastWriteTime = new DateTimeOffset(2026, 1, 1, 0, 0, 0, TimeSpan.Zero);
+                using var content = entry.Open();
+                content.Write(Encoding.UTF8.GetBytes(text));
             }
         }
 
