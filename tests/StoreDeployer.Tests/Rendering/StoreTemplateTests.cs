@@ -98,6 +98,19 @@ public sealed class StoreTemplateTests
     [InlineData("  {{> header}}")]
     [InlineData("\n  {{#if shop}}\n    {{> header}}\n  {{/if}}\n")]
     [InlineData("\n  {{> outer}}\n")]
+    [InlineData("\n\u00a0{{> header}}\n")]
+    [InlineData("\n\f {{> header}}\n")]
+    [InlineData("\n \v{{> header}}\n")]
+    [InlineData("\r  {{> header}}\r")]
+    [InlineData("\n\u2028 {{> header}}\n")]
+    [InlineData("\n  {{! note }}  {{> header}}\n")]
+    [InlineData("\n  {{! note }}{{> header}}\n")]
+    [InlineData("\n  {{#if shop}}{{> header}}{{/if}}\n")]
+    [InlineData("\n  {{#if shop}}\n{{! note }}  {{> header}}\n{{/if}}\n")]
+    [InlineData("\n  {{~> header}}\n")]
+    [InlineData("\n  {{> header}}  {{> header}}\n")]
+    [InlineData("\n<p>\n  \n  {{> header}}</p>")]
+    [InlineData("{{#each products}}\n  {{else}}  {{> header}}\n{{/each}}")]
     public void A_partial_that_is_indented_on_a_line_of_its_own_escapes_too(string page)
     {
         var entries = Bundles.Entries(index: page);
