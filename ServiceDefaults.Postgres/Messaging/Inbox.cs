@@ -31,6 +31,7 @@ internal sealed partial class Inbox(
 {
     private readonly Dictionary<string, MessageHandler> _handlers = handlers.ToDictionary(handler => handler.Type, StringComparer.Ordinal);
 
+    /// <summary>Applies the message, or finds that it was applied before.</summary>
     /// <exception cref="MessageRefusedException">The message can never be applied.</exception>
     public async Task<Receipt> ReceiveAsync(CloudEvent message, CancellationToken cancellationToken)
     {

@@ -2,6 +2,7 @@ using System.Diagnostics;
 using System.Net;
 using System.Reflection;
 using Microsoft.AspNetCore.Builder;
+using Microsoft.Extensions.Configuration;
 using Microsoft.Extensions.DependencyInjection;
 using Microsoft.Extensions.Hosting;
 using Npgsql;
@@ -122,6 +123,16 @@ public sealed class DatabaseTests(PostgresServer server)
         await using var app = await DatabaseApp.StartAsync(database.ConnectionString, map: app =>
             app.MapGet("/wrong", (NpgsqlDataSource dataSource) => dataSource.ScalarAsync<int>("select * from nowhere")));
         (await StatusAsync(app, "/wrong")).ShouldBe(HttpStatusCode.InternalServerError);
+    }
+
+    [Fact]
+    public async Task Statements_are_not_logged_one_by_one_unless_asked_for()
+    {
+        await using var database = await TestDatabase.CreateAsync(server);
+        await using var app = await DatabaseApp.StartAsync(database.ConnectionString);
+        app.Get<IConfiguration>()["Logging:LogLevel:Npgsql"].ShouldBe("Warning");
+        await using var verbose = await DatabaseApp.StartAsync(database.ConnectionString, settings: new() { ["Logging:LogLevel:Npgsql"] = "Debug" });
+        verbose.Get<IConfiguration>()["Logging:LogLevel:Npgsql"].ShouldBe("Debug");
     }
 
     [Fact]

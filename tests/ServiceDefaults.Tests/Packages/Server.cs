@@ -7,6 +7,7 @@ namespace Platform.ServiceDefaults.Tests.Packages;
 /// <summary>Servers that answer as they are told.</summary>
 internal static class Server
 {
+    /// <summary>Answers by code.</summary>
     /// <param name="answer">Is given the request and its number, from 1.</param>
     public static Task<StubService> StartAsync(Func<HttpContext, int, Task> answer)
     {
