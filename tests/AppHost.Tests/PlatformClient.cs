@@ -56,7 +56,7 @@ public sealed class PlatformClient(DistributedApplication app)
             var current = await DeploymentAsync(deploymentId);
             s_finalStates.ShouldContain(current["status"]!.GetValue<string>(), current.ToJsonString());
             return current;
-        }, within ?? TimeSpan.FromSeconds(20), Cancel);
+        }, within ?? TimeSpan.FromSeconds(60), Cancel);
         deployment["status"]!.GetValue<string>().ShouldBe("live", deployment.ToJsonString());
         return deployment;
     }

@@ -74,7 +74,7 @@ public sealed class RunningPlatform : IAsyncLifetime
         using var client = App.CreateHttpClient(service);
         var report = await client.GetFromJsonAsync<JsonObject>("/health", Cancel);
         report!["status"]!.GetValue<string>().ShouldBe("healthy", report.ToJsonString());
-    }, TimeSpan.FromSeconds(30), Cancel)));
+    }, TimeSpan.FromSeconds(60), Cancel)));
 
     private async Task ExecuteAsync(string resource, string command)
     {
