@@ -47,7 +47,7 @@ internal static class TelemetryExtensions
 }
 
 /// <summary>Holds the providers as long as the service runs. OpenTelemetry's hosting package would do this; the SDK alone is enough.</summary>
-internal sealed class TelemetryProviders(IConfiguration configuration, IHostEnvironment environment) : IHostedLifecycleService, IDisposable
+internal sealed class TelemetryProviders(IConfiguration configuration, IHostEnvironment environment, LoggerProvider logging) : IHostedLifecycleService, IDisposable
 {
     // what is still queued gets this long when the service stops; a collector that is gone must not keep it
     private const int FlushMilliseconds = 500;
@@ -78,7 +78,8 @@ internal sealed class TelemetryProviders(IConfiguration configuration, IHostEnvi
     // after the others have stopped, so that their last spans go too
     public Task StoppedAsync(CancellationToken cancellationToken) => Task.WhenAll(
         Task.Run(() => _tracing?.Shutdown(FlushMilliseconds), CancellationToken.None),
-        Task.Run(() => _metrics?.Shutdown(FlushMilliseconds), CancellationToken.None));
+        Task.Run(() => _metrics?.Shutdown(FlushMilliseconds), CancellationToken.None),
+        Task.Run(() => logging.Shutdown(FlushMilliseconds), CancellationToken.None));
 
     public Task StartingAsync(CancellationToken cancellationToken) => Task.CompletedTask;
 
