@@ -102,8 +102,8 @@ internal static class LocalPostgresExtensions
     /// </summary>
     private sealed class ConnectionCheck(IResourceWithConnectionString resource) : IHealthCheck
     {
-        private static readonly TimeSpan s_patience = TimeSpan.FromSeconds(4);
-        private static readonly TimeSpan s_pause = TimeSpan.FromMilliseconds(50);
+        private static readonly TimeSpan Patience = TimeSpan.FromSeconds(4);
+        private static readonly TimeSpan Pause = TimeSpan.FromMilliseconds(50);
 
         public async Task<HealthCheckResult> CheckHealthAsync(HealthCheckContext context, CancellationToken cancellationToken = default)
         {
@@ -119,13 +119,13 @@ internal static class LocalPostgresExtensions
                 }
                 catch (NpgsqlException e)
                 {
-                    if (TimeProvider.System.GetElapsedTime(started) > s_patience)
+                    if (TimeProvider.System.GetElapsedTime(started) > Patience)
                     {
                         return HealthCheckResult.Unhealthy($"{resource.Name} cannot be reached: {e.Message}", e);
                     }
                 }
 
-                await Task.Delay(s_pause, cancellationToken);
+                await Task.Delay(Pause, cancellationToken);
             }
         }
     }

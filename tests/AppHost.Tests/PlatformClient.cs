@@ -10,7 +10,7 @@ namespace Platform.AppHost.Tests;
 /// <summary>What a person does with the platform, over its public HTTP interface.</summary>
 public sealed class PlatformClient(DistributedApplication app)
 {
-    private static readonly string[] s_finalStates = ["live", "failed", "superseded", "cancelled"];
+    private static readonly string[] FinalStates = ["live", "failed", "superseded", "cancelled"];
 
     public HttpClient Backend { get; } = app.CreateHttpClient("backend");
 
@@ -54,7 +54,7 @@ public sealed class PlatformClient(DistributedApplication app)
         var deployment = await Eventually.Async(async () =>
         {
             var current = await DeploymentAsync(deploymentId);
-            s_finalStates.ShouldContain(current["status"]!.GetValue<string>(), current.ToJsonString());
+            FinalStates.ShouldContain(current["status"]!.GetValue<string>(), current.ToJsonString());
             return current;
         }, within ?? TimeSpan.FromSeconds(60), Cancel);
         deployment["status"]!.GetValue<string>().ShouldBe("live", deployment.ToJsonString());

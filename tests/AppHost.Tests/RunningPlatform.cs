@@ -14,7 +14,7 @@ public sealed class RunningPlatformCollection : ICollectionFixture<RunningPlatfo
 public sealed class RunningPlatform : IAsyncLifetime
 {
     public static readonly string[] Services = ["template-registry", "store-deployer", "backend"];
-    private static readonly TimeSpan s_startLimit = TimeSpan.FromMinutes(2);
+    private static readonly TimeSpan StartLimit = TimeSpan.FromMinutes(2);
 
     private readonly DataDirectory _data = new();
     private DistributedApplication? _app;
@@ -38,7 +38,7 @@ public sealed class RunningPlatform : IAsyncLifetime
     /// <summary>Starts the platform on a data directory and waits until all of it is healthy.</summary>
     public static async Task<DistributedApplication> StartAsync(DataDirectory data)
     {
-        using var limit = new CancellationTokenSource(s_startLimit);
+        using var limit = new CancellationTokenSource(StartLimit);
         var builder = await DistributedApplicationTestingBuilder.CreateAsync<Projects.AppHost>([$"--DataDirectory={data.Path}", "--Database=local"], limit.Token);
         var app = await builder.BuildAsync(limit.Token);
         try

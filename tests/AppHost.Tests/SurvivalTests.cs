@@ -9,7 +9,7 @@ namespace Platform.AppHost.Tests;
 [Collection(nameof(RunningPlatform))]
 public sealed class SurvivalTests(RunningPlatform platform)
 {
-    private static readonly TimeSpan s_recovery = TimeSpan.FromSeconds(60);
+    private static readonly TimeSpan Recovery = TimeSpan.FromSeconds(60);
     private readonly PlatformClient _client = platform.Client;
 
     [Fact]
@@ -23,11 +23,11 @@ public sealed class SurvivalTests(RunningPlatform platform)
         }
 
         // In the middle: something has been done, something has not.
-        await Eventually.TrueAsync(async () => (await StatesAsync(deployments)).Contains("live"), s_recovery, cancellationToken: Cancel);
+        await Eventually.TrueAsync(async () => (await StatesAsync(deployments)).Contains("live"), Recovery, cancellationToken: Cancel);
         await platform.KillAsync("store-deployer");
         await platform.RestartAsync("store-deployer");
 
-        await Task.WhenAll(deployments.Select(deployment => _client.LiveAsync(deployment, s_recovery)));
+        await Task.WhenAll(deployments.Select(deployment => _client.LiveAsync(deployment, Recovery)));
     }
 
     [Fact]
@@ -46,7 +46,7 @@ public sealed class SurvivalTests(RunningPlatform platform)
             await platform.RestartAsync("store-deployer");
         }
 
-        await _client.LiveAsync(deployment, s_recovery);
+        await _client.LiveAsync(deployment, Recovery);
     }
 
     [Fact]
@@ -58,7 +58,7 @@ public sealed class SurvivalTests(RunningPlatform platform)
         await platform.RestartAsync("backend");
 
         await platform.AllHealthyAsync();
-        await _client.LiveAsync(deployment, s_recovery);
+        await _client.LiveAsync(deployment, Recovery);
     }
 
     [Fact]
@@ -72,7 +72,7 @@ public sealed class SurvivalTests(RunningPlatform platform)
             {
                 var template = await _client.Backend.GetFromJsonAsync<JsonObject>("/api/templates/aurora", Cancel);
                 template!["stale"]!.GetValue<bool>().ShouldBeTrue();
-            }, s_recovery, Cancel);
+            }, Recovery, Cancel);
         }
         finally
         {
@@ -96,7 +96,7 @@ public sealed class SurvivalTests(RunningPlatform platform)
                 using var refused = await _client.Backend.GetAsync("/api/shops", Cancel);
                 refused.StatusCode.ShouldBe(HttpStatusCode.ServiceUnavailable);
                 refused.Headers.RetryAfter.ShouldNotBeNull();
-            }, s_recovery, Cancel);
+            }, Recovery, Cancel);
 
             (await _client.Stores.GetStringAsync(store, Cancel)).ShouldContain("Always Open");
             (await _client.Stores.GetAsync("/alive", Cancel)).StatusCode.ShouldBe(HttpStatusCode.OK);

@@ -8,7 +8,7 @@ namespace Platform.AppHost.Tests.Scripts;
 /// <summary>What <c>./run</c> says when it cannot start: one sentence, and an exit code that is not 0.</summary>
 public sealed class RunTests : IDisposable
 {
-    private static readonly string[] s_basics = ["bash", "sh", "env", "sed", "awk", "grep", "cat", "tr", "head", "tail", "dirname", "basename", "mkdir", "mktemp", "mv", "rm", "find", "sleep", "uname"];
+    private static readonly string[] Basics = ["bash", "sh", "env", "sed", "awk", "grep", "cat", "tr", "head", "tail", "dirname", "basename", "mkdir", "mktemp", "mv", "rm", "find", "sleep", "uname"];
 
     private readonly DataDirectory _clone = new();
 
@@ -95,7 +95,7 @@ public sealed class RunTests : IDisposable
     {
         var path = Path.Combine(_clone.Path, "path");
         Directory.CreateDirectory(path);
-        foreach (var program in s_basics.Concat(programs))
+        foreach (var program in Basics.Concat(programs))
         {
             if (Find(program) is { } target)
             {

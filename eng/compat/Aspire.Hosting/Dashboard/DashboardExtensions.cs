@@ -74,7 +74,8 @@ internal static partial class DashboardExtensions
                 return;
 
             dashboard.Annotations.Add(new EndpointAnnotation(
-                ProtocolType.Tcp, address.Scheme, transport, name, address.Port > 0 ? address.Port : null) { TargetHost = address.Host });
+                ProtocolType.Tcp, address.Scheme, transport, name, address.Port > 0 ? address.Port : null)
+            { TargetHost = address.Host });
         }
 
         foreach (var url in options.Urls)
