@@ -13,6 +13,8 @@ internal static class HttpClientDefaults
         {
             client.AddStandardResilienceHandler(options =>
             {
+                // two seconds, as it comes, are longer than most outages of a neighbour
+                options.Retry.Delay = TimeSpan.FromMilliseconds(100);
                 // a POST that timed out may have been done
 #pragma warning disable EXTEXP0001 // small, and unchanged since it came
                 options.Retry.DisableForUnsafeHttpMethods();

@@ -7,40 +7,23 @@ using Platform.TestSupport;
 namespace Platform.AppHost.Tests;
 
 /// <summary>The dashboard of the running system: who gets in, and that it is told of every service.</summary>
-public sealed class DashboardTests : IAsyncLifetime
+[Collection(nameof(RunningPlatform))]
+public sealed class DashboardTests(RunningPlatform platform) : IAsyncLifetime
 {
-    private const string BrowserToken = "the-browser-token";
-    private const string ApiKey = "the-api-key";
-
-    private readonly DataDirectory _data = new();
     private readonly HttpClient _client = new(new SocketsHttpHandler { AllowAutoRedirect = false });
-    private DistributedApplication? _app;
 
     private static CancellationToken Cancel => TestContext.Current.CancellationToken;
 
     public async ValueTask InitializeAsync()
     {
-        var builder = await DistributedApplicationTestingBuilder.CreateAsync<Projects.AppHost>(
-            [
-                $"--DataDirectory={_data.Path}", "--Database=local", "--ASPIRE_ALLOW_UNSECURED_TRANSPORT=true",
-                // the launch profile's is for the one platform that a person runs
-                $"--ASPIRE_RESOURCE_SERVICE_ENDPOINT_URL=http://localhost:{FreePort.Next()}",
-                $"--ASPIRE_DASHBOARD_FRONTEND_BROWSERTOKEN={BrowserToken}", $"--AppHost:DashboardApiKey={ApiKey}",
-            ],
-            (options, _) => options.DisableDashboard = false,
-            Cancel);
-        _app = await builder.BuildAsync(Cancel);
-        await _app.StartAsync(Cancel);
-        await _app.ResourceNotifications.WaitForResourceHealthyAsync("aspire-dashboard", Cancel);
-        _client.BaseAddress = _app.GetEndpoint("aspire-dashboard", "http");
+        await platform.App.ResourceNotifications.WaitForResourceHealthyAsync("aspire-dashboard", Cancel);
+        _client.BaseAddress = platform.App.GetEndpoint("aspire-dashboard", "http");
     }
 
-    public async ValueTask DisposeAsync()
+    public ValueTask DisposeAsync()
     {
         _client.Dispose();
-        if (_app is not null)
-            await _app.DisposeAsync();
-        _data.Dispose();
+        return ValueTask.CompletedTask;
     }
 
     [Fact]
@@ -52,7 +35,7 @@ public sealed class DashboardTests : IAsyncLifetime
             stranger.Headers.Location!.ToString().ShouldContain("/login");
         }
 
-        using (var login = await _client.GetAsync($"/login?t={BrowserToken}", Cancel))
+        using (var login = await _client.GetAsync($"/login?t={RunningPlatform.BrowserToken}", Cancel))
         {
             login.Headers.Location!.ToString().ShouldBe("/");
             login.Headers.Contains("Set-Cookie").ShouldBeTrue();
@@ -85,7 +68,7 @@ public sealed class DashboardTests : IAsyncLifetime
     private async Task<Sender[]> SendersAsync()
     {
         using var request = new HttpRequestMessage(HttpMethod.Get, "/api/telemetry/resources");
-        request.Headers.Add("x-api-key", ApiKey);
+        request.Headers.Add("x-api-key", RunningPlatform.DashboardApiKey);
         using var response = await _client.SendAsync(request, Cancel);
         response.EnsureSuccessStatusCode();
         return (await response.Content.ReadFromJsonAsync<Sender[]>(Cancel))!;

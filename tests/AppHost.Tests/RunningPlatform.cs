@@ -4,16 +4,31 @@ using Aspire.Hosting;
 using Aspire.Hosting.ApplicationModel;
 using Aspire.Hosting.Testing;
 using Platform.TestSupport;
+using Xunit.Sdk;
+using Xunit.v3;
+
+[assembly: TestCollectionOrderer(typeof(Platform.AppHost.Tests.PlatformFirst))]
 
 namespace Platform.AppHost.Tests;
+
+/// <summary>The tests of the running platform take longest: the others fit in beside them.</summary>
+public sealed class PlatformFirst : ITestCollectionOrderer
+{
+    public IReadOnlyCollection<TTestCollection> OrderTestCollections<TTestCollection>(IReadOnlyCollection<TTestCollection> testCollections)
+        where TTestCollection : ITestCollection =>
+        [.. testCollections.OrderBy(collection => collection.TestCollectionDisplayName == nameof(RunningPlatform) ? 0 : 1)];
+}
 
 [CollectionDefinition(nameof(RunningPlatform))]
 public sealed class RunningPlatformCollection : ICollectionFixture<RunningPlatform>;
 
-/// <summary>The whole system, started once for all tests that use it, on a database of its own.</summary>
+/// <summary>The whole system with its dashboard, started once for all tests that use it, on a database of its own.</summary>
 public sealed class RunningPlatform : IAsyncLifetime
 {
     public static readonly string[] Services = ["template-registry", "store-deployer", "backend"];
+    public const string BrowserToken = "the-browser-token";
+    public const string DashboardApiKey = "the-api-key";
+
     private static readonly TimeSpan StartLimit = TimeSpan.FromMinutes(2);
 
     private readonly DataDirectory _data = new();
@@ -21,37 +36,37 @@ public sealed class RunningPlatform : IAsyncLifetime
 
     public DistributedApplication App => _app ?? throw new InvalidOperationException("The platform has not been started.");
 
-    public PlatformClient Client => field ??= new(App);
+    public PlatformClient Client { get; private set; } = null!;
 
-    public async ValueTask InitializeAsync() => _app = await StartAsync(_data);
+    public async ValueTask InitializeAsync()
+    {
+        using var limit = new CancellationTokenSource(StartLimit);
+        var builder = await DistributedApplicationTestingBuilder.CreateAsync<Projects.AppHost>(
+            [
+                $"--DataDirectory={_data.Path}", "--Database=local", "--ASPIRE_ALLOW_UNSECURED_TRANSPORT=true",
+                // the launch profile's is for the one platform that a person runs
+                $"--ASPIRE_RESOURCE_SERVICE_ENDPOINT_URL=http://localhost:{FreePort.Next()}",
+                $"--ASPIRE_DASHBOARD_FRONTEND_BROWSERTOKEN={BrowserToken}", $"--AppHost:DashboardApiKey={DashboardApiKey}",
+            ],
+            (options, _) => options.DisableDashboard = false,
+            limit.Token);
+        _app = await builder.BuildAsync(limit.Token);
+        await _app.StartAsync(limit.Token);
+        Client = new(_app);
+        await Task.WhenAll(Services.Select(service => _app.ResourceNotifications.WaitForResourceHealthyAsync(service, limit.Token)));
+    }
 
     public async ValueTask DisposeAsync()
     {
-        if (_app is not null)
-        {
-            await _app.DisposeAsync();
-        }
-
+        await StopAsync();
         _data.Dispose();
     }
 
-    /// <summary>Starts the platform on a data directory and waits until all of it is healthy.</summary>
-    public static async Task<DistributedApplication> StartAsync(DataDirectory data)
+    /// <summary>Ends everything in order, and starts it again on the same data.</summary>
+    public async Task RestartAsync()
     {
-        using var limit = new CancellationTokenSource(StartLimit);
-        var builder = await DistributedApplicationTestingBuilder.CreateAsync<Projects.AppHost>([$"--DataDirectory={data.Path}", "--Database=local"], limit.Token);
-        var app = await builder.BuildAsync(limit.Token);
-        try
-        {
-            await app.StartAsync(limit.Token);
-            await Task.WhenAll(Services.Select(service => app.ResourceNotifications.WaitForResourceHealthyAsync(service, limit.Token)));
-            return app;
-        }
-        catch
-        {
-            await app.DisposeAsync();
-            throw;
-        }
+        await StopAsync();
+        await InitializeAsync();
     }
 
     /// <summary>Kills the process of a resource (SIGKILL) and waits until the orchestrator has noticed.</summary>
@@ -75,6 +90,15 @@ public sealed class RunningPlatform : IAsyncLifetime
         var report = await client.GetFromJsonAsync<JsonObject>("/health", Cancel);
         report!["status"]!.GetValue<string>().ShouldBe("healthy", report.ToJsonString());
     }, TimeSpan.FromSeconds(60), Cancel)));
+
+    private async Task StopAsync()
+    {
+        if (_app is not null)
+        {
+            await _app.DisposeAsync();
+            _app = null;
+        }
+    }
 
     private async Task ExecuteAsync(string resource, string command)
     {

@@ -28,14 +28,6 @@ public sealed class TestDatabase(PostgresServer server) : IAsyncLifetime
     /// <inheritdoc />
     public async ValueTask InitializeAsync() => await server.ExecuteAsync($"create database {Name}");
 
-    /// <inheritdoc />
-    public async ValueTask DisposeAsync()
-    {
-        if (_dataSource is not null)
-        {
-            await _dataSource.DisposeAsync();
-        }
-
-        await server.ExecuteAsync($"drop database if exists {Name} with (force)");
-    }
+    /// <summary>Closes its connections. It goes with its server: dropped by itself, it would slow down the next one's hundreds of files.</summary>
+    public ValueTask DisposeAsync() => _dataSource?.DisposeAsync() ?? ValueTask.CompletedTask;
 }

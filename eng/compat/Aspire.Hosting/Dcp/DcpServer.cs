@@ -59,7 +59,8 @@ internal sealed class DcpServer(DcpOptions options, ILogger<DcpServer> logger) :
         {
             ArgumentList =
             {
-                "start-apiserver", "--monitor", Environment.ProcessId.ToString(System.Globalization.CultureInfo.InvariantCulture), "--detach", "--kubeconfig", kubeconfig,
+                "start-apiserver", "--monitor", Environment.ProcessId.ToString(System.Globalization.CultureInfo.InvariantCulture), "--monitor-interval", "1", "--detach",
+                "--kubeconfig", kubeconfig,
                 "--tls-cert-file", certificate.CertificateFile, "--tls-key-file", certificate.KeyFile,
             },
             RedirectStandardOutput = true,
