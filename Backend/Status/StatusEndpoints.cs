@@ -1,11 +1,12 @@
 using Microsoft.AspNetCore.Http.HttpResults;
+using Platform.ServiceDefaults.Communication;
 
 namespace Platform.Backend.Status;
 
 /// <summary><c>/api/status</c>.</summary>
 internal static class StatusEndpoints
 {
-    public static void AddStatus(this IHostApplicationBuilder builder) => ServiceProbes.Add(builder);
+    public static void AddStatus(this IHostApplicationBuilder builder) => builder.Services.AddSingleton<ServiceProbes>();
 
     public static void MapStatus(this IEndpointRouteBuilder routes)
     {
@@ -13,7 +14,11 @@ internal static class StatusEndpoints
         var group = routes.MapGroup("").WithTags("Status");
         group.MapGet("/api/status/services", GetServices).WithName("GetServiceStatus").WithSummary(Summary);
         group.MapGet("/v1/api/status/services", GetServices).WithName("GetServiceStatusV1").WithSummary($"{Summary} The same as /api/status/services.");
+        group.MapGet("/api/status/calls", GetCalls).WithName("GetCallStatus")
+            .WithSummary("Shows the last hundred calls of this replica to other services that were not plain successes, newest first, with each decision on the way.");
     }
+
+    private static Ok<CallStatus> GetCalls(CommunicationStatus communication, TimeProvider time) => TypedResults.Ok(new CallStatus(time.GetUtcNow(), communication.Calls));
 
     private static async Task<Ok<ServiceStatus>> GetServices(ServiceProbes probes, TimeProvider time, CancellationToken cancellationToken) =>
         TypedResults.Ok(new ServiceStatus(time.GetUtcNow(), await probes.AskAllAsync(cancellationToken)));
@@ -22,4 +27,9 @@ internal static class StatusEndpoints
     /// <param name="Timestamp">When they were asked, UTC.</param>
     /// <param name="Services">What is known of each.</param>
     internal sealed record ServiceStatus(DateTimeOffset Timestamp, IReadOnlyDictionary<string, ServiceState> Services);
+
+    /// <summary>Calls to other services that were not plain successes.</summary>
+    /// <param name="Timestamp">When this was read, UTC.</param>
+    /// <param name="Calls">The calls, newest first.</param>
+    internal sealed record CallStatus(DateTimeOffset Timestamp, IReadOnlyList<LoggedCall> Calls);
 }

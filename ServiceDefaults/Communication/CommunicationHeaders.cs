@@ -11,4 +11,7 @@ public static class CommunicationHeaders
 
     /// <summary><c>false</c> on an error that came from further down: retrying was done there.</summary>
     public const string ShouldRetry = "X-Should-Retry";
+
+    internal static bool SaysNoRetry(HttpResponseMessage response) =>
+        response.Headers.NonValidated.TryGetValues(ShouldRetry, out var values) && string.Equals(values.ToString(), "false", StringComparison.OrdinalIgnoreCase);
 }

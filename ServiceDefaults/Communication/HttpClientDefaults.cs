@@ -4,17 +4,21 @@ namespace Platform.ServiceDefaults.Communication;
 
 internal static class HttpClientDefaults
 {
-    /// <summary>What every <see cref="HttpClient"/> of the factory gets: resilience by authority, service discovery, and the shared connection pool.</summary>
+    /// <summary>What every <see cref="HttpClient"/> of the factory gets: resilience by authority, service discovery, and the shared connection pool. Service clients get their own pipeline instead.</summary>
     public static void AddHttpClientDefaults(this IServiceCollection services)
     {
         services.AddServiceDiscovery();
         services.AddSingleton<SharedSocketsHandler>();
+        services.AddSingleton<CommunicationSignals>();
+        services.AddSingleton<CallLog>();
+        services.AddSingleton<Destinations>();
+        services.AddSingleton(provider => new CommunicationStatus(provider.GetRequiredService<Destinations>(), provider.GetRequiredService<CallLog>()));
+        services.AddSingleton<ReadinessProbe>();
+        services.AddHostedService<RecoveryProbes>();
         services.ConfigureHttpClientDefaults(client =>
         {
             client.AddStandardResilienceHandler(options =>
             {
-                // two seconds, as it comes, are longer than most outages of a neighbour
-                options.Retry.Delay = TimeSpan.FromMilliseconds(100);
                 // a POST that timed out may have been done
 #pragma warning disable EXTEXP0001 // small, and unchanged since it came
                 options.Retry.DisableForUnsafeHttpMethods();

@@ -24,6 +24,9 @@ public sealed class RequestOptions
 /// </summary>
 internal sealed class RequestDeadlineMiddleware(RequestDelegate next, IOptionsMonitor<RequestOptions> options, TimeProvider time)
 {
+    // timers are that exact: a call that was given all that was left may end this much before the request's own timer
+    private static readonly TimeSpan Tolerance = TimeSpan.FromMilliseconds(20);
+
     public async Task InvokeAsync(HttpContext context)
     {
         if (TimeoutOf(context) is not { } timeout)
@@ -36,14 +39,21 @@ internal sealed class RequestDeadlineMiddleware(RequestDelegate next, IOptionsMo
         using var timer = new CancellationTokenSource(timeout, time);
         using var linked = CancellationTokenSource.CreateLinkedTokenSource(callerGone, timer.Token);
         context.RequestAborted = linked.Token;
+        using var deadline = Deadline.Begin(timeout, time);
         try
         {
             await next(context);
         }
-        catch (Exception exception) when (timer.IsCancellationRequested && !callerGone.IsCancellationRequested && !context.Response.HasStarted && IsCancellation(exception))
+        catch (Exception exception) when (!callerGone.IsCancellationRequested && !context.Response.HasStarted
+            && (exception is ServiceCallException { Failure: ServiceCallFailure.TimedOut } ? Deadline.Left < Tolerance : timer.IsCancellationRequested && IsCancellation(exception)))
         {
             context.RequestAborted = callerGone;
             context.Response.Clear();
+            if (exception is ServiceCallException)
+            {
+                context.Response.Headers[CommunicationHeaders.ShouldRetry] = "false";
+            }
+
             await Problem.Of(StatusCodes.Status504GatewayTimeout, "The request took longer than it was given.").ExecuteAsync(context);
         }
         finally

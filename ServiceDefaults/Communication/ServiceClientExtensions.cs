@@ -1,7 +1,8 @@
-using System.Globalization;
-using Platform.ServiceDefaults.Correlation;
 using Platform.ServiceDefaults.Health;
 using Platform.ServiceDefaults.Security;
+using Polly;
+using Polly.RateLimiting;
+using Polly.Timeout;
 
 namespace Platform.ServiceDefaults.Communication;
 
@@ -10,43 +11,66 @@ public static class ServiceClientExtensions
 {
     /// <summary>
     /// Adds the typed client <typeparamref name="TClient"/> of the service <paramref name="name"/>: its base address is
-    /// <c>https+http://name</c> through service discovery, or <c>NAME_URL</c> (<c>TEMPLATE_REGISTRY_URL</c>) when that is configured. Each request carries
-    /// the internal token, the correlation id and the attempt's number, and those never go to another host: redirects are not followed.
+    /// <c>https+http://name</c> through service discovery, or <c>NAME_URL</c> (<c>TEMPLATE_REGISTRY_URL</c>) when that is configured; its policy is
+    /// <see cref="ServiceClientOptions"/> from <c>Services:name</c>. Each send carries the internal token, the correlation id, its number and
+    /// the time it has, and those never go to another host: the client calls its service only, and redirects are not followed.
     /// The service appears in <c>/health</c> as a dependency that this one can do without.
     /// </summary>
-    public static IHttpClientBuilder AddServiceClient<TClient>(this IHostApplicationBuilder builder, string name) where TClient : class
-    {
-        var address = AddressOf(builder.Configuration, name);
-        return AddServiceCalls(builder, builder.Services.AddHttpClient<TClient>(client => client.BaseAddress = address), name, address);
-    }
+    /// <remarks>A wrong policy stops the service at start with an <see cref="OptionsValidationException"/> that names key, value and range.</remarks>
+    public static IHttpClientBuilder AddServiceClient<TClient>(this IHostApplicationBuilder builder, string name) where TClient : class =>
+        builder.Services.AddHttpClient<TClient>().AddServiceCalls(builder, name);
 
     /// <summary>As <see cref="AddServiceClient{TClient}"/>, for code that takes the client <paramref name="clientName"/> from <see cref="IHttpClientFactory"/>.</summary>
-    public static IHttpClientBuilder AddServiceClient(this IHostApplicationBuilder builder, string clientName, string name)
+    public static IHttpClientBuilder AddServiceClient(this IHostApplicationBuilder builder, string clientName, string name) =>
+        builder.Services.AddHttpClient(clientName).AddServiceCalls(builder, name);
+
+    private static IHttpClientBuilder AddServiceCalls(this IHttpClientBuilder client, IHostApplicationBuilder builder, string name)
     {
         var address = AddressOf(builder.Configuration, name);
-        return AddServiceCalls(builder, builder.Services.AddHttpClient(clientName, client => client.BaseAddress = address), name, address);
-    }
-
-    private static IHttpClientBuilder AddServiceCalls(IHostApplicationBuilder builder, IHttpClientBuilder client, string name, Uri address)
-    {
-        if (!builder.Services.Any(service => service.ImplementationInstance is DependencyCheck check && check.Name == name))
+        if (!builder.Services.Any(service => service.ImplementationInstance is DestinationName known && known.Value == name))
         {
-            builder.Services.AddDependencyCheck(name, (services, cancellationToken) => IsReadyAsync(services, client.Name, cancellationToken), required: false);
+            builder.Services.AddSingleton(new DestinationName(name));
+            builder.Services.AddDependencyCheck(
+                name, async (services, cancellationToken) => await services.GetRequiredService<ReadinessProbe>().FindErrorAsync(name, cancellationToken) is null, required: false);
+            // the probe itself must neither be refused by the breaker it watches nor be retried
+            builder.Services.AddHttpClient(ReadinessProbe.ClientName(name)).ToService(address).AddServiceDiscovery();
         }
 
-        return client
-            // outermost, where the address is still the one that the caller asked for and not what discovery made of it
-            .ConfigureAdditionalHttpMessageHandlers((handlers, _) => handlers.Insert(0, new DestinationHandler(address)))
-            // innermost, run for each send
-            .ConfigureAdditionalHttpMessageHandlers((handlers, services) => handlers.Add(new ServiceCallHandler(services.GetRequiredService<InternalTokens>())));
+        return client.ToService(address)
+            .AddHttpMessageHandler(provider => new ServiceCallHandler(provider.GetRequiredService<Destinations>()[name], address))
+            .AddPipeline(name)
+            .AddHttpMessageHandler(provider => new AttemptHandler(provider.GetRequiredService<InternalTokens>()))
+            // innermost: each send asks anew, so that the second goes to another endpoint than the first
+            .AddServiceDiscovery();
     }
 
-    private static async Task<bool> IsReadyAsync(IServiceProvider services, string clientName, CancellationToken cancellationToken)
+    private static IHttpClientBuilder ToService(this IHttpClientBuilder client, Uri address) => client
+        .ConfigureHttpClient(http =>
+        {
+            http.BaseAddress = address;
+            http.Timeout = Timeout.InfiniteTimeSpan;
+        })
+        .RemoveAllLoggers()
+        // what the defaults give to every client would stand outside of this pipeline: two layers of retries, and one endpoint for all sends of a call
+        .ConfigureAdditionalHttpMessageHandlers((handlers, _) => handlers.Clear());
+
+    private static IHttpClientBuilder AddPipeline(this IHttpClientBuilder client, string name)
     {
-        using var client = services.GetRequiredService<IHttpClientFactory>().CreateClient(clientName);
-        using var response = await client.GetAsync(new Uri("/ready", UriKind.Relative), cancellationToken);
-        return response.IsSuccessStatusCode;
+        client.AddResilienceHandler("service", (pipeline, context) =>
+        {
+            var destination = context.ServiceProvider.GetRequiredService<Destinations>()[name];
+            pipeline.TimeProvider = destination.Time;
+            pipeline
+                .AddRateLimiter(new RateLimiterStrategyOptions { RateLimiter = arguments => destination.Limiter.AcquireAsync(1, arguments.Context.CancellationToken) })
+                .AddTimeout(new TimeoutStrategyOptions { TimeoutGenerator = arguments => new(CallOf(arguments.Context).Left) })
+                .AddStrategy(_ => new RetryStrategy(destination), new PlatformStrategyOptions("retry"))
+                .AddStrategy(_ => new CircuitBreakerStrategy(destination), new PlatformStrategyOptions("circuit-breaker"))
+                .AddTimeout(new TimeoutStrategyOptions { TimeoutGenerator = arguments => new(CallOf(arguments.Context).AttemptTimeout) });
+        });
+        return client;
     }
+
+    private static ServiceCall CallOf(ResilienceContext context) => context.Properties.GetValue(ServiceCall.Key, null!);
 
     private static Uri AddressOf(IConfiguration configuration, string name)
     {
@@ -55,44 +79,9 @@ public static class ServiceClientExtensions
             : Uri.TryCreate(url, UriKind.Absolute, out var address) && address.Scheme is "http" or "https" ? address
             : throw new InvalidOperationException($"{variable} must be an absolute http or https address, and is '{url}'.");
     }
-}
 
-/// <summary>Marks the requests that go to the configured service; only those get its headers.</summary>
-internal sealed class DestinationHandler(Uri address) : DelegatingHandler
-{
-    public static readonly HttpRequestOptionsKey<bool> IsConfigured = new("platform.configured-service");
-
-    protected override Task<HttpResponseMessage> SendAsync(HttpRequestMessage request, CancellationToken cancellationToken)
+    private sealed class PlatformStrategyOptions : ResilienceStrategyOptions
     {
-        request.Options.Set(IsConfigured, request.RequestUri is { } uri
-            && uri.Scheme == address.Scheme
-            && string.Equals(uri.Authority, address.Authority, StringComparison.OrdinalIgnoreCase));
-        return base.SendAsync(request, cancellationToken);
-    }
-}
-
-/// <summary>Sets what each send to a service carries.</summary>
-internal sealed class ServiceCallHandler(InternalTokens tokens) : DelegatingHandler
-{
-    private static readonly HttpRequestOptionsKey<int> Attempt = new("platform.attempt");
-
-    protected override Task<HttpResponseMessage> SendAsync(HttpRequestMessage request, CancellationToken cancellationToken)
-    {
-        var configured = request.Options.TryGetValue(DestinationHandler.IsConfigured, out var value) && value;
-        request.Options.TryGetValue(Attempt, out var attempt);
-        request.Options.Set(Attempt, ++attempt);
-        Set(request, CommunicationHeaders.RequestAttempt, configured ? attempt.ToString(CultureInfo.InvariantCulture) : null);
-        Set(request, CorrelationContext.HeaderName, configured ? CorrelationContext.Current : null);
-        Set(request, InternalTokens.HeaderName, configured ? tokens.Current : null);
-        return base.SendAsync(request, cancellationToken);
-    }
-
-    private static void Set(HttpRequestMessage request, string name, string? value)
-    {
-        request.Headers.Remove(name);
-        if (value is not null)
-        {
-            request.Headers.TryAddWithoutValidation(name, value);
-        }
+        public PlatformStrategyOptions(string name) => Name = name;
     }
 }

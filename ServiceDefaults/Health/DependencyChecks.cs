@@ -1,3 +1,5 @@
+using Platform.ServiceDefaults.Communication;
+
 namespace Platform.ServiceDefaults.Health;
 
 /// <summary>Asks one dependency whether it answers.</summary>
@@ -16,7 +18,7 @@ public static class DependencyCheckExtensions
 }
 
 internal sealed partial class DependencyChecks(
-    IEnumerable<DependencyCheck> checks, IServiceProvider services, Readiness readiness, TimeProvider time, ILogger<DependencyChecks> logger)
+    IEnumerable<DependencyCheck> checks, CommunicationStatus communication, IServiceProvider services, Readiness readiness, TimeProvider time, ILogger<DependencyChecks> logger)
 {
     private static readonly TimeSpan Deadline = TimeSpan.FromSeconds(1);
     private readonly DependencyCheck[] _checks = [.. checks];
@@ -35,12 +37,18 @@ internal sealed partial class DependencyChecks(
             }
         }
 
+        var breakers = communication.Services.ToDictionary(service => service.Key, service => service.Value.CircuitBreaker, StringComparer.Ordinal);
+        if (status == "healthy" && breakers.Values.Any(breaker => breaker.State != "closed"))
+        {
+            status = "degraded";
+        }
+
         if (!readiness.GatesAreOpen)
         {
             status = "unhealthy";
         }
 
-        return new(status, time.GetUtcNow(), dependencies, new Dictionary<string, CircuitBreakerReport>(StringComparer.Ordinal));
+        return new(status, time.GetUtcNow(), dependencies, breakers);
     }
 
     private async Task<bool> IsConnectedAsync(DependencyCheck check, CancellationToken cancellationToken)

@@ -1,3 +1,5 @@
+using Platform.ServiceDefaults.Communication;
+
 namespace Platform.ServiceDefaults.Health;
 
 /// <summary>What <c>/health</c> answers.</summary>
@@ -12,13 +14,4 @@ public sealed record HealthReport(
     IReadOnlyDictionary<string, CircuitBreakerReport> CircuitBreakers);
 
 /// <summary>One breaker: its state (<c>closed</c>, <c>open</c>, <c>half-open</c>), since when, and what it counted.</summary>
-public sealed record CircuitBreakerReport(string State, DateTimeOffset Since, CircuitBreakerCounts Counts);
-
-/// <summary>What a breaker counted.</summary>
-public sealed record CircuitBreakerCounts(
-    long Requests,
-    long TotalSuccesses,
-    long TotalFailures,
-    long Rejected,
-    long ConsecutiveSuccesses,
-    long ConsecutiveFailures);
+public sealed record CircuitBreakerReport(string State, DateTimeOffset Since, CircuitCounts Counts);

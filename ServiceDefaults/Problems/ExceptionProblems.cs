@@ -28,6 +28,12 @@ internal sealed partial class ExceptionProblems(ILogger<ExceptionProblems> logge
                 await Problem.Unavailable($"{unavailable.Dependency} does not answer. Try again later.", unavailable.RetryAfter).ExecuteAsync(httpContext);
                 return true;
 
+            case ServiceCallException failed:
+                LogUnavailable(logger, failed.Destination, httpContext.Request.Path, failed.Message);
+                httpContext.Response.Headers[CommunicationHeaders.ShouldRetry] = "false";
+                await Problem.Unavailable($"{failed.Destination} does not answer. Try again later.", failed.RetryAfter).ExecuteAsync(httpContext);
+                return true;
+
             default:
                 return false;
         }

@@ -19,7 +19,7 @@ internal sealed class TemplateRegistryClient(HttpClient http)
         if (response.StatusCode is HttpStatusCode.NotFound or HttpStatusCode.Gone)
             throw new PermanentFailureException("template-not-found", $"The template registry has no bundle {digest}.");
         if (!response.IsSuccessStatusCode && response.Headers.RetryAfter?.Delta is { } retryAfter)
-            throw new MustWaitException("template-registry-unavailable", $"The template registry answers {(int)response.StatusCode}.", retryAfter);
+            throw new MustWaitException("dependency-unavailable", $"The template registry answers {(int)response.StatusCode}.", retryAfter);
         response.EnsureSuccessStatusCode();
 
         await using var body = await response.Content.ReadAsStreamAsync(cancellationToken);

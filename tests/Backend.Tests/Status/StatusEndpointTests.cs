@@ -34,4 +34,27 @@ public sealed class StatusEndpointTests(BackendHost backend) : IClassFixture<Bac
 
         ((string)(await (await backend.Client.GetAsync(path)).ReadAsync(HttpStatusCode.OK))["services"]!["store-deployer"]!["state"]!).ShouldBe("connected");
     }
+
+    [Fact]
+    public async Task A_service_is_shown_with_its_breaker_and_budget_and_calls_to_it_that_went_wrong_with_their_decisions()
+    {
+        await backend.Registry.StopAsync();
+        try
+        {
+            using var list = await backend.Client.GetAsync("/api/templates");
+        }
+        finally
+        {
+            await backend.Registry.StartAgainAsync();
+        }
+
+        var registry = (await (await backend.Client.GetAsync("/api/status/services")).ReadAsync(HttpStatusCode.OK))["services"]!["template-registry"]!;
+        registry["circuitBreaker"]!["counts"]!["totalFailures"]!.GetValue<long>().ShouldBeGreaterThan(0);
+        registry["retryBudgetLeft"]!.GetValue<double>().ShouldBeInRange(0, 100);
+        ((string)registry["lastError"]!).ShouldNotBeNullOrWhiteSpace();
+        var calls = (await (await backend.Client.GetAsync("/api/status/calls")).ReadAsync(HttpStatusCode.OK))["calls"]!.AsArray();
+        var call = calls.First(entry => (string)entry!["destination"]! == "template-registry")!;
+        ((string)call["outcome"]!).ShouldNotBeNullOrWhiteSpace();
+        call["decisions"]!.AsArray().Select(decision => (string)decision!).ShouldContain(decision => decision.StartsWith("send 1 failed", StringComparison.Ordinal));
+    }
 }

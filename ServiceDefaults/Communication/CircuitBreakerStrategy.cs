@@ -1,0 +1,51 @@
+using System.Net;
+using System.Net.Http.Headers;
+using Polly;
+
+namespace Platform.ServiceDefaults.Communication;
+
+/// <summary>
+/// Asks the destination's breaker before each send. A refusal is an answer, 503 with <c>Retry-After</c> and <c>X-Should-Retry: false</c>, and not an
+/// exception: while a dependency is down refusals are most of what happens, and a throw costs tens of microseconds.
+/// </summary>
+internal sealed class CircuitBreakerStrategy(Destination destination) : ResilienceStrategy<HttpResponseMessage>
+{
+    protected override async ValueTask<Outcome<HttpResponseMessage>> ExecuteCore<TState>(
+        Func<ResilienceContext, TState, ValueTask<Outcome<HttpResponseMessage>>> callback, ResilienceContext context, TState state)
+    {
+        var call = context.Properties.GetValue(ServiceCall.Key, null!);
+        if (!destination.Breaker.TryPass(out var pass, out var retryAfter))
+        {
+            destination.Signals.Rejected(destination.Name, "breaker");
+            call.Decide("breaker.refused", "refused: the circuit breaker is open");
+            return Outcome.FromResult(Refusal(call.Request, retryAfter));
+        }
+
+        call.Pass = pass;
+        var cutShort = call.Left < destination.Policy.AttemptTimeout;
+        var outcome = await callback(context, state).ConfigureAwait(context.ContinueOnCapturedContext);
+        var result = SendResult.Of(outcome, cutShort, context.CancellationToken);
+        switch (result.Kind)
+        {
+            case SendKind.Success or SendKind.FailedFurtherDown:
+                pass.Succeeded();
+                break;
+            case SendKind.Failure:
+                pass.Failed(result.Text, result.NeverConnected);
+                break;
+            default:
+                pass.Left();
+                break;
+        }
+
+        return outcome;
+    }
+
+    private static HttpResponseMessage Refusal(HttpRequestMessage request, TimeSpan retryAfter)
+    {
+        var response = new HttpResponseMessage(HttpStatusCode.ServiceUnavailable) { RequestMessage = request, ReasonPhrase = "Circuit breaker open" };
+        response.Headers.RetryAfter = new RetryConditionHeaderValue(TimeSpan.FromSeconds(Math.Max(1, Math.Ceiling(retryAfter.TotalSeconds))));
+        response.Headers.TryAddWithoutValidation(CommunicationHeaders.ShouldRetry, "false");
+        return response;
+    }
+}

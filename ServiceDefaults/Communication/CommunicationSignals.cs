@@ -1,0 +1,97 @@
+using System.Collections.Concurrent;
+using System.Diagnostics;
+using System.Diagnostics.Metrics;
+using Platform.ServiceDefaults.Observability;
+
+namespace Platform.ServiceDefaults.Communication;
+
+/// <summary>The meter <c>platform.communication</c> and the log lines with <c>event=resilience</c>. Only decisions are logged, never plain successes.</summary>
+internal sealed partial class CommunicationSignals
+{
+    private readonly ConcurrentBag<Destination> _observed = [];
+    private readonly Counter<long> _attempts;
+    private readonly Counter<long> _retries;
+    private readonly Counter<long> _retriesRefused;
+    private readonly Counter<long> _transitions;
+    private readonly Counter<long> _rejections;
+    private readonly Counter<long> _deadlines;
+    private readonly Histogram<double> _duration;
+    private readonly ILogger<CommunicationSignals> _logger;
+
+    public CommunicationSignals(IMeterFactory meters, ILogger<CommunicationSignals> logger)
+    {
+        _logger = logger;
+        var meter = meters.CreateMeter("communication");
+        _attempts = meter.CreateCounter<long>("platform.communication.attempts", "{attempt}", "Sends by destination and outcome.");
+        _retries = meter.CreateCounter<long>("platform.communication.retries", "{retry}", "Sends after the first, by destination and reason.");
+        _retriesRefused = meter.CreateCounter<long>("platform.communication.retries_refused", "{retry}", "Retries not made, by destination and what refused them: budget, deadline, body.");
+        _transitions = meter.CreateCounter<long>("platform.communication.breaker.transitions", "{transition}", "Changes of a breaker's state, by destination and new state.");
+        _rejections = meter.CreateCounter<long>("platform.communication.rejections", "{call}", "Calls refused without being sent, by destination and what refused them: breaker, concurrency.");
+        _deadlines = meter.CreateCounter<long>("platform.communication.deadline_expiries", "{call}", "Calls whose time was up, by destination and where: headers, body.");
+        _duration = meter.CreateHistogram<double>("platform.communication.duration", "s", "Time of a call with all its sends and pauses until the headers, by destination and outcome.");
+        meter.CreateObservableGauge("platform.communication.breaker.state", () => Read(d => (int)d.Breaker.State), null, "0 closed, 1 open, 2 half-open, by destination.");
+        meter.CreateObservableGauge("platform.communication.retry_budget.left", () => Read(d => d.Budget.Left), "{retry}", "Retries that the budget would allow now, by destination.");
+    }
+
+    public void Observe(Destination destination) => _observed.Add(destination);
+
+    public void Attempted(string destination, string outcome) => _attempts.Add(1, To(destination), new("outcome", outcome));
+
+    public void Retrying(string destination, string reason) => _retries.Add(1, To(destination), new("reason", reason));
+
+    public void RetryRefused(string destination, string by)
+    {
+        _retriesRefused.Add(1, To(destination), new("refused_by", by));
+        LogRetryRefused(_logger, destination, by);
+    }
+
+    public void Rejected(string destination, string by) => _rejections.Add(1, To(destination), new("refused_by", by));
+
+    public void DeadlineExpired(string destination, string at)
+    {
+        _deadlines.Add(1, To(destination), new("at", at));
+        LogDeadline(_logger, destination, at);
+    }
+
+    public void Ended(string destination, string outcome, TimeSpan elapsed) => _duration.Record(elapsed.TotalSeconds, To(destination), new("outcome", outcome));
+
+    public void BreakerChanged(string destination, CircuitTransition change)
+    {
+        var to = change.To.ToText();
+        _transitions.Add(1, To(destination), new("state", to));
+        if (change.To == CircuitState.Open)
+        {
+            LogOpened(_logger, destination, change.Reason);
+        }
+        else
+        {
+            LogChanged(_logger, destination, to, change.Reason);
+        }
+    }
+
+    private static KeyValuePair<string, object?> To(string destination) => new("destination", destination);
+
+    private List<Measurement<T>> Read<T>(Func<Destination, T> read) where T : struct => [.. _observed.Select(d => new Measurement<T>(read(d), To(d.Name)))];
+
+    [LoggerMessage(LogLevel.Warning, "event=resilience The circuit breaker to {Destination} is open: {Reason}")]
+    private static partial void LogOpened(ILogger logger, string destination, string reason);
+
+    [LoggerMessage(LogLevel.Information, "event=resilience The circuit breaker to {Destination} is {State}: {Reason}")]
+    private static partial void LogChanged(ILogger logger, string destination, string state, string reason);
+
+    [LoggerMessage(LogLevel.Debug, "event=resilience A retry to {Destination} was refused by the {By}")]
+    private static partial void LogRetryRefused(ILogger logger, string destination, string by);
+
+    [LoggerMessage(LogLevel.Warning, "event=resilience The time for a call to {Destination} was up while waiting for its {At}")]
+    private static partial void LogDeadline(ILogger logger, string destination, string at);
+}
+
+internal static class CircuitStateText
+{
+    public static string ToText(this CircuitState state) => state switch
+    {
+        CircuitState.Closed => "closed",
+        CircuitState.Open => "open",
+        _ => "half-open",
+    };
+}

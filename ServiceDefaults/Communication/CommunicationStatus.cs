@@ -1,0 +1,36 @@
+using Platform.ServiceDefaults.Health;
+
+namespace Platform.ServiceDefaults.Communication;
+
+/// <summary>What this process knows of a service that it calls.</summary>
+/// <param name="CircuitBreaker">Its breaker.</param>
+/// <param name="FailureRatio">Failures over calls in the sampling window, 0 to 1.</param>
+/// <param name="RetryBudgetLeft">Retries that would be allowed now.</param>
+/// <param name="LastError">The last failure that the breaker counted, if there was one.</param>
+/// <param name="LastErrorAt">When that was, UTC.</param>
+public sealed record DestinationStatus(
+    CircuitBreakerReport CircuitBreaker, double FailureRatio, double RetryBudgetLeft, string? LastError, DateTimeOffset? LastErrorAt);
+
+/// <summary>How this process gets on with the services that it calls.</summary>
+public sealed class CommunicationStatus
+{
+    private readonly Destinations _destinations;
+    private readonly CallLog _calls;
+
+    internal CommunicationStatus(Destinations destinations, CallLog calls) => (_destinations, _calls) = (destinations, calls);
+
+    /// <summary>The services by name.</summary>
+    public IReadOnlyDictionary<string, DestinationStatus> Services => new SortedDictionary<string, DestinationStatus>(
+        _destinations.All.ToDictionary(destination => destination.Name, StatusOf, StringComparer.Ordinal), StringComparer.Ordinal);
+
+    /// <summary>The last hundred calls that were not plain successes, newest first.</summary>
+    public IReadOnlyList<LoggedCall> Calls => _calls.Recent;
+
+    private static DestinationStatus StatusOf(Destination destination)
+    {
+        var circuit = destination.Breaker.Snapshot();
+        return new(
+            new(circuit.State.ToText(), circuit.Since, circuit.Counts),
+            Math.Round(circuit.FailureRatio, 3), Math.Round(destination.Budget.Left, 1), circuit.LastError, circuit.LastErrorAt);
+    }
+}

@@ -1,0 +1,60 @@
+namespace Platform.ServiceDefaults.Communication;
+
+/// <summary>
+/// Asks <c>/ready</c> of a destination whose breaker is open, about every second, so that the first call after its return does not have to wait for
+/// the end of the break. A destination that is ready and yet fails its trial is asked at intervals that double up to 30 s.
+/// </summary>
+internal sealed partial class RecoveryProbes(Destinations destinations, ReadinessProbe probe, TimeProvider time, ILogger<RecoveryProbes> logger) : BackgroundService
+{
+    private static readonly TimeSpan ShortestInterval = TimeSpan.FromSeconds(1);
+    private static readonly TimeSpan LongestInterval = TimeSpan.FromSeconds(30);
+
+    protected override Task ExecuteAsync(CancellationToken stoppingToken) => Task.WhenAll(destinations.All.Select(destination => WatchAsync(destination, stoppingToken)));
+
+    private async Task WatchAsync(Destination destination, CancellationToken stoppingToken)
+    {
+        using var opened = new SemaphoreSlim(0);
+        var breaker = destination.Breaker;
+        breaker.ProbeInterval = ShortestInterval;
+        breaker.Subscribe(change =>
+        {
+            switch (change)
+            {
+                case { To: CircuitState.Closed }:
+                    breaker.ProbeInterval = ShortestInterval;
+                    break;
+                case { To: CircuitState.Open, From: CircuitState.HalfOpen }:
+                    breaker.ProbeInterval = breaker.ProbeInterval * 2 is var doubled && doubled < LongestInterval ? doubled : LongestInterval;
+                    opened.Release();
+                    break;
+                case { To: CircuitState.Open }:
+                    opened.Release();
+                    break;
+            }
+        });
+        while (true)
+        {
+            await opened.WaitAsync(stoppingToken);
+            while (breaker.State == CircuitState.Open)
+            {
+                await Task.Delay(breaker.ProbeInterval * (0.8 + Random.Shared.NextDouble() * 0.2), time, stoppingToken);
+                if (breaker.State != CircuitState.Open)
+                {
+                    break;
+                }
+
+                if (await probe.FindErrorAsync(destination.Name, stoppingToken) is { } error)
+                {
+                    LogNotReady(logger, destination.Name, error);
+                }
+                else
+                {
+                    breaker.ProbeAnswered();
+                }
+            }
+        }
+    }
+
+    [LoggerMessage(LogLevel.Debug, "event=resilience {Destination} is not back yet: {Reason}")]
+    private static partial void LogNotReady(ILogger logger, string destination, string reason);
+}

@@ -1,0 +1,102 @@
+using System.Diagnostics;
+using Platform.ServiceDefaults.Correlation;
+using Platform.ServiceDefaults.Observability;
+using Polly;
+using Polly.RateLimiting;
+using Polly.Timeout;
+
+namespace Platform.ServiceDefaults.Communication;
+
+/// <summary>
+/// The outermost handler of a service client: sets the time for the whole call, tells what became of it, and covers the body, which is read after
+/// every handler has returned.
+/// </summary>
+internal sealed class ServiceCallHandler(Destination destination, Uri service) : DelegatingHandler
+{
+    protected override async Task<HttpResponseMessage> SendAsync(HttpRequestMessage request, CancellationToken cancellationToken)
+    {
+        // where the address is still the one that was asked for, and not what discovery made of it
+        if (request.RequestUri is not { } uri || uri.Scheme != service.Scheme || !string.Equals(uri.Authority, service.Authority, StringComparison.OrdinalIgnoreCase))
+        {
+            throw new InvalidOperationException($"This client calls {service} only: it does not take its token to {request.RequestUri}.");
+        }
+
+        var policy = destination.Policy;
+        var total = request.Method.Method is "GET" or "HEAD" or "OPTIONS" or "TRACE" ? policy.ReadTimeout : policy.WriteTimeout;
+        if (Deadline.Left is { } left && left < total)
+        {
+            total = left;
+        }
+
+        using var activity = PlatformTelemetry.Source.StartActivity($"call {destination.Name}");
+        activity?.SetTag("peer.service", destination.Name);
+        var call = new ServiceCall(destination, request, total, activity);
+        var context = ResilienceContextPool.Shared.Get(cancellationToken);
+        context.Properties.Set(ServiceCall.Key, call);
+        request.SetResilienceContext(context);
+        var outcome = "cancelled";
+        try
+        {
+            if (total <= TimeSpan.Zero)
+            {
+                throw new TimeoutRejectedException("The caller's time is up.");
+            }
+
+            var response = await base.SendAsync(request, cancellationToken).ConfigureAwait(false);
+            outcome = ((int)response.StatusCode).ToString(System.Globalization.CultureInfo.InvariantCulture);
+            response.Content = new DeadlineContent(response.Content, call);
+            return response;
+        }
+        catch (TimeoutRejectedException exception)
+        {
+            outcome = "timed out";
+            destination.Signals.DeadlineExpired(destination.Name, "headers");
+            call.Decide("deadline", $"no answer within {ServiceCall.Milliseconds(total)}");
+            throw new ServiceCallException(destination.Name, ServiceCallFailure.TimedOut, $"{destination.Name} did not answer in time.", exception);
+        }
+        catch (RateLimiterRejectedException exception)
+        {
+            outcome = "busy";
+            destination.Signals.Rejected(destination.Name, "concurrency");
+            call.Decide("concurrency.refused", $"refused: {policy.Concurrency.Limit} calls are under way and {policy.Concurrency.Queue} wait");
+            throw new ServiceCallException(destination.Name, ServiceCallFailure.Busy, $"Too many calls to {destination.Name} are under way.", exception);
+        }
+        catch (Exception exception) when (exception is HttpRequestException or IOException
+            || exception is OperationCanceledException && !cancellationToken.IsCancellationRequested)
+        {
+            outcome = "unreachable";
+            throw new ServiceCallException(destination.Name, ServiceCallFailure.Unreachable, $"{destination.Name} can't be reached: {exception.Message}", exception);
+        }
+        finally
+        {
+            request.SetResilienceContext(null);
+            ResilienceContextPool.Shared.Return(context);
+            End(call, activity, outcome);
+        }
+    }
+
+    private void End(ServiceCall call, Activity? activity, string outcome)
+    {
+        destination.Signals.Ended(destination.Name, outcome, call.Elapsed);
+        activity?.SetTag("platform.communication.outcome", outcome).SetTag("platform.communication.attempts", call.Attempt);
+        if (outcome[0] is '2' or '3' && !call.HasDecisions)
+        {
+            return;
+        }
+
+        if (outcome[0] is not ('2' or '3' or '4'))
+        {
+            activity?.SetStatus(ActivityStatusCode.Error, outcome);
+        }
+
+        destination.Calls.Add(new(
+            call.StartedAt,
+            destination.Name,
+            $"{call.Request.Method} {(call.Request.RequestUri is { IsAbsoluteUri: true } uri ? uri.AbsolutePath : "/")}",
+            outcome,
+            call.Elapsed.TotalMilliseconds,
+            call.Decisions,
+            activity?.TraceId.ToHexString(),
+            CorrelationContext.Current));
+    }
+}
