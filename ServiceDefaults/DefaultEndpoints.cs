@@ -1,4 +1,5 @@
 using Microsoft.AspNetCore.Http.HttpResults;
+using Platform.ServiceDefaults.Communication;
 using Platform.ServiceDefaults.Health;
 using Platform.ServiceDefaults.Problems;
 
@@ -12,7 +13,7 @@ internal static class DefaultEndpoints
 
     public static void MapHealth(this IEndpointRouteBuilder endpoints)
     {
-        var group = endpoints.MapGroup("").WithTags("Health").AvailableBeforeReady().DisableHttpMetrics();
+        var group = endpoints.MapGroup("").WithTags("Health").AvailableBeforeReady().WithPriority(RequestPriority.Exempt).DisableHttpMetrics();
         group.MapGet("/alive", Alive).WithName("GetAlive").WithSummary("Liveness: the process answers.");
         group.MapGet("/ready", Ready).WithName("GetReady").WithSummary("Readiness: started and not draining.");
         group.MapGet("/health", Health).WithName("GetHealth").WithSummary("The state of the service and of what it depends on.")

@@ -26,6 +26,8 @@ public static class ServiceDefaultsExtensions
 
         AddOptions<RequestOptions>(builder, "Requests");
         AddOptions<ShutdownOptions>(builder, "Shutdown");
+        AddOptions<AdmissionOptions>(builder, "Admission");
+        services.AddAdmission();
         services.AddSingleton<InternalTokens>();
         services.AddHttpClientDefaults();
 
@@ -55,8 +57,8 @@ public static class ServiceDefaultsExtensions
     }
 
     /// <summary>
-    /// Adds the middleware, outermost first: span, correlation, problems, routing, readiness and drain, internal token, body size, deadline,
-    /// then the checks of route, query and body.
+    /// Adds the middleware, outermost first: span, correlation, problems, routing, readiness and drain, admission, internal token, body size,
+    /// deadline, then the checks of route, query and body.
     /// </summary>
     public static WebApplication UseServiceDefaults(this WebApplication app)
     {
@@ -68,6 +70,8 @@ public static class ServiceDefaultsExtensions
         app.UseStatusCodePages();
         app.UseRouting();
         app.UseMiddleware<DrainMiddleware>();
+        // knows the token's callers by itself, so that who guesses at tokens meets the rate limit too
+        app.UseMiddleware<AdmissionMiddleware>();
         app.UseMiddleware<InternalTokenMiddleware>();
         app.UseMiddleware<BodySizeMiddleware>();
         app.UseMiddleware<RequestDeadlineMiddleware>();

@@ -1,4 +1,5 @@
 using Microsoft.AspNetCore.Http.Features;
+using Platform.ServiceDefaults.Communication;
 using Platform.ServiceDefaults.Postgres.Idempotency;
 
 namespace Platform.Backend.Console;
@@ -36,10 +37,12 @@ internal static class ConsoleExtensions
         forms.MapPost("/shops/new/{name}", ShopPages.Create).LeadsTo(context => $"{context.Response.Headers.Location.ToString()["/api".Length..]}?said=created");
         forms.MapPost("/shops/{id:guid}/edit", ShopPages.Save).LeadsTo(context => $"{ShopOf(context)}?said=saved");
         forms.MapPost("/shops/{id:guid}/delete", ShopPages.Delete).LeadsTo(_ => "/?said=deleted");
-        forms.MapPost("/shops/{id:guid}/deploy", DeploymentPages.Deploy).LeadsTo(ShopOf);
-        forms.MapPost("/shops/{id:guid}/rollback", DeploymentPages.RollBack).LeadsTo(ShopOf);
-        forms.MapPost("/shops/{id:guid}/deployments/{deploymentId:guid}/cancel", DeploymentPages.Cancel).LeadsTo(ShopOf);
-        forms.MapPost("/shops/{id:guid}/deployments/{deploymentId:guid}/retry", DeploymentPages.Retry).LeadsTo(ShopOf);
+
+        var work = forms.MapGroup("/").WithPriority(RequestPriority.Deployment);
+        work.MapPost("/shops/{id:guid}/deploy", DeploymentPages.Deploy).LeadsTo(ShopOf);
+        work.MapPost("/shops/{id:guid}/rollback", DeploymentPages.RollBack).LeadsTo(ShopOf);
+        work.MapPost("/shops/{id:guid}/deployments/{deploymentId:guid}/cancel", DeploymentPages.Cancel).LeadsTo(ShopOf);
+        work.MapPost("/shops/{id:guid}/deployments/{deploymentId:guid}/retry", DeploymentPages.Retry).LeadsTo(ShopOf);
     }
 
     private static string ShopOf(HttpContext context) => $"/shops/{context.Request.RouteValues["id"]}";

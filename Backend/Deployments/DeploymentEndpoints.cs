@@ -3,6 +3,7 @@ using System.Globalization;
 using Microsoft.AspNetCore.Http.HttpResults;
 using Microsoft.AspNetCore.Mvc;
 using Platform.Backend.Shops;
+using Platform.ServiceDefaults.Communication;
 using Platform.ServiceDefaults.Paging;
 using Platform.ServiceDefaults.Postgres.Idempotency;
 using Platform.ServiceDefaults.Postgres.Messaging;
@@ -42,12 +43,12 @@ internal static class DeploymentEndpoints
     public static void MapDeployments(this IEndpointRouteBuilder routes)
     {
         var shops = routes.MapGroup("/api/shops/{id:guid}").WithTags("Deployments").ProducesProblem(404).WithIdempotency();
-        shops.MapPost("/deployments", Create).WithName("CreateDeployment").ProducesProblem(409).ProducesProblem(422)
+        shops.MapPost("/deployments", Create).WithName("CreateDeployment").WithPriority(RequestPriority.Deployment).ProducesProblem(409).ProducesProblem(422)
             .WithSummary("Deploys the shop as it stands.")
             .WithDescription("Accepted also while StoreDeployer is down. `version` takes another version of the shop's template, for this deployment only.");
         shops.MapGet("/deployments", List).WithName("ListDeployments")
             .WithSummary("Lists the shop's deployments and rollbacks, the newest first.");
-        shops.MapPost("/rollback", RollBack).WithName("RollBackShop").ProducesProblem(409).ProducesProblem(422)
+        shops.MapPost("/rollback", RollBack).WithName("RollBackShop").WithPriority(RequestPriority.Deployment).ProducesProblem(409).ProducesProblem(422)
             .WithSummary("Brings an earlier release of the store back.")
             .WithDescription("The one that was live before the present one, or `release`. The rollback goes ahead of deployments that wait.");
 
@@ -60,10 +61,10 @@ internal static class DeploymentEndpoints
             .Produces<Deployment>(200, "text/event-stream").Produces(204).ProducesValidationProblem()
             .WithSummary("Follows a deployment by server-sent events.")
             .WithDescription("`progressed` and, at last, `finished`; the data of each is the deployment. Resumes after `Last-Event-ID`; 204 when there is nothing more to come.")
-            .DisableRequestTimeout();
-        deployments.MapPost("/cancel", Cancel).WithName("CancelDeployment").ProducesProblem(409).ProducesProblem(422)
+            .DisableRequestTimeout().WithPlaceUntilHeaders();
+        deployments.MapPost("/cancel", Cancel).WithName("CancelDeployment").WithPriority(RequestPriority.Deployment).ProducesProblem(409).ProducesProblem(422)
             .WithSummary("Cancels a deployment. It may still go live when the cancel comes too late.");
-        deployments.MapPost("/retry", Retry).WithName("RetryDeployment").ProducesProblem(409).ProducesProblem(422)
+        deployments.MapPost("/retry", Retry).WithName("RetryDeployment").WithPriority(RequestPriority.Deployment).ProducesProblem(409).ProducesProblem(422)
             .WithSummary("Tries a failed deployment again, under the same id.");
     }
 
