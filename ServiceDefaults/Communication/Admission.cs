@@ -120,7 +120,9 @@ internal sealed class AdmissionMiddleware(
     {
         var method = context.Request.Method;
         return context.GetEndpoint()?.Metadata.GetMetadata<RequestPriorityMetadata>()?.Priority
-            ?? (HttpMethods.IsGet(method) || HttpMethods.IsHead(method) || HttpMethods.IsOptions(method) || HttpMethods.IsTrace(method) ? RequestPriority.Read : RequestPriority.Write);
+            ?? (HttpMethods.IsGet(method) || HttpMethods.IsHead(method) || HttpMethods.IsOptions(method) || HttpMethods.IsTrace(method)
+                ? RequestPriority.Read
+                : RequestPriority.Write);
     }
 
     private TimeSpan WaitOf(HttpContext context)

@@ -54,8 +54,9 @@ internal sealed class ClientRateLimit(IOptions<AdmissionOptions> options, TimePr
     }
 
     /// <summary>
-    /// A token bucket, kept as the moment at which it will be full again (the generic cell rate algorithm of ITU-T I.371, which admits the same requests): it needs no timer
-    /// that fills it, and knows to the tick when there is a token again. The framework's own knows that to a whole period only, and has a clock that a test can't move.
+    /// A token bucket, kept as the moment at which it will be full again (the generic cell rate algorithm of ITU-T I.371, which admits the
+    /// same requests): it needs no timer that fills it, and knows to the tick when there is a token again. The framework's own knows that
+    /// to a whole period only, and has a clock that a test can't move.
     /// </summary>
     private sealed class TokenBucket(double perSecond, int burst, TimeProvider time) : RateLimiter
     {

@@ -1,10 +1,11 @@
 namespace Platform.ServiceDefaults.Communication;
 
 /// <summary>
-/// A concurrency limit with priorities. Of the places the most important may use all, the others only a share (80 % reads, 90 % other changes), so that when it is tight
-/// there is room left for what matters more; telephone networks have done so for a century under the name of trunk reservation, and Google's SRE book (chapter 21, "Handling
-/// Overload") does with criticality. Who finds no place waits in a bounded queue: a place that becomes free goes to the most important, among those to who has waited longest;
-/// when the queue is full, the newest of the least important is dropped for one that is more important than it.
+/// A concurrency limit with priorities. Of the places the most important may use all, the others only a share (80 % reads, 90 % other
+/// changes), so that when it is tight there is room left for what matters more; telephone networks do so under the name of trunk
+/// reservation, and Google's SRE book (chapter 21, "Handling Overload") with criticality. Who finds no place waits in a bounded queue: a
+/// place that becomes free goes to the most important, among those to who has waited longest; when the queue is full, the newest of the
+/// least important is dropped for one that is more important than it.
 /// <see cref="System.Threading.RateLimiting.ConcurrencyLimiter"/> has one queue and knows no priorities.
 /// </summary>
 internal sealed class Places
