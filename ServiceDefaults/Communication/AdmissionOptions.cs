@@ -8,15 +8,15 @@ public sealed class AdmissionOptions
     private const string Message = "Admission:{0} must be between {1} and {2}.";
 
     /// <summary>
-    /// How many requests per second one client may send for long; over it 429. 200. A proxy that hides its clients' addresses is one client: raise this behind one
+    /// How many requests per second one client may send for long; over it 429. 1000. A proxy that hides its clients' addresses is one client: raise this behind one
     /// and limit there.
     /// </summary>
     [Range(0.01, 1_000_000, ErrorMessage = Message)]
-    public double RatePerSecond { get; set; } = 200;
+    public double RatePerSecond { get; set; } = 1000;
 
-    /// <summary>How many requests one client that was quiet for a while may send at once. 400.</summary>
+    /// <summary>How many requests one client that was quiet for a while may send at once. 2000.</summary>
     [Range(1, 1_000_000, ErrorMessage = Message)]
-    public int Burst { get; set; } = 400;
+    public int Burst { get; set; } = 2000;
 
     /// <summary>How many requests are worked on at once; reads may use 80 % of them, other changes 90 %, deployments all. 200.</summary>
     [Range(1, 100_000, ErrorMessage = Message)]

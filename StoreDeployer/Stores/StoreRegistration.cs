@@ -14,8 +14,8 @@ internal static class StoreRegistration
         {
             InitialData =
             [
-                new($"Admission:{nameof(AdmissionOptions.RatePerSecond)}", "10000"),
-                new($"Admission:{nameof(AdmissionOptions.Burst)}", "20000"),
+                new($"Admission:{nameof(AdmissionOptions.RatePerSecond)}", "100000"),
+                new($"Admission:{nameof(AdmissionOptions.Burst)}", "200000"),
             ],
         });
         builder.Services.AddOptions<StoreOptions>().BindConfiguration(StoreOptions.Section).ValidateDataAnnotations().ValidateOnStart();
