@@ -1,0 +1,153 @@
+using System.Net;
+using System.Net.Sockets;
+using Microsoft.AspNetCore.Builder;
+using Microsoft.AspNetCore.Http;
+using Platform.TestSupport;
+
+namespace Platform.ResilienceTesting.Tests;
+
+/// <summary>What an HttpClient makes of each fault.</summary>
+public sealed class HttpClientTests : IAsyncLifetime
+{
+    private static readonly string Body = new('x', 10_000);
+
+    private StubService _service = null!;
+    private TcpFaultProxy _proxy = null!;
+    private HttpClient _client = null!;
+
+    public async ValueTask InitializeAsync()
+    {
+        _service = await StubService.StartAsync(app =>
+        {
+            // with its length: the sizes of chunks would be part of what is cut
+            app.MapGet("/", () => Results.Text(Body));
+            app.MapPost("/orders", async (HttpRequest request) =>
+            {
+                using var reader = new StreamReader(request.Body);
+                return Results.Text(await reader.ReadToEndAsync(), statusCode: 201);
+            });
+        });
+        _proxy = new TcpFaultProxy(new IPEndPoint(IPAddress.Loopback, _service.Port));
+        _client = new HttpClient { BaseAddress = new Uri($"http://{_proxy.EndPoint}") };
+    }
+
+    public async ValueTask DisposeAsync()
+    {
+        _client.Dispose();
+        await _proxy.DisposeAsync();
+        await _service.DisposeAsync();
+    }
+
+    [Fact]
+    public async Task Without_a_fault_all_is_as_without_a_proxy() => (await _client.GetStringAsync("/", Cancel)).ShouldBe(Body);
+
+    [Fact]
+    public async Task Refused_and_well_again_on_a_pooled_connection()
+    {
+        await _client.GetStringAsync("/", Cancel);
+        using (_proxy.Faults.Refuse())
+        {
+            var error = await Should.ThrowAsync<HttpRequestException>(() => _client.GetStringAsync("/", Cancel));
+            error.HttpRequestError.ShouldBe(HttpRequestError.ConnectionError);
+            error.InnerException.ShouldBeOfType<SocketException>().SocketErrorCode.ShouldBe(SocketError.ConnectionRefused);
+        }
+
+        (await _client.GetStringAsync("/", Cancel)).ShouldBe(Body);
+    }
+
+    [Fact]
+    public async Task Reset()
+    {
+        using var reset = _proxy.Faults.Reset();
+        var error = await Should.ThrowAsync<HttpRequestException>(() => _client.GetStringAsync("/", Cancel));
+        error.GetBaseException().ShouldBeOfType<SocketException>().SocketErrorCode.ShouldBe(SocketError.ConnectionReset);
+    }
+
+    [Fact]
+    public async Task A_black_hole_lasts_until_the_client_gives_up()
+    {
+        using var hole = _proxy.Faults.BlackHole();
+        using var patience = CancellationTokenSource.CreateLinkedTokenSource(Cancel);
+        var request = _client.GetStringAsync("/", patience.Token);
+        await Eventually.TrueAsync(() => _proxy.BytesSwallowed > 0);
+        request.IsCompleted.ShouldBeFalse();
+
+        await patience.CancelAsync();
+
+        await Should.ThrowAsync<OperationCanceledException>(() => request);
+        _service.Requests.ShouldBeEmpty();
+    }
+
+    [Fact]
+    public async Task Half_closed_the_request_arrives_and_the_response_ends_before_it_began()
+    {
+        using var halfClose = _proxy.Faults.HalfClose();
+        var error = await Should.ThrowAsync<HttpRequestException>(() => _client.PostAsync("/orders", new StringContent("tea"), Cancel));
+        error.GetBaseException().ShouldBeOfType<HttpIOException>().HttpRequestError.ShouldBe(HttpRequestError.ResponseEnded);
+    }
+
+    [Theory]
+    [InlineData(0)]
+    [InlineData(1)]
+    [InlineData(9_999)]
+    public async Task A_body_is_cut_after_so_many_bytes_while_status_and_headers_arrive(int afterBytes)
+    {
+        using var cut = _proxy.Faults.CutBody(afterBytes);
+        using var response = await _client.GetAsync("/", HttpCompletionOption.ResponseHeadersRead, Cancel);
+        response.StatusCode.ShouldBe(HttpStatusCode.OK);
+        var received = new MemoryStream();
+        await using var body = await response.Content.ReadAsStreamAsync(Cancel);
+
+        var error = await Should.ThrowAsync<HttpIOException>(() => body.CopyToAsync(received, Cancel));
+
+        error.HttpRequestError.ShouldBe(HttpRequestError.ResponseEnded);
+        received.Length.ShouldBeLessThanOrEqualTo(afterBytes);
+    }
+
+    [Fact]
+    public async Task A_body_that_is_no_longer_than_the_cut_is_whole()
+    {
+        using var cut = _proxy.Faults.CutBody(Body.Length);
+        (await _client.GetStringAsync("/", Cancel)).ShouldBe(Body);
+        (await _client.GetStringAsync("/", Cancel)).ShouldBe(Body);
+        cut.Struck.ShouldBe(0);
+    }
+
+    [Fact]
+    public async Task A_dropped_reply_is_a_reset_after_the_request_was_served()
+    {
+        using (var dropped = _proxy.Faults.DropReply())
+        {
+            var error = await Should.ThrowAsync<HttpRequestException>(() => _client.PostAsync("/orders", new StringContent("tea"), Cancel));
+            error.GetBaseException().ShouldBeOfType<SocketException>().SocketErrorCode.ShouldBe(SocketError.ConnectionReset);
+            dropped.Struck.ShouldBe(1);
+        }
+
+        _service.Requests.ShouldHaveSingleItem().Text.ShouldBe("tea");
+    }
+
+    [Fact]
+    public async Task The_announcement_that_a_body_may_come_is_no_reply_to_drop()
+    {
+        using var dropped = _proxy.Faults.DropReply();
+        using var request = new HttpRequestMessage(HttpMethod.Post, "/orders") { Content = new StringContent("tea") };
+        request.Headers.ExpectContinue = true;
+
+        await Should.ThrowAsync<HttpRequestException>(() => _client.SendAsync(request, Cancel));
+
+        _service.Requests.ShouldHaveSingleItem().Text.ShouldBe("tea");
+    }
+
+    [Fact]
+    public async Task Slices_and_narrow_bandwidth_make_it_slow_and_not_wrong()
+    {
+        using var bandwidth = _proxy.Faults.Bandwidth(100_000_000);
+        using var slices = _proxy.Faults.Slice(100);
+        (await _client.GetStringAsync("/", Cancel)).ShouldBe(Body);
+        (await (await _client.PostAsync("/orders", new StringContent(Body), Cancel)).Content.ReadAsStringAsync(Cancel)).ShouldBe(Body);
+        slices.Struck.ShouldBe(1);
+        bandwidth.Struck.ShouldBe(1);
+    }
+
+    private static CancellationToken Cancel => TestContext.Current.CancellationToken;
+}

@@ -1,0 +1,421 @@
+using System.Net;
+using System.Net.Sockets;
+using Platform.TestSupport;
+
+namespace Platform.ResilienceTesting.Tests;
+
+/// <summary>Each fault on a real connection, as either end of it sees it.</summary>
+public sealed class TcpFaultProxyTests : IAsyncDisposable
+{
+    private static readonly TimeSpan Second = TimeSpan.FromSeconds(1);
+
+    private readonly FakeTimeProvider _time = new();
+    private readonly FaultInjector _faults;
+    private readonly LoopbackServer _server;
+
+    public TcpFaultProxyTests()
+    {
+        _faults = new FaultInjector(time: _time);
+        _server = new LoopbackServer(_faults);
+    }
+
+    public ValueTask DisposeAsync() => _server.DisposeAsync();
+
+    [Fact]
+    public async Task Without_a_fault_bytes_and_ends_pass_both_ways()
+    {
+        var (client, server) = await _server.PairAsync();
+        var sent = new string('x', 1_000_000);
+
+        var sending = Task.Run(async () =>
+        {
+            await client.SendTextAsync(sent);
+            client.Shutdown(SocketShutdown.Send);
+        });
+        (await server.ReceiveTextAsync(sent.Length + 1)).ShouldBe(sent);
+        await sending;
+        await server.SendTextAsync("the answer");
+        server.Shutdown(SocketShutdown.Send);
+
+        (await client.ReceiveTextAsync(100)).ShouldBe("the answer");
+        await Eventually.TrueAsync(() => _server.Proxy.OpenConnections == 0);
+        _server.Proxy.Connections.ShouldBe(1);
+        _server.Proxy.BytesToTarget.ShouldBe(1_000_001);
+        _server.Proxy.BytesToClient.ShouldBe(11);
+        _server.Proxy.FaultsApplied.ShouldBe(0);
+    }
+
+    [Fact]
+    public async Task A_reset_of_the_target_is_a_reset_for_the_client()
+    {
+        var (client, server) = await _server.PairAsync();
+
+        server.LingerState = new LingerOption(enable: true, seconds: 0);
+        server.Dispose();
+
+        await client.ShouldBeResetAsync();
+    }
+
+    [Fact]
+    public async Task A_target_that_is_not_there_is_a_reset_for_the_client_and_the_description_says_why()
+    {
+        await using var proxy = new TcpFaultProxy(new IPEndPoint(IPAddress.Loopback, FreePort.Next()));
+        using var client = new Socket(AddressFamily.InterNetwork, SocketType.Stream, ProtocolType.Tcp);
+
+        // it may come before the client has seen that it is connected
+        var error = await Should.ThrowAsync<SocketException>(async () =>
+        {
+            await client.ConnectAsync(proxy.EndPoint, Cancel);
+            await client.ReceiveTextAsync(1);
+        });
+
+        error.SocketErrorCode.ShouldBe(SocketError.ConnectionReset);
+        proxy.ToString().ShouldContain("target not reached: ");
+    }
+
+    [Fact]
+    public async Task The_target_is_asked_for_at_each_connection()
+    {
+        await using var other = new LoopbackServer();
+        var targets = new Queue<EndPoint>([_server.Proxy.EndPoint, other.Proxy.EndPoint]);
+        await using var proxy = new TcpFaultProxy(_ => ValueTask.FromResult(targets.Dequeue()));
+
+        using var first = new Socket(AddressFamily.InterNetwork, SocketType.Stream, ProtocolType.Tcp);
+        await first.ConnectAsync(proxy.EndPoint, Cancel);
+        await (await _server.AcceptAsync()).SendTextAsync("1");
+        using var second = new Socket(AddressFamily.InterNetwork, SocketType.Stream, ProtocolType.Tcp);
+        await second.ConnectAsync(proxy.EndPoint, Cancel);
+        await (await other.AcceptAsync()).SendTextAsync("2");
+
+        (await first.ReceiveTextAsync(1)).ShouldBe("1");
+        (await second.ReceiveTextAsync(1)).ShouldBe("2");
+    }
+
+    [Fact]
+    public async Task Latency_holds_replies_back_and_not_requests()
+    {
+        var (client, server) = await _server.PairAsync();
+        using var latency = _faults.Latency(Second);
+
+        await client.SendTextAsync("?");
+        (await server.ReceiveTextAsync(1)).ShouldBe("?");
+        await server.SendTextAsync("late");
+        await Eventually.TrueAsync(() => _time.PendingTimers == 1);
+        _time.Advance(Second - TimeSpan.FromTicks(1));
+        client.Available.ShouldBe(0);
+        _time.Advance(TimeSpan.FromTicks(1));
+
+        (await client.ReceiveTextAsync(4)).ShouldBe("late");
+        latency.Struck.ShouldBe(1);
+    }
+
+    [Fact]
+    public async Task Jitter_follows_from_the_seed()
+    {
+        var first = await DelaysAsync(seed: 7);
+
+        (await DelaysAsync(seed: 7)).ShouldBe(first);
+        (await DelaysAsync(seed: 8)).ShouldNotBe(first);
+        first.ShouldAllBe(delay => delay >= TimeSpan.FromMilliseconds(600) && delay <= TimeSpan.FromMilliseconds(1400));
+        first.Distinct().Count().ShouldBe(first.Count);
+
+        static async Task<List<TimeSpan>> DelaysAsync(int seed)
+        {
+            var time = new FakeTimeProvider();
+            await using var server = new LoopbackServer(new FaultInjector(seed, time));
+            var (client, target) = await server.PairAsync();
+            using var latency = server.Proxy.Faults.Latency(Second, jitter: TimeSpan.FromMilliseconds(400));
+            List<TimeSpan> delays = [];
+            for (var i = 0; i < 4; i++)
+            {
+                await target.SendTextAsync("x");
+                await Eventually.TrueAsync(() => time.PendingTimers == 1);
+                var before = time.GetUtcNow();
+                while (time.PendingTimers > 0)
+                    time.Advance(TimeSpan.FromMilliseconds(1));
+                delays.Add(time.GetUtcNow() - before);
+                (await client.ReceiveTextAsync(1)).ShouldBe("x");
+            }
+
+            return delays;
+        }
+    }
+
+    [Fact]
+    public async Task What_waits_goes_on_when_the_fault_ends()
+    {
+        var (client, server) = await _server.PairAsync();
+        var latency = _faults.Latency(TimeSpan.FromHours(1));
+        await server.SendTextAsync("late");
+        await Eventually.TrueAsync(() => _time.PendingTimers == 1);
+
+        latency.Dispose();
+
+        (await client.ReceiveTextAsync(4)).ShouldBe("late");
+    }
+
+    [Fact]
+    public async Task Reset_cuts_connections_that_are_there_and_those_that_come_once_they_are_used()
+    {
+        var (client, server) = await _server.PairAsync();
+
+        using (_faults.Reset())
+        {
+            await client.ShouldBeResetAsync();
+            await server.ShouldBeResetAsync();
+            var another = await _server.ConnectAsync();
+            await another.SendTextAsync("?");
+            await another.ShouldBeResetAsync();
+        }
+
+        _server.Proxy.FaultsApplied.ShouldBe(2);
+        await (await _server.ConnectAsync()).SendTextAsync("?");
+        await _server.AcceptAsync();
+        (await (await _server.AcceptAsync()).ReceiveTextAsync(1)).ShouldBe("?");
+    }
+
+    [Fact]
+    public async Task A_black_hole_takes_everything_gives_nothing_and_leaves_a_reset()
+    {
+        var (client, server) = await _server.PairAsync();
+        var (idle, idleServer) = await _server.PairAsync();
+        Socket another;
+        using (var hole = _faults.BlackHole())
+        {
+            await client.SendTextAsync("request");
+            await server.SendTextAsync("reply");
+            another = await _server.ConnectAsync();
+            await another.SendTextAsync("request");
+            // all bytes have gone in, or the connections would live on
+            await Eventually.TrueAsync(() => _server.Proxy.BytesSwallowed == 19);
+            hole.Struck.ShouldBe(2);
+            client.Available.ShouldBe(0);
+            server.Available.ShouldBe(0);
+            another.Available.ShouldBe(0);
+        }
+
+        await client.ShouldBeResetAsync();
+        await another.ShouldBeResetAsync();
+        await idle.SendTextAsync("?");
+        (await idleServer.ReceiveTextAsync(1)).ShouldBe("?");
+    }
+
+    [Fact]
+    public async Task A_black_hole_hides_that_the_target_is_gone()
+    {
+        await using var proxy = new TcpFaultProxy(new IPEndPoint(IPAddress.Loopback, FreePort.Next()));
+        using var client = new Socket(AddressFamily.InterNetwork, SocketType.Stream, ProtocolType.Tcp);
+        var hole = proxy.Faults.BlackHole();
+        await client.ConnectAsync(proxy.EndPoint, Cancel);
+        await Eventually.TrueAsync(() => hole.Struck == 1);
+        client.Poll(0, SelectMode.SelectRead).ShouldBeFalse();
+
+        hole.Dispose();
+
+        await client.ShouldBeResetAsync();
+    }
+
+    [Fact]
+    public async Task Slices_come_one_by_one()
+    {
+        var (client, server) = await _server.PairAsync();
+        using var slices = _faults.Slice(3, Second);
+
+        await server.SendTextAsync("abcdefgh");
+        foreach (var piece in new[] { "abc", "def", "gh" })
+        {
+            await Eventually.TrueAsync(() => _time.PendingTimers == 1);
+            client.Available.ShouldBe(0);
+            _time.Advance(Second);
+            (await client.ReceiveTextAsync(piece.Length)).ShouldBe(piece);
+        }
+    }
+
+    [Fact]
+    public async Task Half_close_ends_the_replies_and_not_the_requests()
+    {
+        var (client, server) = await _server.PairAsync();
+        using (_faults.HalfClose())
+        {
+            await client.ShouldEndAsync();
+            await client.SendTextAsync("still here");
+            (await server.ReceiveTextAsync(10)).ShouldBe("still here");
+            await server.SendTextAsync("never seen");
+
+            var another = await _server.ConnectAsync();
+            await another.ShouldEndAsync();
+            await another.SendTextAsync("me too");
+            (await (await _server.AcceptAsync()).ReceiveTextAsync(6)).ShouldBe("me too");
+        }
+
+        await client.ShouldEndAsync();
+    }
+
+    [Fact]
+    public async Task Bandwidth_lets_so_many_bytes_pass_in_a_second()
+    {
+        var (client, server) = await _server.PairAsync();
+        using var bandwidth = _faults.Bandwidth(100);
+        var began = _time.GetUtcNow();
+
+        await server.SendTextAsync(new string('x', 200));
+        var received = client.ReceiveTextAsync(200);
+        await Eventually.Async(() =>
+        {
+            if (_time.PendingTimers > 0)
+                _time.Advance(TimeSpan.FromMilliseconds(50));
+            return received.IsCompleted ? Task.CompletedTask : throw new InvalidOperationException("There is more to come.");
+        });
+
+        (await received).Length.ShouldBe(200);
+        (_time.GetUtcNow() - began).ShouldBe(TimeSpan.FromSeconds(2));
+    }
+
+    [Fact]
+    public async Task Any_reply_is_cut_after_so_many_bytes_and_the_next_one_anew()
+    {
+        using var cut = _faults.CutBody(4);
+        var (client, server) = await _server.PairAsync();
+
+        await client.SendTextAsync("first");
+        await server.ReceiveTextAsync(5);
+        await server.SendTextAsync("abcd");
+        (await client.ReceiveTextAsync(4)).ShouldBe("abcd");
+        await client.SendTextAsync("second");
+        await server.ReceiveTextAsync(6);
+        await server.SendTextAsync("abcdef");
+
+        (await client.ReceiveTextAsync(100)).ShouldBe("abcd");
+    }
+
+    [Fact]
+    public async Task Refused_is_refused_on_a_port_that_is_kept()
+    {
+        var (client, _) = await _server.PairAsync();
+        using (_faults.Refuse())
+        {
+            await client.ShouldBeResetAsync();
+            var error = await Should.ThrowAsync<SocketException>(_server.ConnectAsync);
+            error.SocketErrorCode.ShouldBe(SocketError.ConnectionRefused);
+        }
+
+        await _server.PairAsync();
+    }
+
+    [Fact]
+    public async Task Flapping_refuses_and_accepts_by_turns()
+    {
+        using (_faults.Flap(up: 2 * Second, down: Second))
+        {
+            for (var turn = 0; turn < 3; turn++)
+            {
+                var (client, _) = await _server.PairAsync();
+                _time.Advance(2 * Second);
+                await client.ShouldBeResetAsync();
+                await Should.ThrowAsync<SocketException>(_server.ConnectAsync);
+                _time.Advance(Second);
+            }
+
+            _time.Advance(2 * Second);
+            _faults.Description.ShouldStartWith("flapping, 2000 ms up and 1000 ms down (down now); seed 1; 127.0.0.1:");
+        }
+
+        await _server.PairAsync();
+        _time.PendingTimers.ShouldBe(0);
+    }
+
+    [Fact]
+    public async Task Scopes_nest_and_may_end_in_any_order()
+    {
+        var slices = _faults.Slice(1);
+        var outer = _faults.Refuse();
+        var inner = _faults.Refuse();
+        _faults.Faults.Select(fault => fault.ToString()).ShouldBe(["slices of 1 B", "connection refused", "connection refused"]);
+
+        outer.Dispose();
+        outer.Dispose();
+        await Should.ThrowAsync<SocketException>(_server.ConnectAsync);
+        slices.Dispose();
+        await Should.ThrowAsync<SocketException>(_server.ConnectAsync);
+        inner.Dispose();
+
+        await _server.PairAsync();
+        _faults.Description.ShouldStartWith("no fault; seed 1; ");
+    }
+
+    [Fact]
+    public async Task Which_connections_are_struck_follows_from_the_seed()
+    {
+        var first = await FatesAsync(seed: 3);
+
+        first.Count(reset => reset).ShouldBeInRange(1, first.Count - 1);
+        (await FatesAsync(seed: 3)).ShouldBe(first);
+        (await FatesAsync(seed: 4)).ShouldNotBe(first);
+
+        static async Task<List<bool>> FatesAsync(int seed)
+        {
+            await using var server = new LoopbackServer(new FaultInjector(seed));
+            using var reset = server.Proxy.Faults.Reset(probability: 0.5);
+            List<bool> fates = [];
+            for (var i = 0; i < 20; i++)
+            {
+                using var client = await server.ConnectAsync();
+                await client.SendTextAsync("?");
+                using var target = await server.AcceptAsync();
+                try
+                {
+                    fates.Add(await target.ReceiveTextAsync(1) != "?");
+                }
+                catch (SocketException)
+                {
+                    fates.Add(true);
+                }
+            }
+
+            return fates;
+        }
+    }
+
+    [Fact]
+    public async Task A_failure_under_a_fault_says_which_it_was()
+    {
+        var failure = await Should.ThrowAsync<FaultedException>(
+            () => _faults.Latency(Second, 0.1 * Second, probability: 0.25).DuringAsync(() => throw new InvalidOperationException("Too late.")));
+
+        failure.Message.ShouldStartWith($"Too late.{Environment.NewLine}Under latency of 1000 ms ± 100 ms on 25 % of the connections; seed 1; 127.0.0.1:");
+        failure.InnerException.ShouldBeOfType<InvalidOperationException>();
+        _faults.Faults.ShouldBeEmpty();
+    }
+
+    [Fact]
+    public async Task Nothing_is_left_of_a_proxy_that_is_disposed_of()
+    {
+        var (client, server) = await _server.PairAsync();
+        using var latency = _faults.Latency(TimeSpan.FromHours(1));
+        await server.SendTextAsync("never");
+        await Eventually.TrueAsync(() => _time.PendingTimers == 1);
+
+        await _server.Proxy.DisposeAsync();
+
+        await client.ShouldBeResetAsync();
+        _server.Proxy.OpenConnections.ShouldBe(0);
+        _time.PendingTimers.ShouldBe(0);
+        _faults.Proxies.ShouldBeEmpty();
+        await Should.ThrowAsync<SocketException>(_server.ConnectAsync);
+    }
+
+    [Fact]
+    public void Values_that_make_no_sense_are_refused()
+    {
+        Should.Throw<ArgumentOutOfRangeException>(() => _faults.Latency(-Second));
+        Should.Throw<ArgumentOutOfRangeException>(() => _faults.Slice(0));
+        Should.Throw<ArgumentOutOfRangeException>(() => _faults.Bandwidth(0));
+        Should.Throw<ArgumentOutOfRangeException>(() => _faults.CutBody(-1));
+        Should.Throw<ArgumentOutOfRangeException>(() => _faults.Flap(TimeSpan.Zero, Second));
+        Should.Throw<ArgumentOutOfRangeException>(() => _faults.Reset(1.1));
+        Should.Throw<ArgumentOutOfRangeException>(() => _faults.Reset(double.NaN));
+        _faults.Faults.ShouldBeEmpty();
+    }
+
+    private static CancellationToken Cancel => TestContext.Current.CancellationToken;
+}

@@ -1,0 +1,159 @@
+using System.Globalization;
+using System.Net;
+using System.Net.Sockets;
+using Aspire.Hosting;
+using Aspire.Hosting.ApplicationModel;
+using Microsoft.Extensions.Logging;
+
+namespace Platform.ResilienceTesting;
+
+/// <summary>The edges of one application and the proxies on them, which live as long as it does.</summary>
+internal sealed class EdgeRegistry(DistributedApplicationModel model, int seed, TimeProvider time, ILoggerFactory loggers) : IAsyncDisposable, IDisposable
+{
+    private const string Reference = "Reference";
+
+    private readonly Lock _lock = new();
+    private readonly Dictionary<(IResource Consumer, IResource Target), Edge> _edges = [];
+    private readonly Dictionary<(Edge Edge, string Endpoint), TcpFaultProxy> _proxies = [];
+    private readonly ILogger _logger = loggers.CreateLogger("ResilienceTesting");
+    private bool _disposed;
+
+    /// <summary>Has the endpoints of others that the resource is told of replaced by proxies.</summary>
+    public void Intercept(IDistributedApplicationBuilder builder, IResource resource)
+    {
+        if (!CanReachProxies(resource))
+            return;
+        var interception = new Interception(this, resource);
+        if (resource is IResourceWithEnvironment)
+        {
+            resource.Annotations.Add(new EnvironmentCallbackAnnotation(context =>
+            {
+                foreach (var (name, value) in context.EnvironmentVariables.ToList())
+                    context.EnvironmentVariables[name] = interception.Of(value) ?? value;
+            }));
+        }
+
+        if (resource is IResourceWithArgs withArgs)
+        {
+            builder.CreateResourceBuilder(withArgs).WithArgs(context =>
+            {
+                for (var i = 0; i < context.Args.Count; i++)
+                    context.Args[i] = interception.Of(context.Args[i]) ?? context.Args[i];
+            });
+        }
+    }
+
+    /// <exception cref="ArgumentException">There is no such edge.</exception>
+    public Edge Find(string consumer, string target)
+    {
+        Discover();
+        lock (_lock)
+        {
+            if (Resource(consumer) is { } from && Resource(target) is { } to)
+            {
+                var found = Interception.Endpoints(to).Select(endpoint => (IResource)endpoint.Resource).Append(to).Distinct()
+                    .Select(owner => _edges.GetValueOrDefault((from, owner))).OfType<Edge>().ToList();
+                if (found is [var edge])
+                    return edge;
+                if (found.Count > 1)
+                    throw new ArgumentException($"'{target}' stands for several resources: name one of {string.Join(", ", found.Select(e => e.Target.Name))}.", nameof(target));
+                if (!CanReachProxies(from))
+                    throw new ArgumentException($"'{consumer}' runs in a container, which does not reach proxies on this machine's loopback interface.", nameof(consumer));
+            }
+
+            var unknown = new[] { consumer, target }.Where(name => Resource(name) is null).Select(name => $"There is no resource '{name}'. ");
+            var edges = _edges.Values.Select(edge => edge.Name).Order(StringComparer.Ordinal).ToList();
+            throw new ArgumentException(
+                $"{string.Concat(unknown)}There is no edge {consumer} → {target}. "
+                + (edges.Count == 0 ? "The model has no edges." : $"The edges are: {string.Join(", ", edges)}."),
+                nameof(target));
+        }
+    }
+
+    public IReadOnlyList<Edge> All()
+    {
+        Discover();
+        lock (_lock)
+            return [.. _edges.Values.OrderBy(edge => edge.Name, StringComparer.Ordinal)];
+    }
+
+    /// <summary>The proxy that stands before the endpoint for this consumer, made when it is first needed.</summary>
+    public TcpFaultProxy Proxy(IResource consumer, EndpointReference endpoint)
+    {
+        lock (_lock)
+        {
+            ObjectDisposedException.ThrowIf(_disposed, this);
+            var edge = EdgeBetween(consumer, endpoint.Resource);
+            if (!_proxies.TryGetValue((edge, endpoint.EndpointName), out var proxy))
+            {
+                // The address as this process sees it, asked for at each connection: it may not be known yet, and may change.
+                var target = new EndpointReference(endpoint.Resource, endpoint.EndpointName);
+                proxy = new TcpFaultProxy(cancellationToken => AddressAsync(target, cancellationToken), edge);
+                _proxies.Add((edge, endpoint.EndpointName), proxy);
+            }
+
+            return proxy;
+        }
+    }
+
+    public void Dispose()
+    {
+        foreach (var proxy in End())
+            proxy.Dispose();
+    }
+
+    public async ValueTask DisposeAsync()
+    {
+        foreach (var proxy in End())
+            await proxy.DisposeAsync();
+    }
+
+    // from within a container this machine's loopback interface is another one
+    private static bool CanReachProxies(IResource consumer) => consumer is not ContainerResource;
+
+    private static async ValueTask<EndPoint> AddressAsync(EndpointReference endpoint, CancellationToken cancellationToken)
+    {
+        var host = await endpoint.Property(EndpointProperty.Host).GetValueAsync(cancellationToken);
+        var port = await endpoint.Property(EndpointProperty.Port).GetValueAsync(cancellationToken);
+        return new DnsEndPoint(host!, int.Parse(port!, CultureInfo.InvariantCulture));
+    }
+
+    /// <summary>Adds what the model says before any environment is made; what that says besides is added then.</summary>
+    private void Discover()
+    {
+        lock (_lock)
+        {
+            foreach (var consumer in model.Resources.Where(resource => resource is IResourceWithEnvironment && CanReachProxies(resource)))
+            {
+                foreach (var reference in consumer.Annotations.OfType<ResourceRelationshipAnnotation>().Where(relationship => relationship.Type == Reference))
+                {
+                    var owners = reference.Resource is IResourceWithConnectionString
+                        ? Interception.Endpoints(reference.Resource).Where(Interception.IsTcp).Select(endpoint => (IResource)endpoint.Resource)
+                        : reference.Resource.Annotations.OfType<EndpointAnnotation>().Any(endpoint => endpoint.Protocol == ProtocolType.Tcp) ? [reference.Resource] : [];
+                    foreach (var owner in owners.Where(owner => !ReferenceEquals(owner, consumer)))
+                        EdgeBetween(consumer, owner);
+                }
+            }
+        }
+    }
+
+    private Edge EdgeBetween(IResource consumer, IResource target)
+    {
+        if (!_edges.TryGetValue((consumer, target), out var edge))
+            _edges.Add((consumer, target), edge = new Edge(consumer, target, seed, time, _logger));
+        return edge;
+    }
+
+    private IResource? Resource(string name) => model.Resources.FirstOrDefault(resource => string.Equals(resource.Name, name, StringComparison.OrdinalIgnoreCase));
+
+    private List<TcpFaultProxy> End()
+    {
+        lock (_lock)
+        {
+            _disposed = true;
+            List<TcpFaultProxy> proxies = [.. _proxies.Values];
+            _proxies.Clear();
+            return proxies;
+        }
+    }
+}

@@ -1,0 +1,74 @@
+using Aspire.Hosting;
+using Aspire.Hosting.ApplicationModel;
+using Microsoft.Extensions.DependencyInjection;
+using Microsoft.Extensions.Logging;
+
+namespace Platform.ResilienceTesting;
+
+/// <summary>Faults on the edges of an application's model.</summary>
+public static class FaultExtensions
+{
+    /// <summary>
+    /// Puts a TCP proxy on every edge of the model: each endpoint of another resource that a resource's environment or arguments
+    /// name, be it by itself or within a connection string. To be called before the application is built; does nothing when publishing.
+    /// </summary>
+    /// <param name="builder">The application's builder, for instance that of <c>DistributedApplicationTestingBuilder.CreateAsync</c>.</param>
+    /// <param name="seed">The first seed of each edge; see <see cref="FaultInjector.Seed"/>.</param>
+    /// <param name="time">The clock of all faults; the system's unless given.</param>
+    /// <returns>The same builder.</returns>
+    public static T AddFaults<T>(this T builder, int seed = FaultInjector.DefaultSeed, TimeProvider? time = null)
+        where T : IDistributedApplicationBuilder
+    {
+        ArgumentNullException.ThrowIfNull(builder);
+        if (builder.ExecutionContext.IsPublishMode)
+            return builder;
+        builder.Services.AddSingleton(services => new EdgeRegistry(
+            services.GetRequiredService<DistributedApplicationModel>(), seed, time ?? TimeProvider.System, services.GetRequiredService<ILoggerFactory>()));
+
+        // Last of all, when the model is complete: a value that is set later would go past the proxies.
+        builder.Eventing.Subscribe<BeforeStartEvent>((started, _) =>
+        {
+            var edges = started.Services.GetRequiredService<EdgeRegistry>();
+            foreach (var resource in started.Model.Resources)
+                edges.Intercept(builder, resource);
+            return Task.CompletedTask;
+        });
+        return builder;
+    }
+
+    /// <summary>
+    /// The edge on which to put faults: <c>using var fault = app.Fault("backend", "postgres").Refuse();</c>. Also before the application
+    /// is started, for faults that are there from its first moment on.
+    /// </summary>
+    /// <param name="app">An application whose builder was given to <see cref="AddFaults"/>.</param>
+    /// <param name="consumer">The name of the resource that connects.</param>
+    /// <param name="target">The name of the resource that it connects to; a database stands for its server.</param>
+    /// <exception cref="ArgumentException">There is no such edge; the message lists those there are.</exception>
+    /// <exception cref="InvalidOperationException"><see cref="AddFaults"/> was not called.</exception>
+    public static Edge Fault(this DistributedApplication app, string consumer, string target)
+    {
+        ArgumentNullException.ThrowIfNull(app);
+        ArgumentException.ThrowIfNullOrEmpty(consumer);
+        ArgumentException.ThrowIfNullOrEmpty(target);
+        return Registry(app).Find(consumer, target);
+    }
+
+    /// <summary>All edges, in the order of their names.</summary>
+    /// <exception cref="InvalidOperationException"><see cref="AddFaults"/> was not called.</exception>
+    public static IReadOnlyList<Edge> Edges(this DistributedApplication app)
+    {
+        ArgumentNullException.ThrowIfNull(app);
+        return Registry(app).All();
+    }
+
+    /// <summary>What is in force, a line for each edge with a fault: for the message of a failed assertion.</summary>
+    /// <exception cref="InvalidOperationException"><see cref="AddFaults"/> was not called.</exception>
+    public static string DescribeFaults(this DistributedApplication app)
+    {
+        var faulty = app.Edges().Where(edge => edge.Faults.Count > 0).Select(edge => edge.Description).ToList();
+        return faulty.Count == 0 ? "No fault is in force." : string.Join(Environment.NewLine, faulty);
+    }
+
+    private static EdgeRegistry Registry(DistributedApplication app) => app.Services.GetService<EdgeRegistry>()
+        ?? throw new InvalidOperationException("There are no proxies on the edges: call builder.AddFaults() before the application is built.");
+}
