@@ -3,6 +3,7 @@ using System.Text.Json.Nodes;
 using Aspire.Hosting;
 using Aspire.Hosting.ApplicationModel;
 using Aspire.Hosting.Testing;
+using Platform.ResilienceTesting;
 using Platform.TestSupport;
 using Xunit.Sdk;
 using Xunit.v3;
@@ -50,7 +51,7 @@ public sealed class RunningPlatform : IAsyncLifetime
             ],
             (options, _) => options.DisableDashboard = false,
             limit.Token);
-        _app = await builder.BuildAsync(limit.Token);
+        _app = await builder.AddFaults().BuildAsync(limit.Token);
         await _app.StartAsync(limit.Token);
         Client = new(_app);
         await Task.WhenAll(Services.Select(service => _app.ResourceNotifications.WaitForResourceHealthyAsync(service, limit.Token)));
@@ -90,6 +91,14 @@ public sealed class RunningPlatform : IAsyncLifetime
         var report = await client.GetFromJsonAsync<JsonObject>("/health", Cancel);
         report!["status"]!.GetValue<string>().ShouldBe("healthy", report.ToJsonString());
     }, TimeSpan.FromSeconds(60), Cancel)));
+
+    /// <summary>What a service says of itself, be it well or not.</summary>
+    public async Task<JsonObject> HealthAsync(string service)
+    {
+        using var client = App.CreateHttpClient(service);
+        using var response = await client.GetAsync("/health", Cancel);
+        return await PlatformClient.ReadAsync(response);
+    }
 
     private async Task StopAsync()
     {

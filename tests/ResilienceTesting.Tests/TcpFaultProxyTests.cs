@@ -330,7 +330,7 @@ public sealed class TcpFaultProxyTests : IAsyncDisposable
         var slices = _faults.Slice(1);
         var outer = _faults.Refuse();
         var inner = _faults.Refuse();
-        _faults.Faults.Select(fault => fault.ToString()).ShouldBe(["slices of 1 B", "connection refused", "connection refused"]);
+        _faults.Current.Select(fault => fault.ToString()).ShouldBe(["slices of 1 B", "connection refused", "connection refused"]);
 
         outer.Dispose();
         outer.Dispose();
@@ -384,7 +384,7 @@ public sealed class TcpFaultProxyTests : IAsyncDisposable
 
         failure.Message.ShouldStartWith($"Too late.{Environment.NewLine}Under latency of 1000 ms ± 100 ms on 25 % of the connections; seed 1; 127.0.0.1:");
         failure.InnerException.ShouldBeOfType<InvalidOperationException>();
-        _faults.Faults.ShouldBeEmpty();
+        _faults.Current.ShouldBeEmpty();
     }
 
     [Fact]
@@ -414,7 +414,7 @@ public sealed class TcpFaultProxyTests : IAsyncDisposable
         Should.Throw<ArgumentOutOfRangeException>(() => _faults.Flap(TimeSpan.Zero, Second));
         Should.Throw<ArgumentOutOfRangeException>(() => _faults.Reset(1.1));
         Should.Throw<ArgumentOutOfRangeException>(() => _faults.Reset(double.NaN));
-        _faults.Faults.ShouldBeEmpty();
+        _faults.Current.ShouldBeEmpty();
     }
 
     private static CancellationToken Cancel => TestContext.Current.CancellationToken;

@@ -65,7 +65,7 @@ public static class FaultExtensions
     /// <exception cref="InvalidOperationException"><see cref="AddFaults"/> was not called.</exception>
     public static string DescribeFaults(this DistributedApplication app)
     {
-        var faulty = app.Edges().Where(edge => edge.Faults.Count > 0).Select(edge => edge.Description).ToList();
+        var faulty = app.Edges().Where(edge => edge.Current.Count > 0).Select(edge => edge.Description).ToList();
         return faulty.Count == 0 ? "No fault is in force." : string.Join(Environment.NewLine, faulty);
     }
 

@@ -23,7 +23,7 @@ public class FaultInjector(int seed = FaultInjector.DefaultSeed, TimeProvider? t
     public int Seed { get; set; } = seed;
 
     /// <summary>The faults in force, outermost first.</summary>
-    public IReadOnlyList<Fault> Faults => [.. _active.Select(active => active.Fault)];
+    public IReadOnlyList<Fault> Current => [.. _active.Select(active => active.Fault)];
 
     /// <summary>The proxies whose connections it governs.</summary>
     public IReadOnlyList<TcpFaultProxy> Proxies => _proxies;
