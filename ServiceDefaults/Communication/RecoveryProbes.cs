@@ -13,7 +13,8 @@ internal sealed partial class RecoveryProbes(Destinations destinations, Readines
 
     private async Task WatchAsync(Destination destination, CancellationToken stoppingToken)
     {
-        using var opened = new SemaphoreSlim(0);
+        // not disposed: a call that is still under way while the service stops may open the breaker
+        var opened = new SemaphoreSlim(0);
         var breaker = destination.Breaker;
         breaker.ProbeInterval = ShortestInterval;
         breaker.Subscribe(change =>

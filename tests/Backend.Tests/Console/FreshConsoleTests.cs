@@ -104,6 +104,7 @@ public sealed class FreshConsoleTests(PostgresServer server) : IAsyncLifetime
     [Fact]
     public async Task While_the_registry_is_away_the_console_works_on_and_says_so()
     {
+        await _browser.OpenAsync("/shops/new");
         await _browser.OpenAsync("/shops/new/aurora");
         _browser.Text.ShouldNotContain("cannot be reached");
         await _backend.Registry.StopAsync();
