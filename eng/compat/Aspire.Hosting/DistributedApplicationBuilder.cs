@@ -122,6 +122,8 @@ internal sealed class DistributedApplicationBuilder : IDistributedApplicationBui
         Services.AddSingleton<Orchestrator>();
         this.AddDashboard(options);
         Services.AddHostedService<ApplicationRunner>();
+        // the dashboard's connection takes a second or two to close, and so do the processes
+        Services.Configure<HostOptions>(options => options.ServicesStopConcurrently = true);
     }
 
     // a switch without a value is not for the configuration

@@ -45,6 +45,7 @@ internal sealed class DcpServer(DcpOptions options, ILogger<DcpServer> logger) :
     ];
 
     private HttpClient? _client;
+    private string? _kubeconfig;
     private int _stopped;
 
     /// <exception cref="DistributedApplicationException">The program is missing or did not start.</exception>
@@ -53,7 +54,7 @@ internal sealed class DcpServer(DcpOptions options, ILogger<DcpServer> logger) :
         if (!File.Exists(options.CliPath))
             throw new DistributedApplicationException($"Aspire's orchestrator (DCP) is not at '{options.CliPath}': ./run and ./test fetch it.");
         var folder = Directory.CreateTempSubdirectory("aspire-dcp-").FullName;
-        var kubeconfig = Path.Combine(folder, "kubeconfig");
+        var kubeconfig = _kubeconfig = Path.Combine(folder, "kubeconfig");
         var certificate = WriteCertificate(folder);
         var start = new ProcessStartInfo(options.CliPath)
         {
@@ -187,7 +188,7 @@ internal sealed class DcpServer(DcpOptions options, ILogger<DcpServer> logger) :
             {
                 var state = await _client.GetFromJsonAsync<JsonElement>("/admin/execution", timeout.Token).ConfigureAwait(false);
                 if (state.GetProperty("status").GetString() == "CleanupComplete")
-                    return;
+                    break;
                 await Task.Delay(50, timeout.Token).ConfigureAwait(false);
             }
         }
@@ -198,6 +199,40 @@ internal sealed class DcpServer(DcpOptions options, ILogger<DcpServer> logger) :
         catch (OperationCanceledException)
         {
             logger.LogWarning("DCP did not end everything within {Seconds} s; it goes on while this process ends.", StopTimeout.TotalSeconds);
+            return;
+        }
+
+        EndHelpers();
+    }
+
+    // Its controllers and their watchers look only every two seconds whether they are still needed, and all that they ran has ended.
+    private void EndHelpers()
+    {
+        var helpers = Process.GetProcessesByName("dcp").Select(process => (Process: process, Arguments: ArgumentsOf(process))).ToList();
+        var controllers = helpers.FirstOrDefault(helper => helper.Arguments.Contains("run-controllers") && helper.Arguments.Contains(_kubeconfig)).Process?.Id
+            .ToString(System.Globalization.CultureInfo.InvariantCulture);
+        foreach (var (process, arguments) in helpers)
+        {
+            using (process)
+            {
+                var isController = arguments.Contains("run-controllers") && arguments.Contains(_kubeconfig);
+                var isWatcher = arguments.Contains("monitor-process") && controllers is not null && arguments.SkipWhile(argument => argument != "--monitor").ElementAtOrDefault(1) == controllers;
+                if (isController || isWatcher)
+                    process.Kill();
+            }
+        }
+
+        static string[] ArgumentsOf(Process process)
+        {
+            try
+            {
+                return File.ReadAllText($"/proc/{process.Id}/cmdline").Split('\0');
+            }
+            catch (Exception e) when (e is IOException or UnauthorizedAccessException)
+            {
+                // gone, somebody else's, or no such files on this system: they end by themselves
+                return [];
+            }
         }
     }
 
