@@ -1,3 +1,4 @@
+using System.Net;
 using Microsoft.AspNetCore.Diagnostics;
 using Microsoft.AspNetCore.Mvc;
 using Platform.ServiceDefaults.Communication;
@@ -32,6 +33,13 @@ internal sealed partial class ExceptionProblems(ILogger<ExceptionProblems> logge
                 LogUnavailable(logger, failed.Destination, httpContext.Request.Path, failed.Message);
                 httpContext.Response.Headers[CommunicationHeaders.ShouldRetry] = "false";
                 await Problem.Unavailable($"{failed.Destination} does not answer. Try again later.", failed.RetryAfter).ExecuteAsync(httpContext);
+                return true;
+
+            // what EnsureSuccessStatusCode makes of a dependency's failure
+            case HttpRequestException { StatusCode: null or HttpStatusCode.RequestTimeout or HttpStatusCode.TooManyRequests or >= HttpStatusCode.InternalServerError } failed:
+                LogUnavailable(logger, "What the request needs", httpContext.Request.Path, failed.Message);
+                httpContext.Response.Headers[CommunicationHeaders.ShouldRetry] = "false";
+                await Problem.Unavailable("Something that this service depends on does not answer. Try again later.", TimeSpan.FromSeconds(5)).ExecuteAsync(httpContext);
                 return true;
 
             default:

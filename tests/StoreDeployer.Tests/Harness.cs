@@ -199,7 +199,8 @@ public sealed class DeployerHost : DeployerClient, IAsyncDisposable
         var all = Settings(connectionString, neighbours, CacheDirectory, settings);
         CacheDirectory = all["Stores:CacheDirectory"]!;
         _factory = new Factory(all);
-        _factory.UseKestrel(0);
+        // without a port of the factory's: it would set that on a server which may have started meanwhile
+        _factory.UseKestrel();
         _factory.StartServer();
         // Not the factory's, which follows redirects on real sockets whatever its options say.
         Http = new HttpClient(new SocketsHttpHandler { AllowAutoRedirect = false }) { BaseAddress = _factory.ClientOptions.BaseAddress };
@@ -231,6 +232,7 @@ public sealed class DeployerHost : DeployerClient, IAsyncDisposable
     {
         protected override void ConfigureWebHost(IWebHostBuilder builder)
         {
+            builder.UseSetting("urls", "http://127.0.0.1:0");
             foreach (var (key, value) in settings)
                 builder.UseSetting(key, value);
         }

@@ -438,6 +438,22 @@ public sealed class ServiceClientTests : IAsyncDisposable
     }
 
     [Fact]
+    public async Task A_request_that_fails_of_an_error_of_its_dependency_is_503_and_says_that_retrying_was_done()
+    {
+        await using var leaf = await StubService.StartAsync(app => app.MapGet("/", () => Results.StatusCode(500)));
+        await using var app = await DefaultsApp.StartAsync(
+            app => app.MapGet("/", (IHttpClientFactory clients) => clients.CreateClient("leaf-client").GetStringAsync("/")),
+            builder => builder.AddServiceClient("leaf-client", "leaf"),
+            new() { ["LEAF_URL"] = leaf.Address.ToString(), ["Services:leaf:Retry:Delay"] = "00:00:00" });
+
+        using var response = await app.Client.GetAsync("/");
+
+        response.StatusCode.ShouldBe(HttpStatusCode.ServiceUnavailable);
+        response.Headers.GetValues("X-Should-Retry").ShouldBe(["false"]);
+        leaf.Requests.Count.ShouldBe(3);
+    }
+
+    [Fact]
     public async Task A_request_whose_time_is_up_before_its_dependency_answers_is_504()
     {
         await using var leaf = await StubService.StartAsync(app => app.MapGet("/", context => Task.Delay(Timeout.Infinite, context.RequestAborted)));
