@@ -1,3 +1,4 @@
+using System.Diagnostics;
 using Microsoft.AspNetCore.Server.Kestrel.Core;
 using Microsoft.Extensions.Configuration.Memory;
 using Microsoft.Extensions.DependencyInjection.Extensions;
@@ -29,6 +30,7 @@ public static class ServiceDefaultsExtensions
         AddOptions<AdmissionOptions>(builder, "Admission");
         services.AddAdmission();
         services.AddSingleton<InternalTokens>();
+        services.AddSingleton<DistributedContextPropagator, TrustedCallersPropagator>();
         services.AddHttpClientDefaults();
 
         services.AddSingleton<Readiness>();

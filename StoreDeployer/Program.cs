@@ -6,7 +6,7 @@ using Platform.StoreDeployer.Stores;
 
 var builder = WebApplication.CreateBuilder(args);
 builder.AddServiceDefaults();
-builder.AddPostgres("deployer-db");
+builder.AddPostgres("deployer-db", required: false);
 builder.AddStores();
 builder.AddDeployments();
 

@@ -1,5 +1,4 @@
 using Microsoft.AspNetCore.Http.HttpResults;
-using Npgsql;
 using Platform.Backend.Database;
 using Platform.Backend.Shops;
 using Platform.ServiceDefaults.Postgres.Database;
@@ -10,7 +9,7 @@ using Platform.ServiceDefaults.Problems;
 namespace Platform.Backend.Deployments;
 
 /// <summary>Asks for a deployment to be cancelled.</summary>
-internal sealed class CancelDeployment(NpgsqlDataSource database, Outbox outbox, Idempotency idempotency, Signals signals, TimeProvider time)
+internal sealed class CancelDeployment(PostgresDatabase database, Outbox outbox, Idempotency idempotency, Signals signals, TimeProvider time)
 {
     /// <summary>The deployment, which goes on until StoreDeployer hears of it and may go live before that; 404; or 409 when it is final.</summary>
     public async Task<Results<Accepted<Deployment>, ProblemHttpResult>> ExecuteAsync(Guid id, CancellationToken cancellationToken)
@@ -41,7 +40,7 @@ internal sealed class CancelDeployment(NpgsqlDataSource database, Outbox outbox,
 }
 
 /// <summary>Asks for a failed deployment to be tried again.</summary>
-internal sealed class RetryDeployment(NpgsqlDataSource database, Outbox outbox, Idempotency idempotency, Signals signals, TimeProvider time)
+internal sealed class RetryDeployment(PostgresDatabase database, Outbox outbox, Idempotency idempotency, Signals signals, TimeProvider time)
 {
     /// <summary>The same deployment, <c>queued</c> again and with its steps so far; 404; or 409 when it has not failed or its shop is gone.</summary>
     public async Task<Results<Accepted<Deployment>, ProblemHttpResult>> ExecuteAsync(Guid id, CancellationToken cancellationToken)

@@ -1,7 +1,6 @@
 using System.Globalization;
 using System.Text;
 using Microsoft.Extensions.Options;
-using Npgsql;
 using Platform.Backend.Database;
 using Platform.ServiceDefaults.Postgres.Database;
 
@@ -14,14 +13,13 @@ namespace Platform.Backend.Deployments;
 internal sealed record DeploymentEvent(int Number, string Deployment, bool IsFinal);
 
 /// <summary>Reads a deployment's events.</summary>
-internal sealed class ReadDeploymentEvents(NpgsqlDataSource database)
+internal sealed class ReadDeploymentEvents(PostgresDatabase database)
 {
     private const int Batch = 100;
 
     /// <summary>Up to 100 events after the one numbered <paramref name="after"/>, and whether that is all there is and the deployment's status is final; null when there is no such deployment.</summary>
-    public async Task<(IReadOnlyList<DeploymentEvent> Events, bool Ended)?> ExecuteAsync(Guid deploymentId, int after, CancellationToken cancellationToken)
+    public Task<(IReadOnlyList<DeploymentEvent> Events, bool Ended)?> ExecuteAsync(Guid deploymentId, int after, CancellationToken cancellationToken) => database.ReadAsync<(IReadOnlyList<DeploymentEvent> Events, bool Ended)?>(async connection =>
     {
-        await using var connection = await database.OpenConnectionAsync(cancellationToken);
         await using var command = connection.Command(
             $"""
             select d.events, d.status in ('live', 'failed', 'superseded', 'cancelled'), e.number, e.deployment, e.deployment ->> 'status'
@@ -43,7 +41,7 @@ internal sealed class ReadDeploymentEvents(NpgsqlDataSource database)
         }
 
         return deployment is { } found ? (events, found.IsFinal && (events.Count == 0 || events[^1].Number == found.Last)) : null;
-    }
+    }, cancellationToken);
 }
 
 /// <summary>
@@ -116,7 +114,7 @@ internal sealed class DeploymentEventStream(Guid deploymentId, int after) : IRes
         {
             // the client left, or this process stops and the client comes back to another
         }
-        catch (NpgsqlException) when (response.HasStarted)
+        catch (Exception exception) when (response.HasStarted && DatabaseProblems.IsUnavailable(exception))
         {
             // the stream ends; the client comes back, and is told 503 until the database is there again
         }

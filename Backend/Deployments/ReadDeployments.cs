@@ -1,28 +1,27 @@
 using Npgsql;
 using Platform.Backend.Database;
 using Platform.ServiceDefaults.Paging;
+using Platform.ServiceDefaults.Postgres.Database;
 
 namespace Platform.Backend.Deployments;
 
 /// <summary>Finds one deployment.</summary>
-internal sealed class FindDeployment(NpgsqlDataSource database)
+internal sealed class FindDeployment(PostgresDatabase database)
 {
     /// <summary>The deployment, also when its shop is gone; or null.</summary>
-    public async Task<Deployment?> ExecuteAsync(Guid id, CancellationToken cancellationToken)
+    public Task<Deployment?> ExecuteAsync(Guid id, CancellationToken cancellationToken) => database.ReadAsync<Deployment?>(async connection =>
     {
-        await using var connection = await database.OpenConnectionAsync(cancellationToken);
         await using var command = connection.Command($"select {DeploymentRows.Columns} from deployments where id = $1", id);
         return await command.ReadDeploymentAsync(cancellationToken);
-    }
+    }, cancellationToken);
 }
 
 /// <summary>Lists a shop's deployments and rollbacks, the newest first.</summary>
-internal sealed class ListDeployments(NpgsqlDataSource database)
+internal sealed class ListDeployments(PostgresDatabase database)
 {
     /// <summary>Up to <paramref name="limit"/> deployments older than the one of the id <paramref name="after"/>, or the newest ones; null when there is no such shop.</summary>
-    public async Task<Page<Deployment>?> ExecuteAsync(Guid shopId, Guid? after, int limit, CancellationToken cancellationToken)
+    public Task<Page<Deployment>?> ExecuteAsync(Guid shopId, Guid? after, int limit, CancellationToken cancellationToken) => database.ReadAsync<Page<Deployment>?>(async connection =>
     {
-        await using var connection = await database.OpenConnectionAsync(cancellationToken);
         await using var batch = new NpgsqlBatch(connection)
         {
             BatchCommands =
@@ -46,5 +45,5 @@ internal sealed class ListDeployments(NpgsqlDataSource database)
         while (await reader.ReadAsync(cancellationToken))
             deployments.Add(DeploymentRows.Read(reader));
         return Page.Of(deployments, limit, deployment => deployment.Id);
-    }
+    }, cancellationToken);
 }

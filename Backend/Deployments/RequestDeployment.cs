@@ -4,6 +4,7 @@ using Platform.Backend.Database;
 using Platform.Backend.Shops;
 using Platform.Backend.Templates;
 using Platform.ServiceDefaults.Communication;
+using Platform.ServiceDefaults.Postgres.Database;
 using Platform.ServiceDefaults.Postgres.Idempotency;
 using Platform.ServiceDefaults.Postgres.Messaging;
 using Platform.ServiceDefaults.Problems;
@@ -12,7 +13,7 @@ namespace Platform.Backend.Deployments;
 
 /// <summary>Accepts a deployment of a shop as it stands. Needs no other service: the message waits in the outbox while StoreDeployer is down.</summary>
 internal sealed class RequestDeployment(
-    FindShop findShop, TemplateCatalog catalog, AcceptDeployment accept, NpgsqlDataSource database)
+    FindShop findShop, TemplateCatalog catalog, AcceptDeployment accept, PostgresDatabase database)
 {
     /// <summary>The deployment, <c>queued</c>; 400 when the version does not exist or the shop's settings don't fit it; 404; or 409 when the shop is being deleted.</summary>
     /// <exception cref="DependencyUnavailableException">The registry cannot be asked for a version that was never seen.</exception>
@@ -55,7 +56,7 @@ internal sealed class RequestDeployment(
 }
 
 /// <summary>Asks for an earlier release of a store to be brought back.</summary>
-internal sealed class RollBackShop(AcceptDeployment accept, NpgsqlDataSource database)
+internal sealed class RollBackShop(AcceptDeployment accept, PostgresDatabase database)
 {
     /// <summary>
     /// The rollback, <c>queued</c>; 400 when the release was never live; 404; or 409 when there is nothing to go back to, it is live already, or the shop is being deleted.

@@ -1,13 +1,13 @@
 using Microsoft.AspNetCore.Http.HttpResults;
-using Npgsql;
 using Platform.Backend.Database;
+using Platform.ServiceDefaults.Postgres.Database;
 using Platform.ServiceDefaults.Postgres.Idempotency;
 using Platform.ServiceDefaults.Problems;
 
 namespace Platform.Backend.Shops;
 
 /// <summary>Creates a shop.</summary>
-internal sealed class CreateShop(ChooseTemplate chooseTemplate, NpgsqlDataSource database, Idempotency idempotency, TimeProvider time)
+internal sealed class CreateShop(ChooseTemplate chooseTemplate, PostgresDatabase database, Idempotency idempotency, TimeProvider time)
 {
     /// <summary>The new shop; 400 naming each bad field; or 409 when its slug is taken.</summary>
     public async Task<Results<Tagged<Created<Shop>>, ValidationProblem, ProblemHttpResult>> ExecuteAsync(NewShop input, CancellationToken cancellationToken)

@@ -1,8 +1,8 @@
 using Microsoft.AspNetCore.Http.HttpResults;
 using Microsoft.Net.Http.Headers;
-using Npgsql;
 using Platform.Backend.Database;
 using Platform.Backend.Deployments;
+using Platform.ServiceDefaults.Postgres.Database;
 using Platform.ServiceDefaults.Postgres.Idempotency;
 using Platform.ServiceDefaults.Postgres.Messaging;
 using Platform.ServiceDefaults.Problems;
@@ -10,7 +10,7 @@ using Platform.ServiceDefaults.Problems;
 namespace Platform.Backend.Shops;
 
 /// <summary>Begins to delete a shop: it is gone, and its slug free, when StoreDeployer has taken the store down.</summary>
-internal sealed class DeleteShop(NpgsqlDataSource database, Outbox outbox, Idempotency idempotency)
+internal sealed class DeleteShop(PostgresDatabase database, Outbox outbox, Idempotency idempotency)
 {
     /// <summary>The shop, now <c>deleting</c>, also when it was so already; 404; or 412 when there is an <paramref name="ifMatch"/> and it is not that of the last edit.</summary>
     public async Task<Results<Tagged<Accepted<Shop>>, ProblemHttpResult>> ExecuteAsync(

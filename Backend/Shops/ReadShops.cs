@@ -1,28 +1,26 @@
-using Npgsql;
 using Platform.Backend.Database;
 using Platform.ServiceDefaults.Paging;
+using Platform.ServiceDefaults.Postgres.Database;
 
 namespace Platform.Backend.Shops;
 
 /// <summary>Finds one shop.</summary>
-internal sealed class FindShop(NpgsqlDataSource database)
+internal sealed class FindShop(PostgresDatabase database)
 {
     /// <summary>The shop, or null when there is none of that id (any more).</summary>
-    public async Task<Shop?> ExecuteAsync(Guid id, CancellationToken cancellationToken)
+    public Task<Shop?> ExecuteAsync(Guid id, CancellationToken cancellationToken) => database.ReadAsync<Shop?>(async connection =>
     {
-        await using var connection = await database.OpenConnectionAsync(cancellationToken);
         await using var command = connection.Command($"select {ShopRows.Columns} from shops where id = $1", id);
         return await command.ReadShopAsync(cancellationToken);
-    }
+    }, cancellationToken);
 }
 
 /// <summary>Lists shops, the newest first.</summary>
-internal sealed class ListShops(NpgsqlDataSource database)
+internal sealed class ListShops(PostgresDatabase database)
 {
     /// <summary>Up to <paramref name="limit"/> shops older than the one of the id <paramref name="after"/>, or the newest ones.</summary>
-    public async Task<Page<ShopSummary>> ExecuteAsync(Guid? after, int limit, CancellationToken cancellationToken)
+    public Task<Page<ShopSummary>> ExecuteAsync(Guid? after, int limit, CancellationToken cancellationToken) => database.ReadAsync(async connection =>
     {
-        await using var connection = await database.OpenConnectionAsync(cancellationToken);
         await using var command = connection.Command(
             """
             select id, slug, name, template_name, template_version, status, url, created_at, updated_at
@@ -48,5 +46,5 @@ internal sealed class ListShops(NpgsqlDataSource database)
         }
 
         return Page.Of(shops, limit, shop => shop.Id);
-    }
+    }, cancellationToken);
 }

@@ -1,14 +1,14 @@
 using Microsoft.AspNetCore.Http.HttpResults;
 using Microsoft.Net.Http.Headers;
-using Npgsql;
 using Platform.Backend.Database;
+using Platform.ServiceDefaults.Postgres.Database;
 using Platform.ServiceDefaults.Postgres.Idempotency;
 using Platform.ServiceDefaults.Problems;
 
 namespace Platform.Backend.Shops;
 
 /// <summary>Replaces what a merchant said about a shop. Its live store changes with the next deployment only.</summary>
-internal sealed class ReplaceShop(FindShop findShop, ChooseTemplate chooseTemplate, NpgsqlDataSource database, Idempotency idempotency, TimeProvider time)
+internal sealed class ReplaceShop(FindShop findShop, ChooseTemplate chooseTemplate, PostgresDatabase database, Idempotency idempotency, TimeProvider time)
 {
     /// <summary>
     /// The shop as it is now; 400 naming each bad field; 404; 409 when it is being deleted; or 412 when <paramref name="ifMatch"/> is not that of the last edit.

@@ -4,7 +4,7 @@ using Platform.ServiceDefaults.Health;
 
 namespace Platform.Backend.Status;
 
-/// <summary>One service that Backend talks to.</summary>
+/// <summary>One dependency of Backend: a service that it talks to, or its database.</summary>
 /// <param name="State"><c>connected</c> or <c>disconnected</c>: whether it said just now that it is ready.</param>
 /// <param name="LastChange">When the state was first seen to be this one, or the breaker last moved, whichever is later; UTC.</param>
 /// <param name="CircuitBreaker">This replica's breaker towards it.</param>
@@ -15,8 +15,8 @@ namespace Platform.Backend.Status;
 internal sealed record ServiceState(
     string State, DateTimeOffset LastChange, CircuitBreakerReport CircuitBreaker, double FailureRatio, double RetryBudgetLeft, string? LastError, DateTimeOffset? LastErrorAt);
 
-/// <summary>Asks other services whether they are ready, remembers what they said, and adds what this process knows of its calls to them.</summary>
-internal sealed class ServiceProbes(ReadinessProbe probe, CommunicationStatus communication, TimeProvider time)
+/// <summary>Asks other services and the database whether they answer, remembers what they said, and adds what this process knows of its calls to them.</summary>
+internal sealed class ServiceProbes(CommunicationStatus communication, TimeProvider time)
 {
     private readonly ConcurrentDictionary<string, Seen> _seen = new(StringComparer.Ordinal);
 
@@ -30,7 +30,7 @@ internal sealed class ServiceProbes(ReadinessProbe probe, CommunicationStatus co
 
     private async Task<Seen> AskAsync(string service, CancellationToken cancellationToken)
     {
-        var error = await probe.FindErrorAsync(service, cancellationToken);
+        var error = await communication.FindErrorAsync(service, cancellationToken);
         var now = time.GetUtcNow();
         return _seen.AddOrUpdate(
             service,

@@ -1,9 +1,9 @@
 using System.Collections.Concurrent;
 using System.Text.Json;
 using Microsoft.Extensions.Options;
-using Npgsql;
 using Platform.Backend.Database;
 using Platform.ServiceDefaults.Communication;
+using Platform.ServiceDefaults.Postgres.Database;
 
 namespace Platform.Backend.Templates;
 
@@ -20,7 +20,7 @@ internal sealed record Answer<T>(T Value, TimeSpan Age, bool Stale);
 internal sealed partial class TemplateCatalog(
     TemplateRegistryClient registry,
     TemplateAnswers answers,
-    NpgsqlDataSource database,
+    PostgresDatabase database,
     IOptionsMonitor<TemplateOptions> options,
     TimeProvider time,
     ILogger<TemplateCatalog> logger)
@@ -149,14 +149,16 @@ internal sealed partial class TemplateCatalog(
     {
         try
         {
-            await using var connection = await database.OpenConnectionAsync(cancellationToken);
-            await using var command = connection.Command("select answer, fetched_at from template_cache where key = $1", key);
-            await using var reader = await command.ExecuteReaderAsync(cancellationToken);
-            return await reader.ReadAsync(cancellationToken)
-                ? new(reader.GetJson<T>(0), reader.GetFieldValue<DateTimeOffset>(1), TemplateAnswers.NeverFresh)
-                : null;
+            return await database.ReadAsync(async connection =>
+            {
+                await using var command = connection.Command("select answer, fetched_at from template_cache where key = $1", key);
+                await using var reader = await command.ExecuteReaderAsync(cancellationToken);
+                return await reader.ReadAsync(cancellationToken)
+                    ? new TemplateAnswers.HeldAnswer(reader.GetJson<T>(0), reader.GetFieldValue<DateTimeOffset>(1), TemplateAnswers.NeverFresh)
+                    : null;
+            }, cancellationToken);
         }
-        catch (Exception exception) when (exception is NpgsqlException or TimeoutException or JsonException)
+        catch (Exception exception) when (DatabaseProblems.IsUnavailable(exception) || exception is JsonException)
         {
             Log.CannotLoad(logger, key, exception);
             return null;
@@ -178,7 +180,7 @@ internal sealed partial class TemplateCatalog(
                 key, Sql.Json(value), fetchedAt);
             await command.ExecuteNonQueryAsync(cancellationToken);
         }
-        catch (Exception exception) when (exception is NpgsqlException or TimeoutException)
+        catch (Exception exception) when (DatabaseProblems.IsUnavailable(exception))
         {
             Log.CannotStore(logger, key, exception);
         }

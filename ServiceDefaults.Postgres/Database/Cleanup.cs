@@ -9,7 +9,7 @@ internal sealed record CleanupTask(string Table, string Sql, TimeSpan Retention)
 
 /// <summary>Deletes old rows now and then, in small batches that hold nobody up. Any number of replicas may do it at once.</summary>
 internal sealed partial class Cleanup(
-    NpgsqlDataSource dataSource, DatabaseMigrations migrations, IEnumerable<CleanupTask> tasks, IMeterFactory meters, TimeProvider time, ILogger<Cleanup> logger)
+    PostgresDatabase database, DatabaseMigrations migrations, IEnumerable<CleanupTask> tasks, IMeterFactory meters, TimeProvider time, ILogger<Cleanup> logger)
     : BackgroundService
 {
     private const int Batch = 1_000;
@@ -26,7 +26,7 @@ internal sealed partial class Cleanup(
             int deleted;
             do
             {
-                await using var connection = await dataSource.OpenConnectionAsync(cancellationToken);
+                await using var connection = await database.OpenConnectionAsync(cancellationToken);
                 deleted = await connection.ExecuteAsync(new CommandDefinition(
                     task.Sql, new { batch = Batch, retention = task.Retention }, cancellationToken: cancellationToken));
                 _deleted.Add(deleted, new KeyValuePair<string, object?>("table", task.Table));

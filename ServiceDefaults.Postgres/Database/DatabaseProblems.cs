@@ -17,8 +17,24 @@ public sealed partial class DatabaseProblems(ILogger<DatabaseProblems> logger) :
         // everything that Npgsql throws itself is about the connection, the pool or time
         NpgsqlException => true,
         SocketException => true,
+        // the first connections of a process wait for one of them to read the server's types, and say it like this when that takes too long
+        TimeoutException => true,
         _ => false,
     };
+
+    /// <summary>Whether the same on another connection may well succeed at once: the connection was lost, the server is being restarted, or a transaction lost a conflict. Time-outs are not.</summary>
+    internal static bool IsTransient(Exception exception) => exception switch
+    {
+        DatabaseUnavailableException => false,
+        PostgresException postgres => postgres.SqlState.StartsWith("08", StringComparison.Ordinal) || postgres.SqlState.StartsWith("57P", StringComparison.Ordinal)
+            || postgres.SqlState is PostgresErrorCodes.SerializationFailure or PostgresErrorCodes.DeadlockDetected,
+        NpgsqlException => exception.InnerException is not TimeoutException,
+        _ => false,
+    };
+
+    /// <summary>All connections of this process are in use: says nothing about the database.</summary>
+    internal static bool IsEmptyPool(Exception exception) =>
+        exception is NpgsqlException { InnerException: TimeoutException } && exception.Message.Contains("pool has been exhausted", StringComparison.Ordinal);
 
     /// <inheritdoc />
     public async ValueTask<bool> TryHandleAsync(HttpContext httpContext, Exception exception, CancellationToken cancellationToken)
@@ -28,9 +44,10 @@ public sealed partial class DatabaseProblems(ILogger<DatabaseProblems> logger) :
             return false;
         }
 
+        var retryAfter = exception is DatabaseUnavailableException { RetryAfter: var said } && said > RetryAfter ? said : RetryAfter;
         LogUnavailable(logger, httpContext.Request.Path, exception.Message);
         httpContext.Response.Headers[CommunicationHeaders.ShouldRetry] = "false";
-        await Problem.Unavailable("The database does not answer. Try again later.", RetryAfter).ExecuteAsync(httpContext);
+        await Problem.Unavailable("The database does not answer. Try again later.", retryAfter).ExecuteAsync(httpContext);
         return true;
     }
 

@@ -2,6 +2,7 @@ using System.Reflection;
 using System.Runtime.CompilerServices;
 using Microsoft.Extensions.Configuration.Memory;
 using Microsoft.Extensions.DependencyInjection.Extensions;
+using Platform.ServiceDefaults.Communication;
 using Platform.ServiceDefaults.Health;
 using Platform.ServiceDefaults.Postgres.Idempotency;
 
@@ -13,10 +14,14 @@ public static class PostgresExtensions
     /// <summary>
     /// Adds the <see cref="NpgsqlDataSource"/> of <c>ConnectionStrings:<paramref name="connectionName"/></c>, the migrations of this package and those embedded in
     /// <paramref name="migrations"/> (the caller's assembly when null) as <c>Database/Migrations/NNNN_name.sql</c>, the readiness gate <c>migrations</c>, idempotency keys and the
-    /// dependency <c>database</c> of <c>/health</c>. Migrations are retried until the database answers.
+    /// <see cref="PostgresDatabase"/> with the dependency <c>database</c> of <c>/health</c>. Migrations are retried until the database answers.
     /// </summary>
+    /// <param name="builder">The service.</param>
+    /// <param name="connectionName">The name of the connection string.</param>
+    /// <param name="migrations">Where the service's own migrations are embedded.</param>
+    /// <param name="required">False for a service that still serves something without its database: <c>/health</c> is then <c>degraded</c> while it is down.</param>
     [MethodImpl(MethodImplOptions.NoInlining)]
-    public static TBuilder AddPostgres<TBuilder>(this TBuilder builder, string connectionName, Assembly? migrations = null) where TBuilder : IHostApplicationBuilder
+    public static TBuilder AddPostgres<TBuilder>(this TBuilder builder, string connectionName, Assembly? migrations = null, bool required = true) where TBuilder : IHostApplicationBuilder
     {
         migrations ??= Assembly.GetCallingAssembly();
         var services = builder.Services;
@@ -32,7 +37,8 @@ public static class PostgresExtensions
         services.AddHostedService(provider => provider.GetRequiredService<DatabaseMigrations>());
         services.AddSingleton<Signals>();
         services.AddHostedService(provider => provider.GetRequiredService<Signals>());
-        services.AddDependencyCheck("database", DatabaseAnswersAsync, required: true);
+        services.AddSingleton<PostgresDatabase>();
+        services.AddDestination(PostgresDatabase.Name, FindErrorAsync, required);
         services.AddExceptionHandler<DatabaseProblems>();
         builder.AddIdempotency();
         services.AddSingleton<Cleanup>();
@@ -71,9 +77,18 @@ public static class PostgresExtensions
         }
     }
 
-    private static async Task<bool> DatabaseAnswersAsync(IServiceProvider services, CancellationToken cancellationToken)
+    private static async Task<string?> FindErrorAsync(IServiceProvider services, CancellationToken cancellationToken)
     {
-        await using var command = services.GetRequiredService<NpgsqlDataSource>().CreateCommand("select true");
-        return await command.ExecuteScalarAsync(cancellationToken) is true;
+        try
+        {
+            await using var command = services.GetRequiredService<NpgsqlDataSource>().CreateCommand("select");
+            command.CommandTimeout = 1;
+            await command.ExecuteNonQueryAsync(cancellationToken);
+            return null;
+        }
+        catch (Exception exception) when (DatabaseProblems.IsUnavailable(exception))
+        {
+            return exception.Message;
+        }
     }
 }

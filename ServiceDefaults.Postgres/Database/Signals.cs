@@ -57,7 +57,7 @@ public sealed partial class Signals(NpgsqlDataSource dataSource, DatabaseMigrati
                     }
                 }
             }
-            catch (Exception exception) when (exception is NpgsqlException or InvalidOperationException && !cancellationToken.IsCancellationRequested)
+            catch (Exception exception) when ((DatabaseProblems.IsUnavailable(exception) || exception is InvalidOperationException) && !cancellationToken.IsCancellationRequested)
             {
                 LogDeaf(logger, exception.Message);
                 await Task.Delay(TimeSpan.FromMilliseconds(500), time, cancellationToken);
@@ -90,7 +90,7 @@ public sealed partial class Signals(NpgsqlDataSource dataSource, DatabaseMigrati
                     command.Parameters.Add(new() { Value = names.Select(name => $"{_instance} {name}").ToArray() });
                     await command.ExecuteNonQueryAsync(cancellationToken);
                 }
-                catch (NpgsqlException exception)
+                catch (Exception exception) when (DatabaseProblems.IsUnavailable(exception))
                 {
                     LogMute(logger, exception.Message);
                 }

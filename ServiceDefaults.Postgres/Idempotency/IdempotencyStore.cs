@@ -1,5 +1,6 @@
 using System.Text.Json;
 using Dapper;
+using Platform.ServiceDefaults.Postgres.Database;
 
 namespace Platform.ServiceDefaults.Postgres.Idempotency;
 
@@ -13,12 +14,12 @@ internal sealed record IdempotencyClaim(string Caller, string Key, Guid Token);
 internal sealed record ClaimResult(IdempotencyClaim? Claim = null, StoredAnswer? Answer = null, bool OtherRequest = false, TimeSpan? InProgressFor = null);
 
 /// <summary>The statements on <c>idempotency_keys</c>.</summary>
-internal sealed class IdempotencyStore(NpgsqlDataSource dataSource, IOptions<IdempotencyOptions> options)
+internal sealed class IdempotencyStore(PostgresDatabase database, IOptions<IdempotencyOptions> options)
 {
     public async Task<ClaimResult> ClaimAsync(string caller, string key, byte[] fingerprint, CancellationToken cancellationToken)
     {
         var token = Guid.NewGuid();
-        await using var connection = await dataSource.OpenConnectionAsync(cancellationToken);
+        await using var connection = await database.OpenConnectionAsync(cancellationToken);
         while (true)
         {
             var claimed = await connection.ExecuteAsync(new CommandDefinition(
@@ -65,14 +66,14 @@ internal sealed class IdempotencyStore(NpgsqlDataSource dataSource, IOptions<Ide
     /// <summary>Stores an answer that had no effect.</summary>
     public async Task<bool> CompleteAsync(IdempotencyClaim claim, StoredAnswer answer, CancellationToken cancellationToken)
     {
-        await using var connection = await dataSource.OpenConnectionAsync(cancellationToken);
+        await using var connection = await database.OpenConnectionAsync(cancellationToken);
         return await connection.ExecuteAsync(Complete(claim, answer, null, cancellationToken)) == 1;
     }
 
     /// <summary>Gives a key back that got no final answer, so that the next request with it starts afresh.</summary>
     public async Task ReleaseAsync(IdempotencyClaim claim, CancellationToken cancellationToken)
     {
-        await using var connection = await dataSource.OpenConnectionAsync(cancellationToken);
+        await using var connection = await database.OpenConnectionAsync(cancellationToken);
         await connection.ExecuteAsync(new CommandDefinition(
             "delete from idempotency_keys where caller = @Caller and key = @Key and claim = @Token and status is null",
             claim, cancellationToken: cancellationToken));

@@ -1,5 +1,6 @@
 using System.Text.Json;
 using Dapper;
+using Platform.ServiceDefaults.Postgres.Database;
 
 namespace Platform.ServiceDefaults.Postgres.Messaging;
 
@@ -19,12 +20,11 @@ public sealed record DeadLetter(
     JsonElement Data);
 
 /// <summary>Lists dead letters and decides on them. Every decision is one statement.</summary>
-public sealed class DeadLetters(NpgsqlDataSource dataSource, Outbox outbox)
+public sealed class DeadLetters(PostgresDatabase database, Outbox outbox)
 {
     /// <summary>Dead letters after the id <paramref name="after"/>, oldest first.</summary>
-    public async Task<IReadOnlyList<DeadLetter>> ListAsync(Guid? after, int limit, CancellationToken cancellationToken)
+    public Task<IReadOnlyList<DeadLetter>> ListAsync(Guid? after, int limit, CancellationToken cancellationToken) => database.ReadAsync<IReadOnlyList<DeadLetter>>(async connection =>
     {
-        await using var connection = await dataSource.OpenConnectionAsync(cancellationToken);
         var rows = await connection.QueryAsync<Row>(new CommandDefinition(
             """
             select id, destination, type, subject, partition_key as PartitionKey, sequence, correlation_id as CorrelationId,
@@ -35,12 +35,12 @@ public sealed class DeadLetters(NpgsqlDataSource dataSource, Outbox outbox)
         return [.. rows.Select(row => new DeadLetter(
             row.Id, row.Destination, row.Type, row.Subject, row.PartitionKey, row.Sequence, row.CorrelationId,
             new(row.CreatedAt, TimeSpan.Zero), new(row.DeadAt, TimeSpan.Zero), row.Refusals, row.LastError, JsonSerializer.Deserialize<JsonElement>(row.Data)))];
-    }
+    }, cancellationToken);
 
     /// <summary>Sends dead letters again: that of <paramref name="id"/>, all of <paramref name="type"/>, or all. Returns how many.</summary>
     public async Task<int> RedriveAsync(Guid? id, string? type, CancellationToken cancellationToken)
     {
-        await using var connection = await dataSource.OpenConnectionAsync(cancellationToken);
+        await using var connection = await database.OpenConnectionAsync(cancellationToken);
         var redriven = await connection.ExecuteAsync(new CommandDefinition(
             """
             with redriven as (
@@ -57,7 +57,7 @@ public sealed class DeadLetters(NpgsqlDataSource dataSource, Outbox outbox)
     /// <summary>Gives a dead letter up, so that the later messages of its key go on. False when there is none of that id.</summary>
     public async Task<bool> DiscardAsync(Guid id, CancellationToken cancellationToken)
     {
-        await using var connection = await dataSource.OpenConnectionAsync(cancellationToken);
+        await using var connection = await database.OpenConnectionAsync(cancellationToken);
         var discarded = await connection.ExecuteAsync(new CommandDefinition(
             """
             with discarded as (

@@ -21,7 +21,7 @@ internal enum Receipt
 
 /// <summary>Applies each message once: its id and its handler's effects commit together.</summary>
 internal sealed partial class Inbox(
-    NpgsqlDataSource dataSource,
+    PostgresDatabase database,
     IEnumerable<MessageHandler> handlers,
     IServiceScopeFactory scopes,
     Outbox outbox,
@@ -69,7 +69,7 @@ internal sealed partial class Inbox(
 
     private async Task<Receipt> ApplyAsync(CloudEvent message, MessageHandler handler, CancellationToken cancellationToken)
     {
-        await using var connection = await dataSource.OpenConnectionAsync(cancellationToken);
+        await using var connection = await database.OpenConnectionAsync(cancellationToken);
         await using var transaction = await connection.BeginTransactionAsync(cancellationToken);
 
         // a concurrent delivery of the same id waits here until this one has committed or not
@@ -108,7 +108,7 @@ internal sealed partial class Inbox(
 
     private async Task<int> CountFailureAsync(CloudEvent message, Exception exception, CancellationToken cancellationToken)
     {
-        await using var connection = await dataSource.OpenConnectionAsync(cancellationToken);
+        await using var connection = await database.OpenConnectionAsync(cancellationToken);
         return await connection.ExecuteScalarAsync<int>(new CommandDefinition(
             """
             insert into inbox_failures as f (source, id, failures, last_error) values (@Source, @Id, 1, @error)

@@ -1,10 +1,11 @@
 using System.Text.Json;
 using Dapper;
+using Platform.ServiceDefaults.Postgres.Database;
 
 namespace Platform.ServiceDefaults.Postgres.Messaging;
 
 /// <summary>The dispatcher's statements. All clocks are the database's; every write is conditional on the key's lease.</summary>
-internal sealed class OutboxStore(NpgsqlDataSource dataSource, IOptions<MessagingOptions> options)
+internal sealed class OutboxStore(PostgresDatabase database, IOptions<MessagingOptions> options)
 {
     private double LeaseSeconds => options.Value.Lease.TotalSeconds;
 
@@ -24,7 +25,7 @@ internal sealed class OutboxStore(NpgsqlDataSource dataSource, IOptions<Messagin
     /// <summary>When to look again: at the next key that is due, or when the destination may be tried.</summary>
     public async Task<DestinationState> GetStateAsync(string destination, CancellationToken cancellationToken)
     {
-        await using var connection = await dataSource.OpenConnectionAsync(cancellationToken);
+        await using var connection = await database.OpenConnectionAsync(cancellationToken);
         return await connection.QuerySingleAsync<DestinationState>(new CommandDefinition(
             """
             select d.failures > 0 as Away,
@@ -51,7 +52,7 @@ internal sealed class OutboxStore(NpgsqlDataSource dataSource, IOptions<Messagin
 
     public async Task<IReadOnlyList<StoredMessage>> GetHeadAsync(ClaimedKey key, int limit, CancellationToken cancellationToken)
     {
-        await using var connection = await dataSource.OpenConnectionAsync(cancellationToken);
+        await using var connection = await database.OpenConnectionAsync(cancellationToken);
         return (await connection.QueryAsync<StoredMessage>(new CommandDefinition(
             """
             select id, destination, partition_key as PartitionKey, sequence, type, subject, data, traceparent, correlation_id as CorrelationId, created_at as CreatedAt
@@ -63,7 +64,7 @@ internal sealed class OutboxStore(NpgsqlDataSource dataSource, IOptions<Messagin
     /// <summary>Forgets a message that was taken and keeps the lease, or gives it up with the last message. Null when the lease was lost meanwhile.</summary>
     public async Task<int?> CompleteAsync(ClaimedKey key, Guid id, CancellationToken cancellationToken)
     {
-        await using var connection = await dataSource.OpenConnectionAsync(cancellationToken);
+        await using var connection = await database.OpenConnectionAsync(cancellationToken);
         // taken is taken: the row goes even if the lease has gone to another
         var (pending, mine) = await connection.QuerySingleAsync<(int Pending, bool Mine)>(new CommandDefinition(
             """
@@ -146,7 +147,7 @@ internal sealed class OutboxStore(NpgsqlDataSource dataSource, IOptions<Messagin
     private async Task<IReadOnlyList<ClaimedKey>> ClaimAsync(string condition, string destination, int limit, CancellationToken cancellationToken)
     {
         var lease = Guid.NewGuid();
-        await using var connection = await dataSource.OpenConnectionAsync(cancellationToken);
+        await using var connection = await database.OpenConnectionAsync(cancellationToken);
         return (await connection.QueryAsync<ClaimedKey>(new CommandDefinition(
             $"""
             with due as (
@@ -163,7 +164,7 @@ internal sealed class OutboxStore(NpgsqlDataSource dataSource, IOptions<Messagin
 
     private async Task<int> ExecuteAsync(string sql, object parameters, CancellationToken cancellationToken)
     {
-        await using var connection = await dataSource.OpenConnectionAsync(cancellationToken);
+        await using var connection = await database.OpenConnectionAsync(cancellationToken);
         return await connection.ExecuteAsync(new CommandDefinition(sql, parameters, cancellationToken: cancellationToken));
     }
 }

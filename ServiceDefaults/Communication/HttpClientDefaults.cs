@@ -11,7 +11,7 @@ internal static class HttpClientDefaults
         services.AddSingleton<SharedSocketsHandler>();
         services.AddSingleton<CommunicationSignals>();
         services.AddSingleton<CallLog>();
-        services.AddSingleton<Destinations>();
+        services.AddSingleton(provider => new Destinations(provider));
         services.AddSingleton(provider => new CommunicationStatus(provider.GetRequiredService<Destinations>(), provider.GetRequiredService<CallLog>()));
         services.AddSingleton<ReadinessProbe>();
         services.AddHostedService<RecoveryProbes>();

@@ -1,7 +1,7 @@
 namespace Platform.ServiceDefaults.Communication;
 
 /// <summary>Asks a service whether it is ready, past its breaker and without retries.</summary>
-public sealed class ReadinessProbe(IHttpClientFactory clients, TimeProvider time)
+internal sealed class ReadinessProbe(IHttpClientFactory clients, TimeProvider time)
 {
     private static readonly TimeSpan Patience = TimeSpan.FromSeconds(1);
 

@@ -1,10 +1,10 @@
 namespace Platform.ServiceDefaults.Communication;
 
 /// <summary>
-/// Asks <c>/ready</c> of a destination whose breaker is open, about every second, so that the first call after its return does not have to wait for
+/// Asks a destination whose breaker is open (a service its <c>/ready</c>) about every second, so that the first call after its return does not have to wait for
 /// the end of the break. A destination that is ready and yet fails its trial is asked at intervals that double up to 30 s.
 /// </summary>
-internal sealed partial class RecoveryProbes(Destinations destinations, ReadinessProbe probe, TimeProvider time, ILogger<RecoveryProbes> logger) : BackgroundService
+internal sealed partial class RecoveryProbes(Destinations destinations, TimeProvider time, ILogger<RecoveryProbes> logger) : BackgroundService
 {
     private static readonly TimeSpan ShortestInterval = TimeSpan.FromSeconds(1);
     private static readonly TimeSpan LongestInterval = TimeSpan.FromSeconds(30);
@@ -44,7 +44,7 @@ internal sealed partial class RecoveryProbes(Destinations destinations, Readines
                     break;
                 }
 
-                if (await probe.FindErrorAsync(destination.Name, stoppingToken) is { } error)
+                if (await destination.FindErrorAsync(stoppingToken) is { } error)
                 {
                     LogNotReady(logger, destination.Name, error);
                 }

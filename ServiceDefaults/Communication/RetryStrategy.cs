@@ -109,7 +109,7 @@ internal sealed class RetryStrategy(Destination destination) : ResilienceStrateg
         _ => null,
     };
 
-    private static TimeSpan BackOff(RetryOptions policy, int attempt)
+    internal static TimeSpan BackOff(RetryOptions policy, int attempt)
     {
         var ceiling = Math.Min(policy.MaxDelay.TotalMilliseconds, policy.Delay.TotalMilliseconds * Math.Pow(2, attempt - 1));
         return TimeSpan.FromMilliseconds(Random.Shared.NextDouble() * ceiling);

@@ -1,4 +1,3 @@
-using Platform.ServiceDefaults.Health;
 using Platform.ServiceDefaults.Security;
 using Polly;
 using Polly.RateLimiting;
@@ -27,11 +26,10 @@ public static class ServiceClientExtensions
     private static IHttpClientBuilder AddServiceCalls(this IHttpClientBuilder client, IHostApplicationBuilder builder, string name)
     {
         var address = AddressOf(builder.Configuration, name);
-        if (!builder.Services.Any(service => service.ImplementationInstance is DestinationName known && known.Value == name))
+        if (!builder.Services.Any(service => service.ImplementationInstance is DestinationRegistration known && known.Name == name))
         {
-            builder.Services.AddSingleton(new DestinationName(name));
-            builder.Services.AddDependencyCheck(
-                name, async (services, cancellationToken) => await services.GetRequiredService<ReadinessProbe>().FindErrorAsync(name, cancellationToken) is null, required: false);
+            builder.Services.AddDestination(
+                name, (services, cancellationToken) => services.GetRequiredService<ReadinessProbe>().FindErrorAsync(name, cancellationToken), required: false);
             // the probe itself must neither be refused by the breaker it watches nor be retried
             builder.Services.AddHttpClient(ReadinessProbe.ClientName(name)).ToService(address).AddServiceDiscovery();
         }

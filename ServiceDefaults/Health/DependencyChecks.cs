@@ -38,7 +38,8 @@ internal sealed partial class DependencyChecks(
         }
 
         var breakers = communication.Services.ToDictionary(service => service.Key, service => service.Value.CircuitBreaker, StringComparer.Ordinal);
-        if (status == "healthy" && breakers.Values.Any(breaker => breaker.State != "closed"))
+        // half-open is not worse than connected: where nobody calls, no trial comes to close the breaker
+        if (status == "healthy" && breakers.Values.Any(breaker => breaker.State == "open"))
         {
             status = "degraded";
         }

@@ -1,9 +1,9 @@
 using System.Text.Json;
 using Dapper;
 using Microsoft.AspNetCore.Http.HttpResults;
-using Npgsql;
 using Platform.ServiceDefaults;
 using Platform.ServiceDefaults.Paging;
+using Platform.ServiceDefaults.Postgres.Database;
 using Platform.ServiceDefaults.Problems;
 using Platform.ServiceDefaults.Security;
 using Platform.StoreDeployer.Deployments.Queue;
@@ -43,7 +43,7 @@ internal static class DeploymentEndpoints
     }
 
     private static async Task<Results<Ok<Page<DeploymentView>>, ValidationProblem>> ListDeployments(
-        string? status, [AsParameters] PageQuery query, NpgsqlDataSource dataSource, StoreUrls urls, CancellationToken cancellationToken)
+        string? status, [AsParameters] PageQuery query, PostgresDatabase database, StoreUrls urls, CancellationToken cancellationToken)
     {
         if (!query.TryRead<Guid?>(out var after, out var limit, out var invalid))
             return invalid;
@@ -55,22 +55,20 @@ internal static class DeploymentEndpoints
             return errors.ToResult();
         }
 
-        await using var connection = await dataSource.OpenConnectionAsync(cancellationToken);
-        var rows = await ReadAsync(connection, urls, "where (@status::text is null or status = @status) and (@after::uuid is null or id < @after)", new { status, after, limit = limit + 1 }, cancellationToken);
+        var rows = await ReadAsync(database, urls, "where (@status::text is null or status = @status) and (@after::uuid is null or id < @after)", new { status, after, limit = limit + 1 }, cancellationToken);
         return TypedResults.Ok(Page.Of(rows, limit, deployment => deployment.Id));
     }
 
     private static async Task<Results<Ok<DeploymentView>, ProblemHttpResult>> GetDeployment(
-        Guid id, NpgsqlDataSource dataSource, StoreUrls urls, CancellationToken cancellationToken)
+        Guid id, PostgresDatabase database, StoreUrls urls, CancellationToken cancellationToken)
     {
-        await using var connection = await dataSource.OpenConnectionAsync(cancellationToken);
-        return await ReadAsync(connection, urls, "where id = @id", new { id, limit = 1 }, cancellationToken) is [var deployment]
+        return await ReadAsync(database, urls, "where id = @id", new { id, limit = 1 }, cancellationToken) is [var deployment]
             ? TypedResults.Ok(deployment)
             : Problem.NotFound($"There is no deployment {id}.");
     }
 
-    private static async Task<IReadOnlyList<DeploymentView>> ReadAsync(
-        NpgsqlConnection connection, StoreUrls urls, string where, object parameters, CancellationToken cancellationToken)
+    private static Task<IReadOnlyList<DeploymentView>> ReadAsync(
+        PostgresDatabase database, StoreUrls urls, string where, object parameters, CancellationToken cancellationToken) => database.ReadAsync<IReadOnlyList<DeploymentView>>(async connection =>
     {
         var rows = await connection.QueryAsync<Row>(new CommandDefinition(
             $"""
@@ -93,7 +91,7 @@ internal static class DeploymentEndpoints
         }
 
         return deployments;
-    }
+    }, cancellationToken);
 
     private sealed record Row(
         Guid Id, Guid ShopId, string Slug, string Kind, string? TemplateName, string? TemplateVersion, string? TemplateDigest, string Status, int LostLeases,

@@ -8,7 +8,7 @@ using Platform.StoreDeployer.Stores;
 namespace Platform.StoreDeployer.Releases;
 
 /// <summary>Moves a shop's pointer to a release, completes the deployment and tells Backend, all in one transaction.</summary>
-internal sealed class ActivateRelease(NpgsqlDataSource dataSource, DeploymentEvents events, FailDeployment end, StoreDirectory directory, Signals signals)
+internal sealed class ActivateRelease(PostgresDatabase database, DeploymentEvents events, FailDeployment end, StoreDirectory directory, Signals signals)
 {
     /// <summary>Activates <paramref name="release"/>, unless something has come before it.</summary>
     /// <returns>Live; or cancelled or superseded, when that came first.</returns>
@@ -16,7 +16,7 @@ internal sealed class ActivateRelease(NpgsqlDataSource dataSource, DeploymentEve
     /// <exception cref="MustWaitException">The slug still belongs to the store of a shop that is being deleted.</exception>
     public async Task<DeploymentStatus> ExecuteAsync(DeploymentJob job, Guid release, IReadOnlyList<StepState> steps, CancellationToken cancellationToken)
     {
-        await using var connection = await dataSource.OpenConnectionAsync(cancellationToken);
+        await using var connection = await database.OpenConnectionAsync(cancellationToken);
         await using var transaction = await connection.BeginTransactionAsync(cancellationToken);
         await ShopLock.TakeAsync(transaction, job.ShopId, cancellationToken);
         await job.AssertHeldAsync(transaction, cancellationToken);

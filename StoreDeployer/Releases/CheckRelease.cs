@@ -1,16 +1,16 @@
 using Dapper;
-using Npgsql;
+using Platform.ServiceDefaults.Postgres.Database;
 
 namespace Platform.StoreDeployer.Releases;
 
 /// <summary>Reads a stored release back: every file must be there with the content that its digest says.</summary>
-internal sealed class CheckRelease(NpgsqlDataSource dataSource)
+internal sealed class CheckRelease(PostgresDatabase database)
 {
     /// <summary>Checks all files of <paramref name="release"/>.</summary>
     /// <exception cref="InvalidDataException">A file is not what it should be.</exception>
     public async Task ExecuteAsync(Guid release, CancellationToken cancellationToken)
     {
-        await using var connection = await dataSource.OpenConnectionAsync(cancellationToken);
+        await using var connection = await database.OpenConnectionAsync(cancellationToken);
         var (files, broken) = await connection.QuerySingleAsync<(long Files, string? Broken)>(new CommandDefinition(
             """
             select count(*), min(r.path) filter (where sha256(f.content) <> f.digest)

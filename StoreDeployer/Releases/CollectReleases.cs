@@ -11,7 +11,7 @@ namespace Platform.StoreDeployer.Releases;
 /// activate, stays.
 /// </summary>
 internal sealed partial class CollectReleases(
-    NpgsqlDataSource dataSource, DatabaseMigrations migrations, IOptions<StoreOptions> options, TimeProvider time, ILogger<CollectReleases> logger) : BackgroundService
+    PostgresDatabase database, DatabaseMigrations migrations, IOptions<StoreOptions> options, TimeProvider time, ILogger<CollectReleases> logger) : BackgroundService
 {
     private const int Batch = 200;
     private static readonly TimeSpan Interval = TimeSpan.FromMinutes(1);
@@ -26,7 +26,7 @@ internal sealed partial class CollectReleases(
             {
                 await ExecuteOnceAsync(stoppingToken);
             }
-            catch (NpgsqlException e)
+            catch (Exception e) when (e is NpgsqlException || DatabaseProblems.IsUnavailable(e))
             {
                 LogTrouble(logger, DatabaseProblems.IsUnavailable(e) ? null : e, e.Message);
             }
@@ -45,7 +45,7 @@ internal sealed partial class CollectReleases(
 
     private async Task<int> DeleteReleasesAsync(CancellationToken cancellationToken)
     {
-        await using var connection = await dataSource.OpenConnectionAsync(cancellationToken);
+        await using var connection = await database.OpenConnectionAsync(cancellationToken);
         return await connection.ExecuteAsync(new CommandDefinition(
             """
             with ranked as (
@@ -64,7 +64,7 @@ internal sealed partial class CollectReleases(
 
     private async Task<int> DeleteFilesAsync(CancellationToken cancellationToken)
     {
-        await using var connection = await dataSource.OpenConnectionAsync(cancellationToken);
+        await using var connection = await database.OpenConnectionAsync(cancellationToken);
         await using var transaction = await connection.BeginTransactionAsync(cancellationToken);
         if (!await FilesLock.TryTakeAsync(transaction, cancellationToken))
             return 0;

@@ -1,17 +1,17 @@
 using Dapper;
-using Npgsql;
+using Platform.ServiceDefaults.Postgres.Database;
 using Platform.StoreDeployer.Deployments;
 
 namespace Platform.StoreDeployer.Releases;
 
 /// <summary>Finds the release that a rollback goes to: the one that was asked for, or the newest that was live and is older than the active one.</summary>
-internal sealed class FindRelease(NpgsqlDataSource dataSource)
+internal sealed class FindRelease(PostgresDatabase database)
 {
     /// <summary>Finds the release for the rollback <paramref name="job"/>.</summary>
     /// <exception cref="PermanentFailureException">There is none.</exception>
     public async Task<Guid> ExecuteAsync(DeploymentJob job, CancellationToken cancellationToken)
     {
-        await using var connection = await dataSource.OpenConnectionAsync(cancellationToken);
+        await using var connection = await database.OpenConnectionAsync(cancellationToken);
         var release = await connection.ExecuteScalarAsync<Guid?>(new CommandDefinition(
             """
             select r.id from releases r

@@ -1,5 +1,6 @@
 using Dapper;
 using Npgsql;
+using Platform.ServiceDefaults.Postgres.Database;
 using Platform.StoreDeployer.Deployments;
 using Platform.StoreDeployer.Deployments.Queue;
 using Platform.StoreDeployer.Stores;
@@ -10,7 +11,7 @@ namespace Platform.StoreDeployer.Releases;
 /// Stores a deployment's files: those whose digest the database lacks, and a release that names all of them. A release that an earlier try left behind
 /// is replaced.
 /// </summary>
-internal sealed class StoreRelease(NpgsqlDataSource dataSource, DigestCache cache)
+internal sealed class StoreRelease(PostgresDatabase database, DigestCache cache)
 {
     /// <summary>Stores <paramref name="files"/> as the release of <paramref name="job"/>.</summary>
     /// <returns>The release's id.</returns>
@@ -26,7 +27,7 @@ internal sealed class StoreRelease(NpgsqlDataSource dataSource, DigestCache cach
 
     private async Task<Guid> WriteAsync(DeploymentJob job, IReadOnlyList<ReleaseFile> files, CancellationToken cancellationToken)
     {
-        await using var connection = await dataSource.OpenConnectionAsync(cancellationToken);
+        await using var connection = await database.OpenConnectionAsync(cancellationToken);
         await using var transaction = await connection.BeginTransactionAsync(cancellationToken);
         await FilesLock.ShareAsync(transaction, cancellationToken);
         await job.AssertHeldAsync(transaction, cancellationToken);

@@ -34,18 +34,17 @@ internal sealed partial class StoreDirectory : IDisposable
     // Files of stores that are kept in memory, as a measure of what they take; some 100 MB.
     private const int MaxFiles = 500_000;
 
-    private readonly NpgsqlDataSource _dataSource;
+    private readonly PostgresDatabase _database;
     private readonly ILogger<StoreDirectory> _logger;
     private readonly string _folder;
     private readonly MemoryCache _stores = new(new MemoryCacheOptions { SizeLimit = MaxFiles });
     private readonly SemaphoreSlim[] _loading = [.. Enumerable.Range(0, 64).Select(_ => new SemaphoreSlim(1))];
 
-    public StoreDirectory(NpgsqlDataSource dataSource, DigestCache disk, ILogger<StoreDirectory> logger)
+    public StoreDirectory(PostgresDatabase database, DigestCache disk, ILogger<StoreDirectory> logger)
     {
-        (_dataSource, _logger) = (dataSource, logger);
+        (_database, _logger) = (database, logger);
         // The pointers of one database only: the cache may be shared, or left over from another.
-        var database = new NpgsqlConnectionStringBuilder(dataSource.ConnectionString);
-        var name = SHA256.HashData(Encoding.UTF8.GetBytes($"{database.Host}:{database.Port}/{database.Database}"));
+        var name = SHA256.HashData(Encoding.UTF8.GetBytes(database.Address));
         _folder = Path.Combine(disk.DirectoryPath, "stores", Convert.ToHexStringLower(name)[..16]);
     }
 
@@ -75,7 +74,7 @@ internal sealed partial class StoreDirectory : IDisposable
     /// <summary>Slugs whose pointers changed since <paramref name="since"/>, by the database's clock; all of them when null.</summary>
     public async Task<IReadOnlyList<(string Slug, DateTimeOffset ChangedAt)>> ChangedAsync(DateTimeOffset? since, CancellationToken cancellationToken)
     {
-        await using var connection = await _dataSource.OpenConnectionAsync(cancellationToken);
+        await using var connection = await _database.OpenConnectionAsync(cancellationToken);
         var rows = await connection.QueryAsync<(string Slug, DateTime ChangedAt)>(new CommandDefinition(
             """
             select slug, max(changed_at) from stores
@@ -132,9 +131,8 @@ internal sealed partial class StoreDirectory : IDisposable
 
     private async Task<Store?> ReadFromDatabaseAsync(string slug, CancellationToken cancellationToken)
     {
-        await using var connection = await _dataSource.OpenConnectionAsync(cancellationToken);
         // One statement, so that pointer and files are of one moment.
-        var rows = (await connection.QueryAsync<Row>(new CommandDefinition(
+        var rows = (await _database.ReadAsync(connection => connection.QueryAsync<Row>(new CommandDefinition(
             """
             with store as (
               select shop_id, active_release, taken_down_at is not null as taken_down, changed_at from stores
@@ -149,7 +147,7 @@ internal sealed partial class StoreDirectory : IDisposable
               from releases a join release_files r on r.release_id = a.id join files c on c.digest = r.digest
               where a.shop_id = s.shop_id and a.activated_at is not null and r.path like @assets
             ) f on s.active_release is not null
-            """, new { slug, assets = ReleaseFile.AssetsFolder.Replace("_", @"\_", StringComparison.Ordinal) + "%" }, cancellationToken: cancellationToken))).AsList();
+            """, new { slug, assets = ReleaseFile.AssetsFolder.Replace("_", @"\_", StringComparison.Ordinal) + "%" }, cancellationToken: cancellationToken)), cancellationToken)).AsList();
         return rows is [] || rows[0] is { Release: null, TakenDown: false }
             ? null
             : new Store(slug, rows[0].Release, rows[0].TakenDown, new DateTimeOffset(rows[0].ChangedAt), rows.Where(row => row.Path is not null)

@@ -1,13 +1,13 @@
 using Dapper;
 using Microsoft.Extensions.Caching.Memory;
 using Microsoft.Extensions.Options;
-using Npgsql;
+using Platform.ServiceDefaults.Postgres.Database;
 using Platform.StoreDeployer.Releases;
 
 namespace Platform.StoreDeployer.Stores;
 
 /// <summary>The contents of stores' files: from memory, else from the disk cache, else from the database.</summary>
-internal sealed class StoreFiles(NpgsqlDataSource dataSource, DigestCache disk, IOptions<StoreOptions> options) : IDisposable
+internal sealed class StoreFiles(PostgresDatabase database, DigestCache disk, IOptions<StoreOptions> options) : IDisposable
 {
     // Larger ones would drive out many small ones.
     private const int LargestInMemory = 2 * 1024 * 1024;
@@ -39,7 +39,7 @@ internal sealed class StoreFiles(NpgsqlDataSource dataSource, DigestCache disk, 
         {
             if (!disk.HasRoomFor(batch.Sum(file => (long)file.Size)))
                 return;
-            await using var connection = await dataSource.OpenConnectionAsync(cancellationToken);
+            await using var connection = await database.OpenConnectionAsync(cancellationToken);
             foreach (var content in await connection.QueryAsync<byte[]>(new CommandDefinition(
                 "select content from files where digest = any(@digests)",
                 new { digests = batch.Select(file => file.Digest.Bytes).ToArray() }, cancellationToken: cancellationToken)))
@@ -51,11 +51,10 @@ internal sealed class StoreFiles(NpgsqlDataSource dataSource, DigestCache disk, 
 
     public void Dispose() => _memory.Dispose();
 
-    private async Task<byte[]> ReadAsync(FileDigest digest, CancellationToken cancellationToken)
+    private Task<byte[]> ReadAsync(FileDigest digest, CancellationToken cancellationToken) => database.ReadAsync<byte[]>(async connection =>
     {
-        await using var connection = await dataSource.OpenConnectionAsync(cancellationToken);
         return await connection.ExecuteScalarAsync<byte[]>(new CommandDefinition(
             "select content from files where digest = @Bytes", new { digest.Bytes }, cancellationToken: cancellationToken))
             ?? throw new FileNotFoundException($"The file {digest} of a live store is gone.");
-    }
+    }, cancellationToken);
 }

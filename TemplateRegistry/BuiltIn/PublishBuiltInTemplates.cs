@@ -1,4 +1,3 @@
-using Npgsql;
 using Platform.ServiceDefaults.Health;
 using Platform.ServiceDefaults.Postgres.Database;
 using Platform.TemplateRegistry.Templates;
@@ -33,7 +32,7 @@ internal sealed partial class PublishBuiltInTemplates(
                     LogDiffers(logger, stored.Name, stored.Version, stored.Digest, bundle.Digest.ToString());
                 return;
             }
-            catch (NpgsqlException exception) when (exception.IsTransient)
+            catch (Exception exception) when (DatabaseProblems.IsUnavailable(exception) && !stoppingToken.IsCancellationRequested)
             {
                 LogTryingAgain(logger, bundle.Manifest.Name, exception.Message);
                 await Task.Delay(RetryDelay, time, stoppingToken);

@@ -1,10 +1,10 @@
 using Dapper;
-using Npgsql;
+using Platform.ServiceDefaults.Postgres.Database;
 
 namespace Platform.TemplateRegistry.Templates;
 
 /// <summary>Deprecates and yanks versions.</summary>
-internal sealed class ChangeStatus(NpgsqlDataSource dataSource)
+internal sealed class ChangeStatus(PostgresDatabase database)
 {
     /// <summary>
     /// Takes a version further down the way from published over deprecated to yanked; one that is there or further stays as it is.
@@ -12,7 +12,7 @@ internal sealed class ChangeStatus(NpgsqlDataSource dataSource)
     /// </summary>
     public async Task<TemplateVersion?> ExecuteAsync(string name, string version, TemplateStatus status, CancellationToken cancellationToken)
     {
-        await using var connection = await dataSource.OpenConnectionAsync(cancellationToken);
+        await using var connection = await database.OpenConnectionAsync(cancellationToken);
         await using var transaction = await connection.BeginTransactionAsync(cancellationToken);
         if (!await LatestVersion.LockTemplateAsync(transaction, name, cancellationToken))
             return null;

@@ -1,6 +1,6 @@
 using System.Text.Json;
 using Dapper;
-using Npgsql;
+using Platform.ServiceDefaults.Postgres.Database;
 using Platform.Templates;
 
 namespace Platform.TemplateRegistry.Templates;
@@ -8,13 +8,13 @@ namespace Platform.TemplateRegistry.Templates;
 internal enum PublishOutcome { Created, AlreadyThere, DigestDiffers }
 
 /// <summary>Stores a bundle and makes it the version that it says it is, for good.</summary>
-internal sealed class PublishTemplate(NpgsqlDataSource dataSource)
+internal sealed class PublishTemplate(PostgresDatabase database)
 {
     /// <summary>What happened, and the version as it now is, which with <see cref="PublishOutcome.DigestDiffers"/> is someone else's.</summary>
     public async Task<(PublishOutcome Outcome, TemplateVersion Version)> ExecuteAsync(TemplateBundle bundle, CancellationToken cancellationToken)
     {
         var (name, version) = (bundle.Manifest.Name, bundle.Manifest.Version);
-        await using var connection = await dataSource.OpenConnectionAsync(cancellationToken);
+        await using var connection = await database.OpenConnectionAsync(cancellationToken);
         await using var transaction = await connection.BeginTransactionAsync(cancellationToken);
 
         // the bundle goes first, so that its megabytes travel before the template's row is locked

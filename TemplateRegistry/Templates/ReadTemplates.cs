@@ -1,20 +1,20 @@
 using System.Text.Json;
 using Dapper;
 using Npgsql;
+using Platform.ServiceDefaults.Postgres.Database;
 using Platform.Templates;
 
 namespace Platform.TemplateRegistry.Templates;
 
 /// <summary>Reads what is on offer.</summary>
-internal sealed class ReadTemplates(NpgsqlDataSource dataSource)
+internal sealed class ReadTemplates(PostgresDatabase database)
 {
     /// <summary>
     /// Up to <paramref name="limit"/> templates after the name <paramref name="after"/>, by name. <paramref name="search"/> is looked for in
     /// name, title and description, whatever the case.
     /// </summary>
-    public async Task<IReadOnlyList<Template>> ListAsync(string? search, string? after, int limit, CancellationToken cancellationToken)
+    public Task<IReadOnlyList<Template>> ListAsync(string? search, string? after, int limit, CancellationToken cancellationToken) => database.ReadAsync<IReadOnlyList<Template>>(async connection =>
     {
-        await using var connection = await dataSource.OpenConnectionAsync(cancellationToken);
         var rows = (await connection.QueryAsync<TemplateRow>(new CommandDefinition(
             """
             select t.name, v.title, v.description, t.latest_version
@@ -29,12 +29,11 @@ internal sealed class ReadTemplates(NpgsqlDataSource dataSource)
             limit @limit
             """, new { search, after, limit }, cancellationToken: cancellationToken))).AsList();
         return await WithReleasesAsync(connection, rows, cancellationToken);
-    }
+    }, cancellationToken);
 
     /// <summary>One template; null when there is none of this name or all its versions are yanked.</summary>
-    public async Task<Template?> FindAsync(string name, CancellationToken cancellationToken)
+    public Task<Template?> FindAsync(string name, CancellationToken cancellationToken) => database.ReadAsync<Template?>(async connection =>
     {
-        await using var connection = await dataSource.OpenConnectionAsync(cancellationToken);
         var rows = (await connection.QueryAsync<TemplateRow>(new CommandDefinition(
             """
             select t.name, v.title, v.description, t.latest_version
@@ -43,14 +42,11 @@ internal sealed class ReadTemplates(NpgsqlDataSource dataSource)
             where t.name = @name
             """, new { name }, cancellationToken: cancellationToken))).AsList();
         return (await WithReleasesAsync(connection, rows, cancellationToken)).SingleOrDefault();
-    }
+    }, cancellationToken);
 
     /// <summary>One version, whatever its status; null when there is none.</summary>
-    public async Task<TemplateVersion?> FindVersionAsync(string name, string version, CancellationToken cancellationToken)
-    {
-        await using var connection = await dataSource.OpenConnectionAsync(cancellationToken);
-        return await FindVersionAsync(connection, name, version, cancellationToken);
-    }
+    public Task<TemplateVersion?> FindVersionAsync(string name, string version, CancellationToken cancellationToken) =>
+        database.ReadAsync(connection => FindVersionAsync(connection, name, version, cancellationToken), cancellationToken);
 
     internal static async Task<TemplateVersion?> FindVersionAsync(
         NpgsqlConnection connection, string name, string version, CancellationToken cancellationToken) =>

@@ -4,6 +4,7 @@ using Microsoft.Extensions.Options;
 using Npgsql;
 using Platform.ServiceDefaults.Correlation;
 using Platform.ServiceDefaults.Observability;
+using Platform.ServiceDefaults.Postgres.Database;
 
 namespace Platform.StoreDeployer.Deployments.Queue;
 
@@ -11,7 +12,7 @@ namespace Platform.StoreDeployer.Deployments.Queue;
 /// Takes the next deployment: rollbacks first, then first deployments, then redeployments, each in the order in which their shops got in line, and of
 /// each shop one at a time.
 /// </summary>
-internal sealed class ClaimNextDeployment(NpgsqlDataSource dataSource, DeploymentEvents events, IOptions<DeploymentOptions> options)
+internal sealed class ClaimNextDeployment(PostgresDatabase database, DeploymentEvents events, IOptions<DeploymentOptions> options)
 {
     private const int Tries = 3;
 
@@ -32,7 +33,7 @@ internal sealed class ClaimNextDeployment(NpgsqlDataSource dataSource, Deploymen
 
     private async Task<(DeploymentJob Job, IReadOnlyList<StepState> Steps)?> TryAsync(Guid worker, CancellationToken cancellationToken)
     {
-        await using var connection = await dataSource.OpenConnectionAsync(cancellationToken);
+        await using var connection = await database.OpenConnectionAsync(cancellationToken);
         await using var transaction = await connection.BeginTransactionAsync(cancellationToken);
         var job = await connection.QuerySingleOrDefaultAsync<DeploymentJob>(new CommandDefinition(
             """

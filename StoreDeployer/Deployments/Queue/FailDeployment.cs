@@ -2,17 +2,18 @@ using System.Text.Json;
 using Dapper;
 using Npgsql;
 using Platform.ServiceDefaults;
+using Platform.ServiceDefaults.Postgres.Database;
 
 namespace Platform.StoreDeployer.Deployments.Queue;
 
 /// <summary>Ends a running deployment without its store having changed: failed, or cancelled when somebody asked for that.</summary>
-internal sealed class FailDeployment(NpgsqlDataSource dataSource, DeploymentEvents events)
+internal sealed class FailDeployment(PostgresDatabase database, DeploymentEvents events)
 {
     /// <summary>Ends the deployment with a final <paramref name="status"/> other than live.</summary>
     /// <exception cref="LeaseLostException">The lease is lost; nothing was written.</exception>
     public async Task ExecuteAsync(DeploymentLease lease, IReadOnlyList<StepState> steps, DeploymentStatus status, DeploymentError? error, CancellationToken cancellationToken)
     {
-        await using var connection = await dataSource.OpenConnectionAsync(cancellationToken);
+        await using var connection = await database.OpenConnectionAsync(cancellationToken);
         await using var transaction = await connection.BeginTransactionAsync(cancellationToken);
         await ShopLock.TakeAsync(transaction, lease.ShopId, cancellationToken);
         await lease.AssertHeldAsync(transaction, cancellationToken);

@@ -1,16 +1,17 @@
 using Dapper;
 using Npgsql;
+using Platform.ServiceDefaults.Postgres.Database;
 
 namespace Platform.StoreDeployer.Deployments.Queue;
 
 /// <summary>Writes down how far a running deployment is, and tells Backend.</summary>
-internal sealed class RecordProgress(NpgsqlDataSource dataSource, DeploymentEvents events)
+internal sealed class RecordProgress(PostgresDatabase database, DeploymentEvents events)
 {
     /// <summary>Writes <paramref name="steps"/>.</summary>
     /// <exception cref="LeaseLostException">The lease is lost; nothing was written.</exception>
     public async Task ExecuteAsync(DeploymentLease lease, IReadOnlyList<StepState> steps, CancellationToken cancellationToken)
     {
-        await using var connection = await dataSource.OpenConnectionAsync(cancellationToken);
+        await using var connection = await database.OpenConnectionAsync(cancellationToken);
         await using var transaction = await connection.BeginTransactionAsync(cancellationToken);
         await lease.AssertHeldAsync(transaction, cancellationToken);
         await DeploymentSteps.WriteAsync(transaction, lease.Id, steps, cancellationToken);

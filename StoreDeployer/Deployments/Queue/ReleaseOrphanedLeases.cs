@@ -1,5 +1,5 @@
 using Dapper;
-using Npgsql;
+using Platform.ServiceDefaults.Postgres.Database;
 
 namespace Platform.StoreDeployer.Deployments.Queue;
 
@@ -7,14 +7,14 @@ namespace Platform.StoreDeployer.Deployments.Queue;
 /// Puts back what a killed worker held, which is noticed by its advisory lock, and what a paused or cut-off one held, which is noticed by its
 /// lease. Any process does it for all.
 /// </summary>
-internal sealed class ReleaseOrphanedLeases(NpgsqlDataSource dataSource, ReturnDeployment returnDeployment)
+internal sealed class ReleaseOrphanedLeases(PostgresDatabase database, ReturnDeployment returnDeployment)
 {
     private const int Batch = 50;
 
     /// <summary>How many deployments were taken from their workers.</summary>
     public async Task<int> ExecuteAsync(CancellationToken cancellationToken)
     {
-        await using var connection = await dataSource.OpenConnectionAsync(cancellationToken);
+        await using var connection = await database.OpenConnectionAsync(cancellationToken);
         // Who gets the lock of a worker knows that the worker's session is gone. The lock ends with this statement.
         await connection.ExecuteAsync(new CommandDefinition(
             $"""

@@ -1,16 +1,16 @@
 using Dapper;
 using Microsoft.Extensions.Options;
-using Npgsql;
+using Platform.ServiceDefaults.Postgres.Database;
 
 namespace Platform.StoreDeployer.Deployments.Queue;
 
 /// <summary>Extends this process's leases, by the database's clock, and says which deployments somebody wants cancelled.</summary>
-internal sealed class RenewLeases(NpgsqlDataSource dataSource, IOptions<DeploymentOptions> options)
+internal sealed class RenewLeases(PostgresDatabase database, IOptions<DeploymentOptions> options)
 {
     /// <summary>Of <paramref name="leases"/>, those that still hold; the others are lost.</summary>
     public async Task<IReadOnlyList<(Guid Id, long FencingToken, bool CancelRequested)>> ExecuteAsync(IReadOnlyCollection<DeploymentLease> leases, CancellationToken cancellationToken)
     {
-        await using var connection = await dataSource.OpenConnectionAsync(cancellationToken);
+        await using var connection = await database.OpenConnectionAsync(cancellationToken);
         return [.. await connection.QueryAsync<(Guid, long, bool)>(new CommandDefinition(
             """
             update deployments d set lease_until = now() + @Lease

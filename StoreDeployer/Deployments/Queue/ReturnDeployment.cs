@@ -1,8 +1,8 @@
 using System.Text.Json;
 using Dapper;
 using Microsoft.Extensions.Options;
-using Npgsql;
 using Platform.ServiceDefaults;
+using Platform.ServiceDefaults.Postgres.Database;
 
 namespace Platform.StoreDeployer.Deployments.Queue;
 
@@ -26,7 +26,7 @@ internal enum ReturnReason
 /// Puts a running deployment back into the queue, or ends it there: cancelled if somebody asked for that, superseded if a newer one of the shop was accepted
 /// meanwhile, failed if it took too many workers down.
 /// </summary>
-internal sealed class ReturnDeployment(NpgsqlDataSource dataSource, DeploymentEvents events, IOptions<DeploymentOptions> options)
+internal sealed class ReturnDeployment(PostgresDatabase database, DeploymentEvents events, IOptions<DeploymentOptions> options)
 {
     /// <summary>Gives the lease back. Without <paramref name="steps"/>, those written down last count.</summary>
     /// <returns>The deployment's new status.</returns>
@@ -34,7 +34,7 @@ internal sealed class ReturnDeployment(NpgsqlDataSource dataSource, DeploymentEv
     public async Task<DeploymentStatus> ExecuteAsync(
         DeploymentLease lease, IReadOnlyList<StepState>? steps, ReturnReason reason, TimeSpan delay, DeploymentError? error, CancellationToken cancellationToken)
     {
-        await using var connection = await dataSource.OpenConnectionAsync(cancellationToken);
+        await using var connection = await database.OpenConnectionAsync(cancellationToken);
         await using var transaction = await connection.BeginTransactionAsync(cancellationToken);
         await ShopLock.TakeAsync(transaction, lease.ShopId, cancellationToken);
         await lease.AssertHeldAsync(transaction, cancellationToken);

@@ -1,9 +1,13 @@
 using Microsoft.AspNetCore.Http;
+using Microsoft.Extensions.Configuration;
 using Microsoft.Extensions.DependencyInjection;
+using Microsoft.Extensions.Hosting;
 using Microsoft.Extensions.Logging.Abstractions;
 using Microsoft.Extensions.Options;
 using Platform.Backend.Templates;
+using Platform.ServiceDefaults;
 using Platform.ServiceDefaults.Communication;
+using Platform.ServiceDefaults.Postgres.Database;
 using Platform.TestSupport;
 
 namespace Platform.Backend.Tests.Templates;
@@ -13,6 +17,7 @@ public sealed class TemplateCatalogTests(PostgresServer server) : IAsyncLifetime
     private readonly FakeTimeProvider _time = new();
     private readonly RegistryStub _registry = new();
     private readonly ServiceProvider _services = new ServiceCollection().AddOptions<TemplateOptions>().Services.BuildServiceProvider();
+    private readonly List<IHost> _hosts = [];
     private TestDatabase _database = null!;
     private HttpClient _http = null!;
 
@@ -30,6 +35,7 @@ public sealed class TemplateCatalogTests(PostgresServer server) : IAsyncLifetime
     public async ValueTask DisposeAsync()
     {
         _http.Dispose();
+        _hosts.ForEach(host => host.Dispose());
         await _registry.DisposeAsync();
         await _database.DisposeAsync();
         await _services.DisposeAsync();
@@ -187,7 +193,17 @@ public sealed class TemplateCatalogTests(PostgresServer server) : IAsyncLifetime
         }
     }
 
+    private PostgresDatabase Guarded(TestDatabase database)
+    {
+        var builder = Host.CreateEmptyApplicationBuilder(new());
+        builder.Configuration.AddInMemoryCollection([new("ConnectionStrings:db", database.ConnectionString)]);
+        builder.AddServiceDefaults();
+        builder.AddPostgres("db");
+        _hosts.Add(builder.Build());
+        return _hosts[^1].Services.GetRequiredService<PostgresDatabase>();
+    }
+
     private TemplateCatalog Catalog(TestDatabase? database = null) => new(
-        new TemplateRegistryClient(_http), new TemplateAnswers(), (database ?? _database).DataSource,
+        new TemplateRegistryClient(_http), new TemplateAnswers(), Guarded(database ?? _database),
         _services.GetRequiredService<IOptionsMonitor<TemplateOptions>>(), _time, NullLogger<TemplateCatalog>.Instance);
 }

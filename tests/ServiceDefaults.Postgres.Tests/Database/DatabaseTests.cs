@@ -1,6 +1,7 @@
 using System.Diagnostics;
 using System.Net;
 using System.Reflection;
+using Dapper;
 using Microsoft.AspNetCore.Builder;
 using Microsoft.Extensions.Configuration;
 using Microsoft.Extensions.DependencyInjection;
@@ -157,7 +158,8 @@ public sealed class DatabaseTests(PostgresServer server)
 
     private static Task<TestApp> StartWithQueryAsync(string connectionString, Dictionary<string, string?>? settings = null) => DatabaseApp.StartAsync(
         connectionString,
-        map: app => app.MapGet("/query", (NpgsqlDataSource dataSource) => dataSource.ScalarAsync<int>("select 1")),
+        map: app => app.MapGet("/query", (PostgresDatabase database, CancellationToken cancellationToken) =>
+            database.ReadAsync(connection => connection.ExecuteScalarAsync<int>("select 1"), cancellationToken)),
         settings: settings,
         waitForMigrations: settings is not null);
 

@@ -49,6 +49,25 @@ public sealed class TelemetryTests
         span.Status.ShouldBe(ActivityStatusCode.Error);
     }
 
+    [Theory]
+    [InlineData(true)]
+    [InlineData(false)]
+    public async Task A_trace_is_continued_for_a_caller_with_the_token_and_begun_anew_for_a_stranger(bool trusted)
+    {
+        await using var app = await DefaultsApp.StartAsync(app => app.MapGet("/", () => "x"));
+        using var spans = new Spans(app.Address.Port);
+        using var request = new HttpRequestMessage(HttpMethod.Get, "/");
+        request.Headers.Add("traceparent", "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01");
+        if (trusted)
+        {
+            request.Headers.Add("X-Internal-Token", DefaultsApp.Token);
+        }
+
+        using var response = await app.Client.SendAsync(request);
+
+        (await spans.SingleAsync()).TraceId.ToHexString().Equals("0af7651916cd43dd8448eb211c80319c", StringComparison.Ordinal).ShouldBe(trusted);
+    }
+
     [Fact]
     public async Task Probes_are_not_traced()
     {

@@ -1,0 +1,182 @@
+using System.Net;
+using Dapper;
+using Microsoft.AspNetCore.Builder;
+using Npgsql;
+using Platform.ServiceDefaults.Communication;
+using Platform.ServiceDefaults.Postgres.Database;
+using Platform.TestSupport;
+
+namespace Platform.ServiceDefaults.Postgres.Tests.Database;
+
+public sealed class PostgresDatabaseTests(PostgresServer server)
+{
+    private const string LoseConnection = "select pg_terminate_backend(pg_backend_pid())::int";
+
+    [Fact]
+    public async Task A_read_whose_connection_was_lost_is_repeated_on_another_and_its_caller_sees_nothing()
+    {
+        await using var database = await TestDatabase.CreateAsync(server);
+        await using var app = await StartAsync(database.ConnectionString);
+
+        var runs = 0;
+        (await app.Get<PostgresDatabase>().ReadAsync(connection => connection.ExecuteScalarAsync<int>(++runs == 1 ? LoseConnection : "select 42"), default)).ShouldBe(42);
+
+        runs.ShouldBe(2);
+    }
+
+    [Fact]
+    public async Task A_read_that_fails_each_time_is_given_up_after_the_third()
+    {
+        await using var database = await TestDatabase.CreateAsync(server);
+        await using var app = await StartAsync(database.ConnectionString);
+
+        var runs = 0;
+        await Should.ThrowAsync<NpgsqlException>(() => app.Get<PostgresDatabase>().ReadAsync(connection =>
+        {
+            runs++;
+            return connection.ExecuteScalarAsync<int>(LoseConnection);
+        }, default));
+
+        runs.ShouldBe(3);
+    }
+
+    [Theory]
+    [InlineData("Services:database:RetryBudget:Reserve", "0.9")]
+    [InlineData("Services:database:Retry:Sends", "1")]
+    public async Task Nothing_is_repeated_without_budget_or_where_retries_are_switched_off(string key, string value)
+    {
+        await using var database = await TestDatabase.CreateAsync(server);
+        await using var app = await StartAsync(database.ConnectionString, new() { [key] = value, ["Services:database:RetryBudget:PerSuccess"] = "0" });
+
+        var runs = 0;
+        await Should.ThrowAsync<NpgsqlException>(() => app.Get<PostgresDatabase>().ReadAsync(connection =>
+        {
+            runs++;
+            return connection.ExecuteScalarAsync<int>(LoseConnection);
+        }, default));
+
+        runs.ShouldBe(1);
+    }
+
+    [Fact]
+    public async Task A_connection_that_breaks_in_use_is_a_failure_of_the_database()
+    {
+        await using var database = await TestDatabase.CreateAsync(server);
+        await using var app = await StartAsync(database.ConnectionString);
+
+        await using (var connection = await app.Get<PostgresDatabase>().OpenConnectionAsync(default))
+        {
+            await Should.ThrowAsync<NpgsqlException>(() => connection.ExecuteAsync(LoseConnection));
+        }
+
+        var counted = Guard(app).Breaker.Snapshot();
+        counted.Counts.TotalFailures.ShouldBe(1);
+        counted.LastError.ShouldBe("the connection broke off");
+    }
+
+    [Fact]
+    public async Task A_database_that_is_gone_opens_the_breaker_and_its_return_closes_it()
+    {
+        await using var own = await PostgresServer.StartNewAsync();
+        await using var app = await StartAsync(own.ConnectionStringTo("postgres"));
+        (await StatusAsync(app, "/read")).ShouldBe(HttpStatusCode.OK);
+        await own.KillAsync();
+
+        await Eventually.Async(async () =>
+        {
+            (await StatusAsync(app, "/read")).ShouldBe(HttpStatusCode.ServiceUnavailable);
+            Guard(app).Breaker.State.ShouldBe(CircuitState.Open);
+        });
+        using (var refused = await app.Client.GetAsync("/read"))
+        {
+            refused.StatusCode.ShouldBe(HttpStatusCode.ServiceUnavailable);
+            refused.Headers.RetryAfter!.Delta!.Value.ShouldBe(TimeSpan.FromSeconds(1));
+            refused.Headers.GetValues(CommunicationHeaders.ShouldRetry).ShouldBe(["false"]);
+        }
+
+        Guard(app).Breaker.Snapshot().Counts.Rejected.ShouldBeGreaterThan(0);
+        (await app.Client.GetStringAsync("/health").ContinueWith(health => health.IsFaulted)).ShouldBeTrue();
+
+        await own.StartAsync();
+        await Eventually.Async(async () => (await StatusAsync(app, "/read")).ShouldBe(HttpStatusCode.OK), TimeSpan.FromSeconds(10));
+        Guard(app).Breaker.State.ShouldBe(CircuitState.Closed);
+        (await StatusAsync(app, "/health")).ShouldBe(HttpStatusCode.OK);
+    }
+
+    [Fact]
+    public async Task Only_the_connection_counts_for_the_breaker_not_the_statement_and_not_an_empty_pool()
+    {
+        await using var database = await TestDatabase.CreateAsync(server);
+        await using var app = await StartAsync(database.ConnectionString, new() { ["Database:MaxPoolSize"] = "3" });
+        var guarded = app.Get<PostgresDatabase>();
+        await using (var connection = await guarded.OpenConnectionAsync(default))
+        {
+            await Should.ThrowAsync<PostgresException>(() => connection.ExecuteAsync("select * from nowhere"));
+        }
+
+        var held = new List<NpgsqlConnection>();
+        await Eventually.Async(async () =>
+        {
+            NpgsqlException? empty = null;
+            try
+            {
+                held.Add(await guarded.OpenConnectionAsync(default));
+            }
+            catch (NpgsqlException exception)
+            {
+                empty = exception;
+            }
+
+            empty.ShouldNotBeNull().Message.ShouldContain("pool");
+        });
+        foreach (var connection in held)
+        {
+            await connection.DisposeAsync();
+        }
+
+        Guard(app).Breaker.Snapshot().Counts.TotalFailures.ShouldBe(0);
+    }
+
+    [Fact]
+    public async Task A_service_that_serves_something_without_its_database_is_degraded_and_not_unhealthy_while_it_is_gone()
+    {
+        await using var own = await PostgresServer.StartNewAsync();
+        await using var app = await TestApp.StartAsync(
+            builder =>
+            {
+                builder.AddServiceDefaults();
+                builder.AddPostgres("test-db", required: false);
+            },
+            app =>
+            {
+                app.UseServiceDefaults();
+                app.MapDefaultEndpoints();
+            },
+            new Dictionary<string, string?> { ["InternalToken"] = DatabaseApp.Token, ["ConnectionStrings:test-db"] = own.ConnectionStringTo("postgres") });
+        await app.Get<DatabaseMigrations>().WaitAsync(default);
+        await own.KillAsync();
+
+        var report = await app.Client.GetStringAsync("/health");
+
+        report.ShouldContain("\"status\":\"degraded\"");
+        report.ShouldContain("\"database\":\"disconnected\"");
+    }
+
+    [Fact]
+    public void A_first_connection_that_waits_too_long_for_the_types_that_another_reads_says_that_the_database_is_unavailable() =>
+        DatabaseProblems.IsUnavailable(new TimeoutException()).ShouldBeTrue();
+
+    private static Destination Guard(TestApp app) => app.Get<Destinations>()[PostgresDatabase.Name];
+
+    private static Task<TestApp> StartAsync(string connectionString, Dictionary<string, string?>? settings = null) => DatabaseApp.StartAsync(
+        connectionString,
+        map: app => app.MapGet("/read", (PostgresDatabase database, CancellationToken cancellationToken) =>
+            database.ReadAsync(connection => connection.ExecuteScalarAsync<int>("select 1"), cancellationToken)),
+        settings: settings);
+
+    private static async Task<HttpStatusCode> StatusAsync(TestApp app, string path)
+    {
+        using var response = await app.Client.GetAsync(path);
+        return response.StatusCode;
+    }
+}
