@@ -14,11 +14,12 @@ public class HttpRateLimiterStrategyOptions : RateLimiterStrategyOptions;
 public class HttpTimeoutStrategyOptions : TimeoutStrategyOptions;
 
 /// <summary>Circuit breaker options for HTTP requests. By default transient outcomes count as failures.</summary>
+/// <remarks>A connection time-out of the handler is none for the breaker, unlike for retries: so it is in the package.</remarks>
 public class HttpCircuitBreakerStrategyOptions : CircuitBreakerStrategyOptions<HttpResponseMessage>
 {
     /// <summary>Creates options that count transient outcomes as failures.</summary>
     public HttpCircuitBreakerStrategyOptions() =>
-        ShouldHandle = args => new ValueTask<bool>(HttpClientResiliencePredicates.IsTransient(args.Outcome, args.Context.CancellationToken));
+        ShouldHandle = args => new ValueTask<bool>(HttpClientResiliencePredicates.IsTransient(args.Outcome));
 }
 
 /// <summary>Retry options for HTTP requests. By default transient outcomes are retried.</summary>
