@@ -63,7 +63,8 @@ internal sealed class DeadlineContent : HttpContent
             _call.Destination.Signals.DeadlineExpired(name, "body");
             throw new ServiceCallException(name, ServiceCallFailure.TimedOut, $"{name} did not send the whole body in time.", exception);
         }
-        catch (Exception exception) when (exception is HttpIOException or HttpRequestException)
+        // an HttpIOException when the body ends too early, the socket's own IOException when the connection is reset
+        catch (Exception exception) when (exception is IOException or HttpRequestException)
         {
             var name = _call.Destination.Name;
             _call.Pass.Failed("the body broke off");

@@ -1,5 +1,6 @@
 using System.Net;
 using System.Net.Http.Json;
+using System.Net.Sockets;
 using Microsoft.AspNetCore.Builder;
 using Microsoft.AspNetCore.Http;
 using Microsoft.Extensions.DependencyInjection;
@@ -75,6 +76,29 @@ public sealed class ServiceClientTests : IAsyncDisposable
         refused.Headers.RetryAfter.ShouldNotBeNull();
         refused.Headers.GetValues("X-Should-Retry").ShouldBe(["false"]);
         Leaf.Breaker.Snapshot().Counts.Rejected.ShouldBe(1);
+    }
+
+    [Fact]
+    public async Task A_connection_reset_in_the_middle_of_a_body_is_held_against_the_service_and_not_an_error_of_the_reader()
+    {
+        using var listener = new TcpListener(IPAddress.Loopback, 0);
+        listener.Start();
+        await StartAsync();
+        _caller.Configuration["services:leaf:http:0"] = $"http://{listener.LocalEndpoint}";
+        _caller.Configuration.Reload();
+        var asking = Client.GetAsync("/", HttpCompletionOption.ResponseHeadersRead);
+        using var connection = await listener.AcceptSocketAsync();
+        await connection.ReceiveAsync(new byte[4096]);
+        await connection.SendAsync("HTTP/1.1 200 OK\r\nContent-Length: 8\r\n\r\nhalf"u8.ToArray());
+        using var response = await asking;
+        await using var body = await response.Content.ReadAsStreamAsync();
+        await body.ReadExactlyAsync(new byte[4]);
+
+        connection.Close(timeout: 0);
+
+        var failure = await Should.ThrowAsync<ServiceCallException>(() => body.ReadExactlyAsync(new byte[4]).AsTask());
+        failure.Failure.ShouldBe(ServiceCallFailure.Unreachable);
+        Leaf.Breaker.Snapshot().Counts.TotalFailures.ShouldBe(1);
     }
 
     [Fact]
