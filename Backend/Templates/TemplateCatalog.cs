@@ -130,9 +130,14 @@ internal sealed partial class TemplateCatalog(
             // whatever is wrong with the registry, the last good answer stands
             if (slot.Held is not { } held)
                 throw new DependencyUnavailableException("template-registry", exception, options.CurrentValue.AskAgainAfter);
-            answers.RestUntil = time.GetUtcNow() + options.CurrentValue.AskAgainAfter;
+            var now = time.GetUtcNow();
+            var later = now + options.CurrentValue.AskAgainAfter;
+            // who asked in vain for so long spares the next ones the wait; a refusal, such as an open breaker's, costs nothing, and its end is not to be missed
+            if (patience.IsCancellationRequested)
+                answers.RestUntil = later;
             var stale = Stale<T>(held);
-            Log.ServingStale(logger, key, (long)stale.Age.TotalSeconds, exception.Message);
+            if (answers.MaySay(now, until: later))
+                Log.ServingStale(logger, key, (long)stale.Age.TotalSeconds, exception.Message);
             return stale;
         }
     }
@@ -208,6 +213,7 @@ internal sealed class TemplateAnswers
     private readonly ConcurrentDictionary<string, AnswerSlot> _slots = new(StringComparer.Ordinal);
     private int _epoch;
     private long _restUntil;
+    private long _quietUntil;
 
     /// <summary>Changes whenever all answers stop being fresh.</summary>
     public int Epoch => Volatile.Read(ref _epoch);
@@ -217,6 +223,13 @@ internal sealed class TemplateAnswers
     {
         get => new(Volatile.Read(ref _restUntil), TimeSpan.Zero);
         set => Volatile.Write(ref _restUntil, value.UtcTicks);
+    }
+
+    /// <summary>Whether to say now that answers are stale, and then no more until <paramref name="until"/>.</summary>
+    public bool MaySay(DateTimeOffset now, DateTimeOffset until)
+    {
+        var quiet = Volatile.Read(ref _quietUntil);
+        return quiet <= now.UtcTicks && Interlocked.CompareExchange(ref _quietUntil, until.UtcTicks, quiet) == quiet;
     }
 
     public AnswerSlot Slot(string key) => _slots.GetOrAdd(key, _ => new AnswerSlot());

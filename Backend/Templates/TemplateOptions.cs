@@ -17,7 +17,7 @@ internal sealed class TemplateOptions
     [Range(typeof(TimeSpan), "00:00:00.010", "00:01:00")]
     public TimeSpan Deadline { get; set; } = TimeSpan.FromSeconds(5);
 
-    /// <summary>How long the older answers are given without asking after the registry could not be asked. Default 2 s.</summary>
+    /// <summary>How long the older answers are given without asking after <see cref="Patience"/> was waited for nothing. Default 2 s.</summary>
     [Range(typeof(TimeSpan), "00:00:00", "00:10:00")]
     public TimeSpan AskAgainAfter { get; set; } = TimeSpan.FromSeconds(2);
 

@@ -11,12 +11,17 @@ namespace Platform.ServiceDefaults.Postgres.Database;
 /// A session that is held for long (a listener, a sign of life) takes its connection from the <see cref="NpgsqlDataSource"/> instead: the breaker
 /// learns how a use ended only when its connection is closed.
 /// </remarks>
-public sealed class PostgresDatabase(NpgsqlDataSource dataSource, Destinations destinations, IOptions<DatabaseOptions> options)
+public sealed class PostgresDatabase(
+    NpgsqlDataSource dataSource, [FromKeyedServices(PostgresDatabase.Probe)] NpgsqlDataSource probe, Destinations destinations, IOptions<DatabaseOptions> options, TimeProvider time)
 {
     /// <summary>The name in configuration, metrics and reports.</summary>
     public const string Name = "database";
 
+    internal const string Probe = "database-probe";
+
     private readonly Destination _destination = destinations[Name];
+    private readonly Lock _gate = new();
+    private Task<string?>? _inquiry;
 
     /// <summary>Which database it is: <c>host:port/name</c>.</summary>
     public string Address => new NpgsqlConnectionStringBuilder(dataSource.ConnectionString) switch { var address => $"{address.Host}:{address.Port}/{address.Database}" };
@@ -72,19 +77,75 @@ public sealed class PostgresDatabase(NpgsqlDataSource dataSource, Destinations d
 
     /// <summary>
     /// Runs <paramref name="read"/>, which changes nothing, and again on another connection when the failure may be over by then: at most three times, and only
-    /// within the time that a connection may take.
+    /// within the time that a connection may take. A read that takes longer than half of that time makes us ask the database for a sign of life; when there is
+    /// none the read is given up at once, and the breaker opens: a slow statement may take its time, a server that is cut off must not.
     /// </summary>
     /// <exception cref="DatabaseUnavailableException">The circuit breaker is open.</exception>
     /// <exception cref="NpgsqlException">The database failed each time, or in a way that another attempt does not mend.</exception>
     public Task<T> ReadAsync<T>(Func<NpgsqlConnection, Task<T>> read, CancellationToken cancellationToken) => _destination.RetryAsync(
         async () =>
         {
-            await using var connection = await OpenConnectionAsync(cancellationToken);
-            return await read(connection);
+            var reading = RunAsync(read, cancellationToken);
+            var patience = TimeSpan.FromSeconds(options.Value.ConnectTimeout) / 2;
+            if (await Task.WhenAny(reading, Task.Delay(patience, time, cancellationToken)) != reading && !cancellationToken.IsCancellationRequested
+                && await InquireAsync() is { } error && !reading.IsCompleted)
+            {
+                // it ends by its own time-out, which nobody waits for
+                _ = reading.ContinueWith(static given => given.Exception, CancellationToken.None, TaskContinuationOptions.OnlyOnFaulted, TaskScheduler.Default);
+                throw new NpgsqlException($"The database shows no sign of life: {error}", new TimeoutException());
+            }
+
+            return await reading;
         },
         DatabaseProblems.IsTransient,
         TimeSpan.FromSeconds(options.Value.ConnectTimeout),
         cancellationToken);
+
+    /// <summary>Asks the database past breaker and pool: why it does not answer, for people; null when it does. Takes about a second at most.</summary>
+    public async Task<string?> FindErrorAsync(CancellationToken cancellationToken)
+    {
+        try
+        {
+            await using var command = probe.CreateCommand("select");
+            await command.ExecuteNonQueryAsync(cancellationToken);
+            return null;
+        }
+        // it lives, and has no place for one more
+        catch (PostgresException exception) when (exception.SqlState == PostgresErrorCodes.TooManyConnections)
+        {
+            return null;
+        }
+        catch (Exception exception) when (DatabaseProblems.IsUnavailable(exception))
+        {
+            return exception.Message;
+        }
+    }
+
+    private async Task<T> RunAsync<T>(Func<NpgsqlConnection, Task<T>> read, CancellationToken cancellationToken)
+    {
+        await using var connection = await OpenConnectionAsync(cancellationToken);
+        return await read(connection);
+    }
+
+    /// <summary>One question for all who wait.</summary>
+    private Task<string?> InquireAsync()
+    {
+        lock (_gate)
+        {
+            return _inquiry is { IsCompleted: false } ? _inquiry : _inquiry = AskAsync();
+        }
+
+        async Task<string?> AskAsync()
+        {
+            var error = await FindErrorAsync(CancellationToken.None);
+            if (error is not null)
+            {
+                _destination.Breaker.Trip($"no sign of life: {error}");
+            }
+
+            return error;
+        }
+    }
 }
 
 /// <summary>The database's circuit breaker is open: nothing was sent to it.</summary>

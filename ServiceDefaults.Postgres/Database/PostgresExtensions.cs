@@ -30,6 +30,13 @@ public static class PostgresExtensions
         services.AddOptions<DatabaseOptions>().Bind(builder.Configuration.GetSection("Database")).ValidateDataAnnotations().ValidateOnStart();
         services.TryAddSingleton(TimeProvider.System);
         services.AddSingleton(provider => CreateDataSource(provider, connectionName));
+        // a connection of its own each time: the pool may be full of connections that are cut off
+        services.AddKeyedSingleton(PostgresDatabase.Probe, (provider, _) => CreateDataSource(provider, connectionName, probe =>
+        {
+            probe.ConnectionStringBuilder.Pooling = false;
+            probe.ConnectionStringBuilder.Timeout = probe.ConnectionStringBuilder.CommandTimeout = 1;
+            probe.ConfigureTypeLoading(types => types.EnableTypeLoading(false));
+        }));
 
         var gate = services.AddReadinessGate("migrations");
         services.AddSingleton(provider => ActivatorUtilities.CreateInstance<DatabaseMigrations>(
@@ -38,7 +45,7 @@ public static class PostgresExtensions
         services.AddSingleton<Signals>();
         services.AddHostedService(provider => provider.GetRequiredService<Signals>());
         services.AddSingleton<PostgresDatabase>();
-        services.AddDestination(PostgresDatabase.Name, FindErrorAsync, required);
+        services.AddDestination(PostgresDatabase.Name, (provider, cancellationToken) => provider.GetRequiredService<PostgresDatabase>().FindErrorAsync(cancellationToken), required);
         services.AddExceptionHandler<DatabaseProblems>();
         builder.AddIdempotency();
         services.AddSingleton<Cleanup>();
@@ -46,7 +53,7 @@ public static class PostgresExtensions
         return builder;
     }
 
-    private static NpgsqlDataSource CreateDataSource(IServiceProvider provider, string connectionName)
+    private static NpgsqlDataSource CreateDataSource(IServiceProvider provider, string connectionName, Action<NpgsqlDataSourceBuilder>? configure = null)
     {
         var connectionString = provider.GetRequiredService<IConfiguration>().GetConnectionString(connectionName);
         if (string.IsNullOrWhiteSpace(connectionString))
@@ -66,6 +73,7 @@ public static class PostgresExtensions
         SetUnlessGiven("Application Name", provider.GetRequiredService<IHostEnvironment>().ApplicationName);
         var builder = new NpgsqlDataSourceBuilder(effective.ConnectionString);
         builder.UseLoggerFactory(provider.GetRequiredService<ILoggerFactory>());
+        configure?.Invoke(builder);
         return builder.Build();
 
         void SetUnlessGiven(string keyword, object value)
@@ -74,21 +82,6 @@ public static class PostgresExtensions
             {
                 effective[keyword] = value;
             }
-        }
-    }
-
-    private static async Task<string?> FindErrorAsync(IServiceProvider services, CancellationToken cancellationToken)
-    {
-        try
-        {
-            await using var command = services.GetRequiredService<NpgsqlDataSource>().CreateCommand("select");
-            command.CommandTimeout = 1;
-            await command.ExecuteNonQueryAsync(cancellationToken);
-            return null;
-        }
-        catch (Exception exception) when (DatabaseProblems.IsUnavailable(exception))
-        {
-            return exception.Message;
         }
     }
 }

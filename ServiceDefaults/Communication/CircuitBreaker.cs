@@ -38,9 +38,10 @@ public readonly record struct CircuitTransition(CircuitState From, CircuitState 
 
 /// <summary>
 /// Refuses calls to a destination that fails, until it answers again. Opens when the failure ratio of the sampling window
-/// reaches <see cref="CircuitBreakerOptions.FailureRatio"/> at <see cref="CircuitBreakerOptions.MinimumThroughput"/> calls or more, or when
-/// <see cref="CircuitBreakerOptions.ConnectFailures"/> connection attempts in a row failed: a destination that is gone is known long before
-/// the ratio has its sample. Half-opens when the recovery probe was answered or the break is over; one trial decides.
+/// reaches <see cref="CircuitBreakerOptions.FailureRatio"/> at <see cref="CircuitBreakerOptions.MinimumThroughput"/> calls or more, when that many calls
+/// in a row failed, or when <see cref="CircuitBreakerOptions.ConnectFailures"/> connection attempts in a row did: a destination that is gone is known long before
+/// the ratio has its sample. The ratio is judged once in a tenth of the window: judged at each call it would sooner or later cross the threshold by
+/// chance, and cut off a destination that fails four calls in ten. Half-opens when the recovery probe was answered or the break is over; one trial decides.
 /// </summary>
 /// <remarks>
 /// The state machine is the one of Nygard's "Release It!", with a sliding window of one-tenth slices. It belongs to a destination, not to a pipeline, so that
@@ -59,6 +60,8 @@ public sealed class CircuitBreaker(Func<CircuitBreakerOptions> options, TimeProv
     private int _generation;
     private bool _trialUnderway;
     private int _connectFailures;
+    private int _failuresSinceSuccess;
+    private long _judgedSlice = -1;
     private long _requests, _successes, _failures, _rejected, _successesInARow, _failuresInARow;
     private string? _lastError;
     private DateTimeOffset? _lastErrorAt;
@@ -138,6 +141,22 @@ public sealed class CircuitBreaker(Func<CircuitBreakerOptions> options, TimeProv
         }
     }
 
+    /// <summary>Opens at once, whatever the counts say: something surer than calls has shown that the destination does not answer.</summary>
+    public void Trip(string reason)
+    {
+        CircuitTransition? change = null;
+        lock (_gate)
+        {
+            if (_state != CircuitState.Open && options().Enabled)
+            {
+                (_lastError, _lastErrorAt) = (reason, time.GetUtcNow());
+                change = Move(CircuitState.Open, reason);
+            }
+        }
+
+        Raise(change);
+    }
+
     /// <summary>The recovery probe got an answer: the next call is the trial, without waiting for the end of the break.</summary>
     public void ProbeAnswered()
     {
@@ -182,7 +201,7 @@ public sealed class CircuitBreaker(Func<CircuitBreakerOptions> options, TimeProv
                 return;
             }
 
-            _connectFailures = 0;
+            (_connectFailures, _failuresSinceSuccess) = (0, 0);
             if (_state == CircuitState.HalfOpen)
             {
                 change = Move(CircuitState.Closed, "the trial succeeded");
@@ -218,6 +237,7 @@ public sealed class CircuitBreaker(Func<CircuitBreakerOptions> options, TimeProv
             else
             {
                 Slice().Failures++;
+                _failuresSinceSuccess++;
                 _connectFailures = neverConnected ? _connectFailures + 1 : 0;
                 change = ReasonToOpen() is { } reason ? Move(CircuitState.Open, reason) : null;
             }
@@ -259,8 +279,21 @@ public sealed class CircuitBreaker(Func<CircuitBreakerOptions> options, TimeProv
         }
 
         var (successes, failures) = Window();
+        if (_failuresSinceSuccess >= policy.MinimumThroughput && failures >= policy.MinimumThroughput)
+        {
+            return $"{_failuresSinceSuccess} calls in a row failed";
+        }
+
+        var now = SliceNow();
+        if (_judgedSlice == now)
+        {
+            return null;
+        }
+
+        var first = _judgedSlice < 0;
+        _judgedSlice = now;
         var calls = successes + failures;
-        return calls >= policy.MinimumThroughput && failures >= policy.FailureRatio * calls
+        return !first && calls >= policy.MinimumThroughput && failures >= policy.FailureRatio * calls
             ? $"{failures} of {calls} calls failed in {policy.SamplingDuration.TotalSeconds:0.#} s"
             : null;
     }
@@ -272,7 +305,7 @@ public sealed class CircuitBreaker(Func<CircuitBreakerOptions> options, TimeProv
         _since = time.GetUtcNow();
         _generation++;
         _trialUnderway = false;
-        _connectFailures = 0;
+        (_connectFailures, _failuresSinceSuccess, _judgedSlice) = (0, 0, -1);
         if (to == CircuitState.Open)
         {
             _openedAt = time.GetTimestamp();

@@ -82,25 +82,19 @@ public sealed class TemplateCatalogTests(PostgresServer server) : IAsyncLifetime
     }
 
     [Fact]
-    public async Task A_registry_that_fails_is_left_alone_for_two_seconds_while_there_is_an_older_answer()
+    public async Task A_registry_that_refuses_at_once_is_asked_each_time_so_that_its_return_is_not_missed()
     {
         var catalog = Catalog();
         await catalog.FindAsync("aurora", default);
-        _registry.Instead = context => Results.StatusCode(500).ExecuteAsync(context);
+        _registry.Instead = context => Results.StatusCode(503).ExecuteAsync(context);
         _time.Advance(TimeSpan.FromSeconds(36));
 
-        for (var i = 0; i < 10; i++)
-        {
-            (await catalog.FindAsync("aurora", default)).ShouldNotBeNull().ShouldSatisfyAllConditions(
-                answer => answer.Stale.ShouldBeTrue(),
-                answer => answer.Age.ShouldBe(TimeSpan.FromSeconds(36)));
-        }
-
-        _registry.Requests.Count.ShouldBe(2);
-        _time.Advance(TimeSpan.FromSeconds(2));
+        (await catalog.FindAsync("aurora", default)).ShouldNotBeNull().ShouldSatisfyAllConditions(
+            answer => answer.Stale.ShouldBeTrue(),
+            answer => answer.Age.ShouldBe(TimeSpan.FromSeconds(36)));
         _registry.Instead = null;
+
         (await catalog.FindAsync("aurora", default)).ShouldNotBeNull().Stale.ShouldBeFalse();
-        _registry.Requests.Count.ShouldBe(3);
     }
 
     [Fact]
@@ -119,6 +113,17 @@ public sealed class TemplateCatalogTests(PostgresServer server) : IAsyncLifetime
         (await asking.WaitAsync(TimeSpan.FromSeconds(10))).ShouldSatisfyAllConditions(
             answer => answer.Stale.ShouldBeTrue(),
             answer => answer.Age.ShouldBe(TimeSpan.FromSeconds(11)));
+
+        // and then left alone for two, so that nobody else waits as long
+        for (var i = 0; i < 10; i++)
+        {
+            (await catalog.ListAsync(default)).Stale.ShouldBeTrue();
+        }
+
+        _registry.Requests.Count.ShouldBe(2);
+        _time.Advance(TimeSpan.FromSeconds(2));
+        _registry.Instead = null;
+        (await catalog.ListAsync(default)).Stale.ShouldBeFalse();
     }
 
     [Fact]

@@ -2,6 +2,7 @@ using System.Net;
 using Dapper;
 using Microsoft.AspNetCore.Builder;
 using Npgsql;
+using Platform.ResilienceTesting;
 using Platform.ServiceDefaults.Communication;
 using Platform.ServiceDefaults.Postgres.Database;
 using Platform.TestSupport;
@@ -135,6 +136,36 @@ public sealed class PostgresDatabaseTests(PostgresServer server)
         }
 
         Guard(app).Breaker.Snapshot().Counts.TotalFailures.ShouldBe(0);
+    }
+
+    [Fact]
+    public async Task A_database_that_is_cut_off_is_found_out_by_the_first_read_long_before_its_command_times_out()
+    {
+        await using var database = await TestDatabase.CreateAsync(server);
+        var address = new NpgsqlConnectionStringBuilder(database.ConnectionString);
+        await using var proxy = new TcpFaultProxy(new IPEndPoint(IPAddress.Loopback, address.Port));
+        (address.Host, address.Port) = ("127.0.0.1", proxy.Port);
+        await using var app = await StartAsync(address.ConnectionString, new() { ["Database:CommandTimeout"] = "600" });
+        (await StatusAsync(app, "/read")).ShouldBe(HttpStatusCode.OK);
+
+        using (proxy.Faults.BlackHole())
+        {
+            (await StatusAsync(app, "/read")).ShouldBe(HttpStatusCode.ServiceUnavailable);
+            Guard(app).Breaker.State.ShouldNotBe(CircuitState.Closed);
+        }
+
+        await Eventually.Async(async () => (await StatusAsync(app, "/read")).ShouldBe(HttpStatusCode.OK), TimeSpan.FromSeconds(10));
+    }
+
+    [Fact]
+    public async Task A_slow_statement_may_take_its_time_while_the_database_answers()
+    {
+        await using var database = await TestDatabase.CreateAsync(server);
+        await using var app = await StartAsync(database.ConnectionString);
+
+        (await app.Get<PostgresDatabase>().ReadAsync(connection => connection.ExecuteScalarAsync<int>("select 42 from pg_sleep(0.8)"), default)).ShouldBe(42);
+
+        Guard(app).Breaker.State.ShouldBe(CircuitState.Closed);
     }
 
     [Fact]

@@ -12,7 +12,7 @@ public sealed class CircuitBreakerTests
     public CircuitBreakerTests() => _breaker = new(() => _options, _time);
 
     [Fact]
-    public void Stays_closed_below_the_minimum_throughput_however_bad_it_is()
+    public void Opens_when_as_many_calls_in_a_row_failed_as_a_sample_needs_and_not_before()
     {
         Calls(successes: 0, failures: 19);
 
@@ -26,9 +26,24 @@ public sealed class CircuitBreakerTests
     [InlineData(10, 10, CircuitState.Open)]
     public void Opens_when_the_ratio_is_reached(int successes, int failures, CircuitState expected)
     {
-        Calls(successes, failures);
+        Calls(successes, failures - 1);
+        _time.Advance(_options.SamplingDuration / 10);
+        Calls(successes: 0, failures: 1);
 
         _breaker.State.ShouldBe(expected);
+    }
+
+    [Fact]
+    public void Judges_the_ratio_once_in_a_tenth_of_the_window_so_that_chance_does_not_open_it()
+    {
+        Calls(successes: 10, failures: 15);
+        _breaker.State.ShouldBe(CircuitState.Closed);
+        Calls(successes: 20, failures: 5);
+
+        _time.Advance(_options.SamplingDuration / 10);
+        Calls(successes: 0, failures: 1);
+
+        _breaker.State.ShouldBe(CircuitState.Closed);
     }
 
     [Fact]
@@ -151,6 +166,20 @@ public sealed class CircuitBreakerTests
     }
 
     [Fact]
+    public void Opens_at_once_when_it_is_tripped_unless_it_is_switched_off()
+    {
+        _options.Enabled = false;
+        _breaker.Trip("no sign of life");
+        _breaker.State.ShouldBe(CircuitState.Closed);
+
+        _options.Enabled = true;
+        _breaker.Trip("no sign of life");
+
+        _breaker.State.ShouldBe(CircuitState.Open);
+        _breaker.Snapshot().LastError.ShouldBe("no sign of life");
+    }
+
+    [Fact]
     public void Switched_off_it_counts_and_never_refuses()
     {
         _options.Enabled = false;
@@ -175,7 +204,7 @@ public sealed class CircuitBreakerTests
         [
             (CircuitState.Closed, CircuitState.Open), (CircuitState.Open, CircuitState.HalfOpen), (CircuitState.HalfOpen, CircuitState.Closed),
         ]);
-        changes[0].Reason.ShouldBe("20 of 20 calls failed in 10 s");
+        changes[0].Reason.ShouldBe("20 calls in a row failed");
     }
 
     [Fact]

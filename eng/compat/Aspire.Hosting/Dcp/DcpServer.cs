@@ -192,7 +192,8 @@ internal sealed class DcpServer(DcpOptions options, ILogger<DcpServer> logger) :
                 await Task.Delay(50, timeout.Token).ConfigureAwait(false);
             }
         }
-        catch (HttpRequestException)
+        // the latter when it goes in the middle of an answer
+        catch (Exception e) when (e is HttpRequestException or IOException)
         {
             logger.LogDebug("DCP is gone.");
         }
@@ -205,7 +206,8 @@ internal sealed class DcpServer(DcpOptions options, ILogger<DcpServer> logger) :
         EndHelpers();
     }
 
-    // Its controllers and their watchers look only every two seconds whether they are still needed, and all that they ran has ended.
+    // Its controllers and their watchers look only every two seconds whether they are still needed, and what they ran has ended. A watcher whose process
+    // has not ended, because it had only just begun, is left: it ends the process once the controllers are gone.
     private void EndHelpers()
     {
         var helpers = Process.GetProcessesByName("dcp").Select(process => (Process: process, Arguments: ArgumentsOf(process))).ToList();
@@ -216,11 +218,14 @@ internal sealed class DcpServer(DcpOptions options, ILogger<DcpServer> logger) :
             using (process)
             {
                 var isController = arguments.Contains("run-controllers") && arguments.Contains(_kubeconfig);
-                var isWatcher = arguments.Contains("monitor-process") && controllers is not null && arguments.SkipWhile(argument => argument != "--monitor").ElementAtOrDefault(1) == controllers;
-                if (isController || isWatcher)
+                var isIdleWatcher = arguments.Contains("monitor-process") && controllers is not null && After(arguments, "--monitor") == controllers
+                    && !Directory.Exists($"/proc/{After(arguments, "--child")}");
+                if (isController || isIdleWatcher)
                     process.Kill();
             }
         }
+
+        static string? After(string[] arguments, string name) => arguments.SkipWhile(argument => argument != name).ElementAtOrDefault(1);
 
         static string[] ArgumentsOf(Process process)
         {
