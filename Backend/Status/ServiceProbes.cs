@@ -12,8 +12,10 @@ namespace Platform.Backend.Status;
 /// <param name="RetryBudgetLeft">Retries that this replica would allow itself now.</param>
 /// <param name="LastError">What last went wrong, with a call or a probe.</param>
 /// <param name="LastErrorAt">When that was, UTC.</param>
+/// <param name="Fallbacks">What this service does without it, by use.</param>
 internal sealed record ServiceState(
-    string State, DateTimeOffset LastChange, CircuitBreakerReport CircuitBreaker, double FailureRatio, double RetryBudgetLeft, string? LastError, DateTimeOffset? LastErrorAt);
+    string State, DateTimeOffset LastChange, CircuitBreakerReport CircuitBreaker, double FailureRatio, double RetryBudgetLeft, string? LastError, DateTimeOffset? LastErrorAt,
+    IReadOnlyList<FallbackStatus> Fallbacks);
 
 /// <summary>Asks other services and the database whether they answer, remembers what they said, and adds what this process knows of its calls to them.</summary>
 internal sealed class ServiceProbes(CommunicationStatus communication, TimeProvider time)
@@ -52,7 +54,8 @@ internal sealed class ServiceProbes(CommunicationStatus communication, TimeProvi
             calls.FailureRatio,
             calls.RetryBudgetLeft,
             callsFailedLast ? calls.LastError : seen.LastError,
-            callsFailedLast ? calls.LastErrorAt : seen.LastErrorAt);
+            callsFailedLast ? calls.LastErrorAt : seen.LastErrorAt,
+            calls.Fallbacks);
     }
 
     private sealed record Seen(bool Connected, DateTimeOffset Since, string? LastError, DateTimeOffset? LastErrorAt);

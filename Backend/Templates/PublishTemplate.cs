@@ -9,8 +9,10 @@ using Platform.ServiceDefaults.Communication;
 namespace Platform.Backend.Templates;
 
 /// <summary>Passes a bundle on to the registry, whose publishing is internal, without holding it in memory.</summary>
-internal sealed class PublishTemplate(TemplateRegistryClient registry, TemplateCatalog catalog)
+internal sealed class PublishTemplate(TemplateRegistryClient registry, TemplateCatalog catalog, Fallbacks fallbacks)
 {
+    public static readonly Fallback Fallback = new("template-registry", "publishing a template", FallbackKind.FailClosed);
+
     /// <summary>Bytes of a zip.</summary>
     public const int MaxBundleSize = 10 * 1024 * 1024;
 
@@ -37,6 +39,7 @@ internal sealed class PublishTemplate(TemplateRegistryClient registry, TemplateC
                 return TypedResults.Problem(await response.Content.ReadFromJsonAsync<ProblemDetails>(JsonSerializerOptions.Web, cancellationToken)
                     ?? new ProblemDetails { Status = (int)response.StatusCode });
             default:
+                fallbacks.Use(Fallback);
                 throw new DependencyUnavailableException(
                     "template-registry", new HttpRequestException($"It answered {(int)response.StatusCode}.", null, response.StatusCode), response.Headers.RetryAfter?.Delta);
         }
@@ -57,6 +60,7 @@ internal sealed class PublishTemplate(TemplateRegistryClient registry, TemplateC
                     throw new BadHttpRequestException(cause.Message, ((BadHttpRequestException)cause).StatusCode, exception);
             }
 
+            fallbacks.Use(Fallback);
             throw new DependencyUnavailableException("template-registry", exception);
         }
     }

@@ -6,7 +6,7 @@ namespace Platform.Backend.Templates;
 
 /// <summary>
 /// Fetches the catalog, and the parameters of each latest version, before anyone asks: so that shops can be made from them also when the
-/// registry goes down before their first use.
+/// registry goes down before their first use. Reports at the same time how many shops use each.
 /// </summary>
 internal sealed partial class RefreshTemplates(
     IServiceScopeFactory scopes, DatabaseMigrations migrations, IOptionsMonitor<TemplateOptions> options, TimeProvider time, ILogger<RefreshTemplates> logger)
@@ -50,6 +50,7 @@ internal sealed partial class RefreshTemplates(
                 await catalog.FindContentAsync(template.Name, latest, cancellationToken);
         }
 
+        await scope.ServiceProvider.GetRequiredService<ReportTemplateUsage>().ExecuteAsync(cancellationToken);
         return !templates.Stale;
     }
 

@@ -17,6 +17,9 @@ public sealed record Template
     /// <summary>The version that is used when none is asked for; absent when every version was withdrawn.</summary>
     public string? LatestVersion { get; init; }
 
+    /// <summary>How many shops use it, as they were last counted.</summary>
+    public int Shops { get; init; }
+
     /// <summary>The versions on offer; a withdrawn one is not among them.</summary>
     public IReadOnlyList<TemplateRelease> Versions { get; init; } = [];
 

@@ -21,10 +21,13 @@ internal sealed partial class TemplateCatalog(
     TemplateRegistryClient registry,
     TemplateAnswers answers,
     PostgresDatabase database,
+    Fallbacks fallbacks,
     IOptionsMonitor<TemplateOptions> options,
     TimeProvider time,
     ILogger<TemplateCatalog> logger)
 {
+    public static readonly Fallback Fallback = new("template-registry", "templates", FallbackKind.FailOpen);
+
     /// <summary>All templates on offer, by name.</summary>
     /// <exception cref="DependencyUnavailableException">The registry cannot be asked and never could.</exception>
     public async Task<Answer<IReadOnlyList<Template>>> ListAsync(CancellationToken cancellationToken) =>
@@ -147,7 +150,12 @@ internal sealed partial class TemplateCatalog(
             ? new((T)held.Value, time.GetUtcNow() - held.FetchedAt, Stale: false)
             : null;
 
-    private Answer<T> Stale<T>(TemplateAnswers.HeldAnswer held) => new((T)held.Value, time.GetUtcNow() - held.FetchedAt, Stale: true);
+    private Answer<T> Stale<T>(TemplateAnswers.HeldAnswer held)
+    {
+        var age = time.GetUtcNow() - held.FetchedAt;
+        fallbacks.Use(Fallback, age);
+        return new((T)held.Value, age, Stale: true);
+    }
 
     /// <summary>Best effort: templates are also served while the database is away.</summary>
     private async Task<TemplateAnswers.HeldAnswer?> LoadAsync<T>(string key, CancellationToken cancellationToken) where T : class

@@ -19,6 +19,8 @@ internal static class TemplateEndpoints
         builder.Services.AddSingleton<TemplateAnswers>();
         builder.Services.AddScoped<TemplateCatalog>();
         builder.Services.AddScoped<PublishTemplate>();
+        builder.Services.AddScoped<ReportTemplateUsage>();
+        builder.Services.AddFallback(TemplateCatalog.Fallback).AddFallback(PublishTemplate.Fallback).AddFallback(ReportTemplateUsage.Fallback);
         builder.Services.AddHostedService<RefreshTemplates>();
     }
 

@@ -46,6 +46,15 @@ internal sealed class TemplateRegistryClient(HttpClient http)
         return await http.SendAsync(request, HttpCompletionOption.ResponseHeadersRead, cancellationToken);
     }
 
+    /// <summary>Tells how many shops use a template; a template that is not there any more is no failure.</summary>
+    /// <exception cref="HttpRequestException">The registry does not answer, or not with success.</exception>
+    public async Task ReportUsageAsync(string name, int shops, CancellationToken cancellationToken)
+    {
+        using var response = await http.PutAsJsonAsync(new Uri($"templates/{Uri.EscapeDataString(name)}/usage", UriKind.Relative), new { shops }, cancellationToken);
+        if (response.StatusCode != HttpStatusCode.NotFound)
+            response.EnsureSuccessStatusCode();
+    }
+
     private static string VersionPath(string name, string version) =>
         $"templates/{Uri.EscapeDataString(name)}/versions/{Uri.EscapeDataString(version)}";
 

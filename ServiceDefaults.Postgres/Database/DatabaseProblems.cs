@@ -6,8 +6,10 @@ using Platform.ServiceDefaults.Problems;
 namespace Platform.ServiceDefaults.Postgres.Database;
 
 /// <summary>A database that is gone, full or too slow is a 503 with <c>Retry-After</c>, never a 500.</summary>
-public sealed partial class DatabaseProblems(ILogger<DatabaseProblems> logger) : IExceptionHandler
+public sealed partial class DatabaseProblems(Fallbacks fallbacks, ILogger<DatabaseProblems> logger) : IExceptionHandler
 {
+    internal static readonly Fallback Fallback = new(PostgresDatabase.Name, "requests", FallbackKind.FailClosed);
+
     private static readonly TimeSpan RetryAfter = TimeSpan.FromSeconds(1);
 
     /// <summary>Whether the exception says that the database can't be used now, as opposed to that the statement is wrong.</summary>
@@ -45,6 +47,7 @@ public sealed partial class DatabaseProblems(ILogger<DatabaseProblems> logger) :
         }
 
         var retryAfter = exception is DatabaseUnavailableException { RetryAfter: var said } && said > RetryAfter ? said : RetryAfter;
+        fallbacks.Use(Fallback);
         LogUnavailable(logger, httpContext.Request.Path, exception.Message);
         httpContext.Response.Headers[CommunicationHeaders.ShouldRetry] = "false";
         await Problem.Unavailable("The database does not answer. Try again later.", retryAfter).ExecuteAsync(httpContext);

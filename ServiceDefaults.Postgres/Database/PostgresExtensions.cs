@@ -47,6 +47,7 @@ public static class PostgresExtensions
         services.AddSingleton<PostgresDatabase>();
         services.AddDestination(PostgresDatabase.Name, (provider, cancellationToken) => provider.GetRequiredService<PostgresDatabase>().FindErrorAsync(cancellationToken), required);
         services.AddExceptionHandler<DatabaseProblems>();
+        services.AddFallback(DatabaseProblems.Fallback);
         builder.AddIdempotency();
         services.AddSingleton<Cleanup>();
         services.AddHostedService(provider => provider.GetRequiredService<Cleanup>());

@@ -13,9 +13,11 @@ public static class MessagingExtensions
     public static TBuilder AddOutbox<TBuilder>(this TBuilder builder, string source, params string[] destinations) where TBuilder : IHostApplicationBuilder
     {
         AddMessaging(builder);
-        builder.Services.AddSingleton(new OutboxRoute(source, destinations));
+        var waiting = destinations.ToDictionary(destination => destination, destination => new Fallback(destination, "messages", FallbackKind.Queue), StringComparer.Ordinal);
+        builder.Services.AddSingleton(new OutboxRoute(source, destinations, waiting));
         foreach (var destination in destinations)
         {
+            builder.Services.AddFallback(waiting[destination]);
             builder.AddServiceClient(OutboxDispatcher.ClientName(destination), destination);
         }
 
@@ -53,4 +55,4 @@ public static class MessagingExtensions
         builder.Services.AddSingleton(provider => new CleanupTask(table, sql, provider.GetRequiredService<IOptions<MessagingOptions>>().Value.InboxRetention));
 }
 
-internal sealed record OutboxRoute(string Source, IReadOnlyList<string> Destinations);
+internal sealed record OutboxRoute(string Source, IReadOnlyList<string> Destinations, IReadOnlyDictionary<string, Fallback> Waiting);

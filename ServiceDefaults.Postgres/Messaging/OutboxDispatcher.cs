@@ -3,6 +3,7 @@ using System.Diagnostics;
 using System.Net;
 using System.Net.Http.Headers;
 using System.Text.Json;
+using Platform.ServiceDefaults.Communication;
 using Platform.ServiceDefaults.Correlation;
 using Platform.ServiceDefaults.Observability;
 using Platform.ServiceDefaults.Postgres.Database;
@@ -20,6 +21,7 @@ internal sealed partial class OutboxDispatcher(
     Signals signals,
     DatabaseMigrations migrations,
     MessagingMetrics metrics,
+    Fallbacks fallbacks,
     IOptions<MessagingOptions> options,
     TimeProvider time,
     ILogger<OutboxDispatcher> logger) : BackgroundService
@@ -217,6 +219,7 @@ internal sealed partial class OutboxDispatcher(
                 default:
                     metrics.Sent(message.Destination, message.Type, "postponed");
                     await store.PostponeDestinationAsync(key, trial, answer.Error, answer.RetryAfter, cancellationToken);
+                    fallbacks.Use(route.Waiting[message.Destination]);
                     LogAway(logger, message.Destination, answer.Error);
                     return;
             }

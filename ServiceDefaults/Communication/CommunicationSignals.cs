@@ -15,6 +15,7 @@ internal sealed partial class CommunicationSignals
     private readonly Counter<long> _transitions;
     private readonly Counter<long> _rejections;
     private readonly Counter<long> _deadlines;
+    private readonly Counter<long> _fallbacks;
     private readonly Histogram<double> _duration;
     private readonly ILogger<CommunicationSignals> _logger;
 
@@ -28,6 +29,7 @@ internal sealed partial class CommunicationSignals
         _transitions = meter.CreateCounter<long>("platform.communication.breaker.transitions", "{transition}", "Changes of a breaker's state, by destination and new state.");
         _rejections = meter.CreateCounter<long>("platform.communication.rejections", "{call}", "Calls refused without being sent, by destination and what refused them: breaker, concurrency.");
         _deadlines = meter.CreateCounter<long>("platform.communication.deadline_expiries", "{call}", "Calls whose time was up, by destination and where: headers, body.");
+        _fallbacks = meter.CreateCounter<long>("platform.communication.fallbacks", "{fallback}", "Uses of a fallback, by destination, use and kind: fail-open, queue, fail-closed, best-effort.");
         _duration = meter.CreateHistogram<double>("platform.communication.duration", "s", "Time of a call with all its sends and pauses until the headers, by destination and outcome.");
         meter.CreateObservableGauge("platform.communication.breaker.state", () => Read(d => (int)d.Breaker.State), null, "0 closed, 1 open, 2 half-open, by destination.");
         meter.CreateObservableGauge("platform.communication.retry_budget.left", () => Read(d => d.Budget.Left), "{retry}", "Retries that the budget would allow now, by destination.");
@@ -52,6 +54,8 @@ internal sealed partial class CommunicationSignals
         _deadlines.Add(1, To(destination), new("at", at));
         LogDeadline(_logger, destination, at);
     }
+
+    public void FellBack(Fallback fallback) => _fallbacks.Add(1, To(fallback.Destination), new("use", fallback.Use), new("kind", fallback.KindText));
 
     public void Ended(string destination, string outcome, TimeSpan elapsed) => _duration.Record(elapsed.TotalSeconds, To(destination), new("outcome", outcome));
 

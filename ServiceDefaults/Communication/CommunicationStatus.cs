@@ -8,16 +8,18 @@ namespace Platform.ServiceDefaults.Communication;
 /// <param name="RetryBudgetLeft">Retries that would be allowed now.</param>
 /// <param name="LastError">The last failure that the breaker counted, if there was one.</param>
 /// <param name="LastErrorAt">When that was, UTC.</param>
+/// <param name="Fallbacks">What its uses do without it.</param>
 public sealed record DestinationStatus(
-    CircuitBreakerReport CircuitBreaker, double FailureRatio, double RetryBudgetLeft, string? LastError, DateTimeOffset? LastErrorAt);
+    CircuitBreakerReport CircuitBreaker, double FailureRatio, double RetryBudgetLeft, string? LastError, DateTimeOffset? LastErrorAt, IReadOnlyList<FallbackStatus> Fallbacks);
 
 /// <summary>How this process gets on with its dependencies: the services that it calls, and its database.</summary>
 public sealed class CommunicationStatus
 {
     private readonly Destinations _destinations;
     private readonly CallLog _calls;
+    private readonly Fallbacks _fallbacks;
 
-    internal CommunicationStatus(Destinations destinations, CallLog calls) => (_destinations, _calls) = (destinations, calls);
+    internal CommunicationStatus(Destinations destinations, CallLog calls, Fallbacks fallbacks) => (_destinations, _calls, _fallbacks) = (destinations, calls, fallbacks);
 
     /// <summary>The dependencies by name.</summary>
     public IReadOnlyDictionary<string, DestinationStatus> Services => new SortedDictionary<string, DestinationStatus>(
@@ -29,11 +31,12 @@ public sealed class CommunicationStatus
     /// <summary>The last hundred calls that were not plain successes, newest first.</summary>
     public IReadOnlyList<LoggedCall> Calls => _calls.Recent;
 
-    private static DestinationStatus StatusOf(Destination destination)
+    private DestinationStatus StatusOf(Destination destination)
     {
         var circuit = destination.Breaker.Snapshot();
         return new(
             new(circuit.State.ToText(), circuit.Since, circuit.Counts),
-            Math.Round(circuit.FailureRatio, 3), Math.Round(destination.Budget.Left, 1), circuit.LastError, circuit.LastErrorAt);
+            Math.Round(circuit.FailureRatio, 3), Math.Round(destination.Budget.Left, 1), circuit.LastError, circuit.LastErrorAt,
+            _fallbacks.Of(destination.Name));
     }
 }

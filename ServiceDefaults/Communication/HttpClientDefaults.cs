@@ -12,7 +12,10 @@ internal static class HttpClientDefaults
         services.AddSingleton<CommunicationSignals>();
         services.AddSingleton<CallLog>();
         services.AddSingleton(provider => new Destinations(provider));
-        services.AddSingleton(provider => new CommunicationStatus(provider.GetRequiredService<Destinations>(), provider.GetRequiredService<CallLog>()));
+        services.AddSingleton(provider => new Fallbacks(
+            provider.GetServices<Fallback>(), provider.GetRequiredService<CommunicationSignals>(), provider.GetRequiredService<TimeProvider>()));
+        services.AddSingleton(provider => new CommunicationStatus(
+            provider.GetRequiredService<Destinations>(), provider.GetRequiredService<CallLog>(), provider.GetRequiredService<Fallbacks>()));
         services.AddSingleton<ReadinessProbe>();
         services.AddHostedService<RecoveryProbes>();
         services.ConfigureHttpClientDefaults(client =>

@@ -7,6 +7,7 @@ using Dapper;
 using Microsoft.Extensions.Caching.Memory;
 using Npgsql;
 using Platform.ServiceDefaults;
+using Platform.ServiceDefaults.Communication;
 using Platform.ServiceDefaults.Postgres.Database;
 using Platform.StoreDeployer.Releases;
 
@@ -34,15 +35,18 @@ internal sealed partial class StoreDirectory : IDisposable
     // Files of stores that are kept in memory, as a measure of what they take; some 100 MB.
     private const int MaxFiles = 500_000;
 
+    public static readonly Fallback Fallback = new(PostgresDatabase.Name, "live stores", FallbackKind.FailOpen);
+
     private readonly PostgresDatabase _database;
+    private readonly Fallbacks _fallbacks;
     private readonly ILogger<StoreDirectory> _logger;
     private readonly string _folder;
     private readonly MemoryCache _stores = new(new MemoryCacheOptions { SizeLimit = MaxFiles });
     private readonly SemaphoreSlim[] _loading = [.. Enumerable.Range(0, 64).Select(_ => new SemaphoreSlim(1))];
 
-    public StoreDirectory(PostgresDatabase database, DigestCache disk, ILogger<StoreDirectory> logger)
+    public StoreDirectory(PostgresDatabase database, DigestCache disk, Fallbacks fallbacks, ILogger<StoreDirectory> logger)
     {
-        (_database, _logger) = (database, logger);
+        (_database, _fallbacks, _logger) = (database, fallbacks, logger);
         // The pointers of one database only: the cache may be shared, or left over from another.
         var name = SHA256.HashData(Encoding.UTF8.GetBytes(database.Address));
         _folder = Path.Combine(disk.DirectoryPath, "stores", Convert.ToHexStringLower(name)[..16]);
@@ -107,6 +111,7 @@ internal sealed partial class StoreDirectory : IDisposable
             }
             catch (Exception e) when (!again && DatabaseProblems.IsUnavailable(e) && ReadFromDisk(slug) is { } kept)
             {
+                _fallbacks.Use(Fallback);
                 LogServedFromDisk(_logger, slug, e.Message);
                 store = kept;
             }

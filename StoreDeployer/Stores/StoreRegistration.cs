@@ -23,6 +23,7 @@ internal static class StoreRegistration
         builder.Services.AddSingleton<DigestCache>();
         builder.Services.AddSingleton<StoreFiles>();
         builder.Services.AddSingleton<StoreDirectory>();
+        builder.Services.AddFallback(StoreDirectory.Fallback);
         builder.Services.AddHostedService<KeepStores>();
     }
 }

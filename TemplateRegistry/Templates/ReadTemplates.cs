@@ -17,7 +17,7 @@ internal sealed class ReadTemplates(PostgresDatabase database)
     {
         var rows = (await connection.QueryAsync<TemplateRow>(new CommandDefinition(
             """
-            select t.name, v.title, v.description, t.latest_version
+            select t.name, v.title, v.description, t.latest_version, t.shops
             from templates t
             join template_versions v on v.name = t.name and v.version = t.listed_version
             where (@after::text is null or t.name > @after collate "C")
@@ -36,7 +36,7 @@ internal sealed class ReadTemplates(PostgresDatabase database)
     {
         var rows = (await connection.QueryAsync<TemplateRow>(new CommandDefinition(
             """
-            select t.name, v.title, v.description, t.latest_version
+            select t.name, v.title, v.description, t.latest_version, t.shops
             from templates t
             join template_versions v on v.name = t.name and v.version = t.listed_version
             where t.name = @name
@@ -67,12 +67,12 @@ internal sealed class ReadTemplates(PostgresDatabase database)
             from template_versions
             where name = any(@names) and status <> 'yanked'
             """, new { names = rows.ConvertAll(row => row.Name) }, cancellationToken: cancellationToken))).ToLookup(row => row.Name);
-        return rows.ConvertAll(row => new Template(row.Name, row.Title, row.Description, row.Latest_Version,
+        return rows.ConvertAll(row => new Template(row.Name, row.Title, row.Description, row.Latest_Version, row.Shops,
             [.. releases[row.Name].OrderByDescending(r => r.Version, VersionPrecedence.Comparer)
                 .Select(r => new TemplateRelease(r.Version, r.Digest, new DateTimeOffset(r.Published_At), Enum.Parse<TemplateStatus>(r.Status, ignoreCase: true)))]));
     }
 
-    private sealed record TemplateRow(string Name, string Title, string Description, string? Latest_Version);
+    private sealed record TemplateRow(string Name, string Title, string Description, string? Latest_Version, int Shops);
 
     private sealed record ReleaseRow(string Name, string Version, string Digest, DateTime Published_At, string Status);
 

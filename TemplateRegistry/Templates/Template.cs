@@ -8,8 +8,9 @@ namespace Platform.TemplateRegistry.Templates;
 /// <param name="Title">The title to show to people, of the latest version.</param>
 /// <param name="Description">What the template is for, of the latest version.</param>
 /// <param name="LatestVersion">What is used when no version is asked for; absent when all are deprecated.</param>
+/// <param name="Shops">How many shops use it, as last reported.</param>
 /// <param name="Versions">Published and deprecated versions; a yanked one is not among them.</param>
-internal sealed record Template(string Name, string Title, string Description, string? LatestVersion, IReadOnlyList<TemplateRelease> Versions);
+internal sealed record Template(string Name, string Title, string Description, string? LatestVersion, int Shops, IReadOnlyList<TemplateRelease> Versions);
 
 /// <summary>One version in a template's list of versions.</summary>
 /// <param name="Version">A semantic version.</param>

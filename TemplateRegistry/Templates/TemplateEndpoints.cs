@@ -18,6 +18,7 @@ internal static class TemplateEndpoints
         builder.Services.AddSingleton<ReadTemplates>();
         builder.Services.AddSingleton<PublishTemplate>();
         builder.Services.AddSingleton<ChangeStatus>();
+        builder.Services.AddSingleton<RecordUsage>();
         builder.Services.AddSingleton<Bundles.ReadBundle>();
     }
 
@@ -31,6 +32,9 @@ internal static class TemplateEndpoints
             .WithSummary("Shows a template and its versions on offer, highest first.");
         group.MapGet("/{name}/versions/{version}", GetVersion).WithName("GetTemplateVersion").ProducesProblem(404)
             .WithSummary("Shows one version of a template, whatever its status, with the parameters that a shop can set.");
+
+        group.MapPut("/{name}/usage", Report).WithName("ReportTemplateUsage").RequireInternalToken().ProducesProblem(401).ProducesProblem(404)
+            .WithSummary("Records how many shops use a template.");
 
         var changes = group.MapGroup("/{name}/versions/{version}").RequireInternalToken().ProducesProblem(401);
         changes.MapPut("/", Publish).WithName("PublishTemplate").WithMetadata(new RequestSizeLimitAttribute(BundleReader.MaxBundleSize))
@@ -67,6 +71,19 @@ internal static class TemplateEndpoints
     private static async Task<Results<Ok<TemplateVersion>, ProblemHttpResult>> GetVersion(
         string name, string version, ReadTemplates templates, CancellationToken cancellationToken) =>
         await templates.FindVersionAsync(name, version, cancellationToken) is { } found ? TypedResults.Ok(found) : NoVersion(name, version);
+
+    private static async Task<Results<NoContent, ValidationProblem, ProblemHttpResult>> Report(
+        string name, TemplateUsage usage, RecordUsage record, CancellationToken cancellationToken)
+    {
+        if (usage.Shops < 0)
+        {
+            var errors = new ValidationErrors();
+            errors.Add("shops", "must be 0 or more");
+            return errors.ToResult();
+        }
+
+        return await record.ExecuteAsync(name, usage.Shops, cancellationToken) ? TypedResults.NoContent() : Problem.NotFound($"There is no template '{name}'.");
+    }
 
     private static async Task<Results<Created<TemplateVersion>, Ok<TemplateVersion>, ValidationProblem, ProblemHttpResult>> Publish(
         string name, string version, HttpRequest request, PublishTemplate publish, CancellationToken cancellationToken)

@@ -50,6 +50,9 @@ public sealed class StatusEndpointTests(BackendHost backend) : IClassFixture<Bac
 
         var registry = (await (await backend.Client.GetAsync("/api/status/services")).ReadAsync(HttpStatusCode.OK))["services"]!["template-registry"]!;
         registry["circuitBreaker"]!["counts"]!["totalFailures"]!.GetValue<long>().ShouldBeGreaterThan(0);
+        registry["fallbacks"]!.AsArray().Select(fallback => $"{fallback!["use"]}: {fallback["kind"]}").ShouldBe(
+            ["publishing a template: fail-closed", "templates: fail-open", "usage statistics: best-effort"]);
+        registry["fallbacks"]![1]!["used"]!.GetValue<long>().ShouldBeGreaterThan(0);
         registry["retryBudgetLeft"]!.GetValue<double>().ShouldBeInRange(0, 100);
         ((string)registry["lastError"]!).ShouldNotBeNullOrWhiteSpace();
         var calls = (await (await backend.Client.GetAsync("/api/status/calls")).ReadAsync(HttpStatusCode.OK))["calls"]!.AsArray();

@@ -198,17 +198,22 @@ public sealed class TemplateCatalogTests(PostgresServer server) : IAsyncLifetime
         }
     }
 
-    private PostgresDatabase Guarded(TestDatabase database)
+    private IServiceProvider Services(TestDatabase database)
     {
         var builder = Host.CreateEmptyApplicationBuilder(new());
         builder.Configuration.AddInMemoryCollection([new("ConnectionStrings:db", database.ConnectionString)]);
         builder.AddServiceDefaults();
         builder.AddPostgres("db");
+        builder.Services.AddFallback(TemplateCatalog.Fallback);
         _hosts.Add(builder.Build());
-        return _hosts[^1].Services.GetRequiredService<PostgresDatabase>();
+        return _hosts[^1].Services;
     }
 
-    private TemplateCatalog Catalog(TestDatabase? database = null) => new(
-        new TemplateRegistryClient(_http), new TemplateAnswers(), Guarded(database ?? _database),
-        _services.GetRequiredService<IOptionsMonitor<TemplateOptions>>(), _time, NullLogger<TemplateCatalog>.Instance);
+    private TemplateCatalog Catalog(TestDatabase? database = null)
+    {
+        var services = Services(database ?? _database);
+        return new(
+            new TemplateRegistryClient(_http), new TemplateAnswers(), services.GetRequiredService<PostgresDatabase>(), services.GetRequiredService<Fallbacks>(),
+            _services.GetRequiredService<IOptionsMonitor<TemplateOptions>>(), _time, NullLogger<TemplateCatalog>.Instance);
+    }
 }

@@ -82,6 +82,23 @@ public sealed class TemplateEndpointsTests(RunningRegistry registry) : IClassFix
     }
 
     [Fact]
+    public async Task How_many_shops_use_a_template_is_shown_as_last_reported_by_a_service_and_by_nobody_else()
+    {
+        await registry.PutAsync(new TestBundle("counted"));
+        using var stranger = await registry.Public.PutAsJsonAsync("/templates/counted/usage", new { shops = 7 });
+        stranger.StatusCode.ShouldBe(HttpStatusCode.Unauthorized);
+
+        using var reported = await registry.Internal.PutAsJsonAsync("/templates/counted/usage", new { shops = 3 });
+        reported.StatusCode.ShouldBe(HttpStatusCode.NoContent);
+        (await registry.Public.GetFromJsonAsync<JsonObject>("/templates/counted"))!["shops"]!.GetValue<int>().ShouldBe(3);
+
+        using var negative = await registry.Internal.PutAsJsonAsync("/templates/counted/usage", new { shops = -1 });
+        negative.StatusCode.ShouldBe(HttpStatusCode.BadRequest);
+        using var unknown = await registry.Internal.PutAsJsonAsync("/templates/no-such-template/usage", new { shops = 1 });
+        unknown.StatusCode.ShouldBe(HttpStatusCode.NotFound);
+    }
+
+    [Fact]
     public async Task A_deprecated_version_stays_listed_and_is_no_longer_the_latest()
     {
         await registry.PutAsync(new TestBundle("ageing", "1.0.0"));
@@ -298,6 +315,7 @@ public sealed class TemplateEndpointsTests(RunningRegistry registry) : IClassFix
             "get /templates/{name}/versions/{version}",
             "get /templates/{name}/versions/{version}/bundle",
             "post /templates/{name}/versions/{version}/deprecate",
+            "put /templates/{name}/usage",
             "put /templates/{name}/versions/{version}",
         ]);
         foreach (var (route, operation) in operations)
@@ -307,7 +325,7 @@ public sealed class TemplateEndpointsTests(RunningRegistry registry) : IClassFix
             operation["responses"]!["503"].ShouldNotBeNull(route);
         }
         operations.Select(o => (string)o.Operation["operationId"]!).ShouldBeUnique();
-        var put = operations.Single(o => o.Route.StartsWith("put", StringComparison.Ordinal)).Operation;
+        var put = operations.Single(o => o.Route == "put /templates/{name}/versions/{version}").Operation;
         put["responses"]!.AsObject().Select(r => r.Key).ShouldBe(["200", "201", "400", "401", "409", "413", "415", "503"], ignoreOrder: true);
         put["requestBody"]!["content"]!["application/zip"].ShouldNotBeNull();
     }

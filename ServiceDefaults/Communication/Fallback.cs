@@ -1,0 +1,102 @@
+using System.Diagnostics;
+
+namespace Platform.ServiceDefaults.Communication;
+
+/// <summary>What a use of a dependency does while the dependency can't be used.</summary>
+public enum FallbackKind
+{
+    /// <summary>A stale or partial answer, marked as such.</summary>
+    FailOpen,
+
+    /// <summary>Accepted now, done later.</summary>
+    Queue,
+
+    /// <summary>503 with <c>Retry-After</c>.</summary>
+    FailClosed,
+
+    /// <summary>Logged, counted, ignored.</summary>
+    BestEffort,
+}
+
+/// <summary>
+/// Names what one use of a dependency does without it. Declared once, beside the use, and registered by <see cref="FallbackExtensions.AddFallback"/>, so that
+/// <c>/api/status/services</c> shows it before it is ever needed.
+/// </summary>
+/// <param name="destination">The dependency.</param>
+/// <param name="use">What it is used for, in a word or two.</param>
+/// <param name="kind">What happens without it.</param>
+public sealed class Fallback(string destination, string use, FallbackKind kind)
+{
+    /// <summary>The dependency.</summary>
+    public string Destination { get; } = destination;
+
+    /// <summary>What it is used for.</summary>
+    public string Use { get; } = use;
+
+    /// <summary>What happens without it.</summary>
+    public FallbackKind Kind { get; } = kind;
+
+    /// <summary><c>fail-open</c>, <c>queue</c>, <c>fail-closed</c> or <c>best-effort</c>.</summary>
+    public string KindText => Kind switch
+    {
+        FallbackKind.FailOpen => "fail-open",
+        FallbackKind.Queue => "queue",
+        FallbackKind.FailClosed => "fail-closed",
+        _ => "best-effort",
+    };
+}
+
+/// <summary>A fallback as it is shown.</summary>
+/// <param name="Use">What the dependency is used for.</param>
+/// <param name="Kind"><c>fail-open</c>, <c>queue</c>, <c>fail-closed</c> or <c>best-effort</c>.</param>
+/// <param name="Used">How often this process fell back to it.</param>
+/// <param name="LastUsedAt">When it last did, UTC.</param>
+public sealed record FallbackStatus(string Use, string Kind, long Used, DateTimeOffset? LastUsedAt);
+
+/// <summary>Registers fallbacks.</summary>
+public static class FallbackExtensions
+{
+    /// <summary>Adds a fallback to what is shown of its dependency.</summary>
+    public static IServiceCollection AddFallback(this IServiceCollection services, Fallback fallback) => services.AddSingleton(fallback);
+}
+
+/// <summary>Counts the uses of fallbacks, and notes them on the span in hand.</summary>
+public sealed class Fallbacks
+{
+    private readonly Dictionary<Fallback, Uses> _uses;
+    private readonly CommunicationSignals _signals;
+    private readonly TimeProvider _time;
+
+    internal Fallbacks(IEnumerable<Fallback> declared, CommunicationSignals signals, TimeProvider time) =>
+        (_uses, _signals, _time) = (declared.Distinct().ToDictionary(fallback => fallback, _ => new Uses()), signals, time);
+
+    /// <summary>Says that <paramref name="fallback"/> is used now, with an answer of the given age if it has one.</summary>
+    /// <exception cref="KeyNotFoundException">The fallback was not registered.</exception>
+    public void Use(Fallback fallback, TimeSpan? age = null)
+    {
+        var uses = _uses[fallback];
+        Interlocked.Increment(ref uses.Count);
+        Interlocked.Exchange(ref uses.LastTicks, _time.GetUtcNow().UtcTicks);
+        _signals.FellBack(fallback);
+        Activity.Current?.AddEvent(new("fallback", _time.GetUtcNow(), new()
+        {
+            ["peer.service"] = fallback.Destination,
+            ["explanation"] = age is { } old ? string.Create(System.Globalization.CultureInfo.InvariantCulture, $"{fallback.Use}: {fallback.KindText}, {old.TotalSeconds:0} s old") : $"{fallback.Use}: {fallback.KindText}",
+        }));
+    }
+
+    /// <summary>The fallbacks of one dependency.</summary>
+    internal IReadOnlyList<FallbackStatus> Of(string destination) => [.. _uses.Where(entry => entry.Key.Destination == destination)
+        .Select(entry => new FallbackStatus(
+            entry.Key.Use,
+            entry.Key.KindText,
+            Interlocked.Read(ref entry.Value.Count),
+            Interlocked.Read(ref entry.Value.LastTicks) is > 0 and var ticks ? new DateTimeOffset(ticks, TimeSpan.Zero) : null))
+        .OrderBy(fallback => fallback.Use, StringComparer.Ordinal)];
+
+    private sealed class Uses
+    {
+        public long Count;
+        public long LastTicks;
+    }
+}
