@@ -54,6 +54,19 @@ public static class PostgresExtensions
         return builder;
     }
 
+    /// <summary>Makes this process known to the others of its database, by <see cref="ProcessSession"/>, so that what it claims is free as soon as it is killed.</summary>
+    public static IServiceCollection AddProcessSession(this IServiceCollection services)
+    {
+        if (services.Any(service => service.ServiceType == typeof(ProcessSession)))
+        {
+            return services;
+        }
+
+        services.AddSingleton<ProcessSession>();
+        services.AddHostedService(provider => provider.GetRequiredService<ProcessSession>());
+        return services.AddSingleton<ForgetDeadProcesses>();
+    }
+
     private static NpgsqlDataSource CreateDataSource(IServiceProvider provider, string connectionName, Action<NpgsqlDataSourceBuilder>? configure = null)
     {
         var connectionString = provider.GetRequiredService<IConfiguration>().GetConnectionString(connectionName);

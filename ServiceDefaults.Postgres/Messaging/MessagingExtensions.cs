@@ -21,6 +21,7 @@ public static class MessagingExtensions
             builder.AddServiceClient(OutboxDispatcher.ClientName(destination), destination);
         }
 
+        builder.Services.AddProcessSession();
         builder.Services.AddSingleton<OutboxStore>();
         builder.Services.AddHostedService<OutboxDispatcher>();
         return builder;

@@ -19,6 +19,7 @@ internal sealed partial class OutboxDispatcher(
     OutboxStore store,
     IHttpClientFactory clients,
     Signals signals,
+    ForgetDeadProcesses forgetDead,
     DatabaseMigrations migrations,
     MessagingMetrics metrics,
     Fallbacks fallbacks,
@@ -31,12 +32,50 @@ internal sealed partial class OutboxDispatcher(
     // what is on its way when the service stops gets this long; the lease covers the rest
     private static readonly TimeSpan StopGrace = TimeSpan.FromSeconds(2);
 
+    // a killed process is noticed within a second
+    private static readonly TimeSpan OrphanCheck = TimeSpan.FromMilliseconds(500);
+
     public static string ClientName(string destination) => $"outbox-{destination}";
 
     protected override async Task ExecuteAsync(CancellationToken stoppingToken)
     {
         await migrations.WaitAsync(stoppingToken);
-        await Task.WhenAll(route.Destinations.Select(destination => RunAsync(destination, stoppingToken)));
+        await Task.WhenAll([TakeOverAsync(stoppingToken), .. route.Destinations.Select(destination => RunAsync(destination, stoppingToken))]);
+    }
+
+    private async Task TakeOverAsync(CancellationToken stoppingToken)
+    {
+        var signal = signals[ForgetDeadProcesses.SignalName];
+        // none: what died before this process started is looked for first
+        long? released = null;
+        while (true)
+        {
+            var seen = signal.Version;
+            try
+            {
+                await forgetDead.ExecuteAsync(stoppingToken);
+                if (released != signal.Version)
+                {
+                    var now = signal.Version;
+                    foreach (var destination in route.Destinations)
+                    {
+                        if (await store.ReleaseOrphanedAsync(destination, stoppingToken) is > 0 and var count)
+                        {
+                            LogTakenOver(logger, count, destination);
+                            signals[Outbox.SignalName].Set();
+                        }
+                    }
+
+                    released = now;
+                }
+            }
+            catch (Exception exception) when (DatabaseProblems.IsUnavailable(exception) && !stoppingToken.IsCancellationRequested)
+            {
+                LogNotTakenOver(logger, exception.Message);
+            }
+
+            await signal.WaitAsync(seen, OrphanCheck, stoppingToken);
+        }
     }
 
     private async Task RunAsync(string destination, CancellationToken stoppingToken)
@@ -315,6 +354,12 @@ internal sealed partial class OutboxDispatcher(
 
     [LoggerMessage(LogLevel.Warning, "Sending to {Destination} for key {PartitionKey} was interrupted and is taken up again: {Reason}")]
     private static partial void LogInterrupted(ILogger logger, string destination, Guid partitionKey, string reason);
+
+    [LoggerMessage(LogLevel.Information, "Took {Count} keys to {Destination} over from processes that are gone")]
+    private static partial void LogTakenOver(ILogger logger, int count, string destination);
+
+    [LoggerMessage(LogLevel.Debug, "Dead processes are looked for later: {Reason}")]
+    private static partial void LogNotTakenOver(ILogger logger, string reason);
 
     [LoggerMessage(LogLevel.Debug, "Keys were not given back at the stop: {Reason}")]
     private static partial void LogNotGivenBack(ILogger logger, string reason);

@@ -1,4 +1,5 @@
 using Platform.ServiceDefaults.Communication;
+using Platform.ServiceDefaults.Postgres.Database;
 using Platform.ServiceDefaults.Postgres.Messaging;
 using Platform.StoreDeployer.Deployments.Queue;
 using Platform.StoreDeployer.Releases;
@@ -37,7 +38,7 @@ internal static class DeploymentRegistration
         builder.Services.AddSingleton<TemplateCache>();
         builder.Services.AddHostedService<WarmUp>();
         builder.Services.AddSingleton<DeploymentRunner>();
-        builder.Services.AddSingleton<WorkerSession>();
+        builder.Services.AddProcessSession();
         builder.Services.AddSingleton<DeploymentWorker>();
         builder.Services.AddHostedService(services => services.GetRequiredService<DeploymentWorker>());
         builder.Services.AddSingleton<CollectReleases>();

@@ -7,7 +7,7 @@ namespace Platform.StoreDeployer.Deployments;
 
 /// <summary>Claims deployments and runs several at a time, keeps their leases, and takes over what dead workers leave.</summary>
 internal sealed partial class DeploymentWorker(
-    WorkerSession session,
+    ProcessSession session,
     ClaimNextDeployment claimNext,
     RenewLeases renewLeases,
     ReleaseOrphanedLeases releaseOrphans,
@@ -29,13 +29,12 @@ internal sealed partial class DeploymentWorker(
         // Not only when it is this service's turn to stop: claiming ends with the first sign.
         using var claiming = CancellationTokenSource.CreateLinkedTokenSource(stoppingToken, lifetime.ApplicationStopping);
         using var living = new CancellationTokenSource();
-        var sessionTask = session.RunAsync(living.Token);
         var renewing = RepeatAsync(options.Value.LeaseRenewal, RenewAsync, wake: signals[SignalName], living.Token);
         var orphans = RepeatAsync(options.Value.OrphanCheck, LookForOrphansAsync, wake: null, claiming.Token);
         await ClaimAsync(claiming.Token);
         await DrainAsync();
         await living.CancelAsync();
-        await Task.WhenAll(sessionTask, renewing, orphans);
+        await Task.WhenAll(renewing, orphans);
     }
 
     private async Task ClaimAsync(CancellationToken cancellationToken)
@@ -70,10 +69,9 @@ internal sealed partial class DeploymentWorker(
 
     private async Task<(DeploymentJob Job, IReadOnlyList<StepState> Steps)?> TryClaimAsync(CancellationToken cancellationToken)
     {
-        if (session.Worker is not { } worker)
-            return null;
         try
         {
+            var worker = await session.GetIdAsync(cancellationToken);
             return await claimNext.ExecuteAsync(worker, cancellationToken);
         }
         catch (Exception e) when (!cancellationToken.IsCancellationRequested)
@@ -130,7 +128,7 @@ internal sealed partial class DeploymentWorker(
 
     private async Task LookForOrphansAsync(CancellationToken cancellationToken)
     {
-        if (session.Worker is null || await releaseOrphans.ExecuteAsync(cancellationToken) is not (> 0 and var released))
+        if (session.Id is null || await releaseOrphans.ExecuteAsync(cancellationToken) is not (> 0 and var released))
             return;
         LogTakenOver(logger, released);
         signals[SignalName].Set();

@@ -7,25 +7,19 @@ namespace Platform.StoreDeployer.Deployments.Queue;
 /// Puts back what a killed worker held, which is noticed by its advisory lock, and what a paused or cut-off one held, which is noticed by its
 /// lease. Any process does it for all.
 /// </summary>
-internal sealed class ReleaseOrphanedLeases(PostgresDatabase database, ReturnDeployment returnDeployment)
+internal sealed class ReleaseOrphanedLeases(PostgresDatabase database, ForgetDeadProcesses forgetDead, ReturnDeployment returnDeployment)
 {
     private const int Batch = 50;
 
     /// <summary>How many deployments were taken from their workers.</summary>
     public async Task<int> ExecuteAsync(CancellationToken cancellationToken)
     {
+        await forgetDead.ExecuteAsync(cancellationToken);
         await using var connection = await database.OpenConnectionAsync(cancellationToken);
-        // Who gets the lock of a worker knows that the worker's session is gone. The lock ends with this statement.
-        await connection.ExecuteAsync(new CommandDefinition(
-            $"""
-            delete from workers where id in (
-              select id from workers where pg_try_advisory_xact_lock({WorkerSession.LockClass}, lock_key) limit {Batch} for update skip locked)
-            """, cancellationToken: cancellationToken));
-
         var orphans = (await connection.QueryAsync<DeploymentLease>(new CommandDefinition(
             $"""
             select d.id as Id, d.shop_id as ShopId, d.worker as Worker, d.fencing_token as FencingToken from deployments d
-            where d.status = 'running' and (d.lease_until < now() or not exists (select from workers w where w.id = d.worker))
+            where d.status = 'running' and (d.lease_until < now() or not exists (select from processes p where p.id = d.worker))
             limit {Batch}
             """, cancellationToken: cancellationToken))).AsList();
 

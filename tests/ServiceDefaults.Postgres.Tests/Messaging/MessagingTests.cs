@@ -340,6 +340,74 @@ public sealed class MessagingTests(PostgresServer server) : IAsyncLifetime
     }
 
     [Fact]
+    public async Task What_a_killed_process_was_about_to_send_is_taken_up_long_before_its_lease_is_over()
+    {
+        await StartReceiverAsync();
+        var sender = await StartSenderAsync(new() { ["Messaging:Lease"] = "00:05:00" });
+        var key = Guid.CreateVersion7();
+        var alive = await ClaimAsAnotherProcessAsync(async (connection, process) => await connection.ExecuteAsync(
+            """
+            insert into outbox_keys (destination, partition_key, last_sequence, lease, lease_until, owner)
+            values ('receiver', @key, 1, gen_random_uuid(), now() + interval '5 minutes', @process)
+            """, new { key, process }));
+        await EnqueueAsync(sender, key, new Note(1));
+        await EnqueueAsync(sender, Guid.CreateVersion7(), new Note(2));
+        await ReceivedAsync(1);
+        // not because nobody has looked: the living process keeps what it has
+        await sender.Get<ForgetDeadProcesses>().ExecuteAsync(CancellationToken.None);
+        (await sender.Get<OutboxStore>().ReleaseOrphanedAsync("receiver", CancellationToken.None)).ShouldBe(0);
+
+        await alive.DisposeAsync();
+
+        await ReceivedAsync(2, TimeSpan.FromSeconds(10));
+        (await _receiverDatabase.DataSource.ListAsync<int>("select n from received order by position")).ShouldBe([2, 1]);
+    }
+
+    [Fact]
+    public async Task A_process_killed_while_it_tried_an_unreachable_destination_holds_the_others_up_no_longer()
+    {
+        await StartReceiverAsync();
+        var sender = await StartSenderAsync(new() { ["Messaging:Lease"] = "00:05:00" });
+        await Eventually.Async(async () => (await _senderDatabase.DataSource.ScalarAsync<long>("select count(*) from outbox_destinations")).ShouldBe(1));
+        await using (var killed = await ClaimAsAnotherProcessAsync(async (connection, process) => await connection.ExecuteAsync(
+            "update outbox_destinations set failures = 3, trial = gen_random_uuid(), trial_owner = @process, not_before = now() + interval '5 minutes'", new { process })))
+        {
+            await EnqueueAsync(sender, Guid.CreateVersion7(), new Note(1));
+        }
+
+        await ReceivedAsync(1, TimeSpan.FromSeconds(10));
+    }
+
+    [Fact]
+    public async Task A_process_that_stops_in_order_leaves_nothing_behind()
+    {
+        var sender = await StartSenderAsync();
+        await sender.Get<ProcessSession>().GetIdAsync(CancellationToken.None).WaitAsync(TimeSpan.FromSeconds(10));
+        (await _senderDatabase.DataSource.ScalarAsync<long>("select count(*) from processes")).ShouldBe(1);
+
+        await sender.App.StopAsync();
+
+        (await _senderDatabase.DataSource.ScalarAsync<long>("select count(*) from processes")).ShouldBe(0);
+    }
+
+    [Fact]
+    public async Task A_process_that_loses_its_session_carries_on_under_another_identity()
+    {
+        await StartReceiverAsync();
+        var sender = await StartSenderAsync();
+        var before = await sender.Get<ProcessSession>().GetIdAsync(CancellationToken.None).WaitAsync(TimeSpan.FromSeconds(10));
+
+        await _senderDatabase.DataSource.ExecuteAsync(
+            "select pg_terminate_backend(pid) from pg_locks where locktype = 'advisory' and classid = @LockClass::oid and database = (select oid from pg_database where datname = current_database())",
+            new { ProcessSession.LockClass });
+
+        await Eventually.TrueAsync(() => sender.Get<ProcessSession>().Id is { } id && id != before);
+        await Eventually.Async(async () => (await _senderDatabase.DataSource.ListAsync<Guid>("select id from processes")).ShouldBe([sender.Get<ProcessSession>().Id!.Value]));
+        await EnqueueAsync(sender, Guid.CreateVersion7(), new Note(1));
+        await ReceivedAsync(1);
+    }
+
+    [Fact]
     public async Task A_database_that_crashes_under_a_delivery_delays_it_only_until_it_is_back()
     {
         await using var own = await PostgresServer.StartNewAsync();
@@ -492,6 +560,21 @@ public sealed class MessagingTests(PostgresServer server) : IAsyncLifetime
             _receiverPort);
         _apps.Add(app);
         return app;
+    }
+
+    /// <summary>A process that has claimed something and lives until what this returns is disposed of.</summary>
+    private async Task<NpgsqlConnection> ClaimAsAnotherProcessAsync(Func<NpgsqlConnection, Guid, Task> claim)
+    {
+        var connection = new NpgsqlConnection(_senderDatabase.ConnectionString + ";Pooling=false");
+        await connection.OpenAsync();
+        var process = Guid.CreateVersion7();
+        await connection.ExecuteAsync(
+            """
+            select pg_advisory_lock(@LockClass, 1000000);
+            insert into processes (id, lock_key, service, host, process_id, version) values (@process, 1000000, 'test', 'test', 1, '')
+            """, new { ProcessSession.LockClass, process });
+        await claim(connection, process);
+        return connection;
     }
 
     private async Task<Guid> EnqueueAsync(TestApp sender, Guid key, Note note)

@@ -12,6 +12,8 @@ namespace Platform.StoreDeployer.Tests.Deployments;
 public sealed class QueueTests(PostgresServer server) : IAsyncLifetime
 {
     private static readonly CancellationToken None = CancellationToken.None;
+    // That of ProcessSession.
+    private const int LockClass = 0x6465706C;
     private readonly Guid _one = Guid.CreateVersion7();
     private readonly Guid _other = Guid.CreateVersion7();
     private TestDatabase _database = null!;
@@ -26,7 +28,7 @@ public sealed class QueueTests(PostgresServer server) : IAsyncLifetime
         _deployer = new DeployerHost(_database.ConnectionString, _neighbours, ("Deployments:Workers", "0"), ("Deployments:OrphanCheck", "00:01:00"));
         await _deployer.ReadyAsync();
         foreach (var (worker, key) in new[] { (_one, 1_000_001), (_other, 1_000_002) })
-            await ExecuteAsync("insert into workers (id, lock_key, host, process_id, version) values ($1, $2, 'test', 1, '')", worker, key);
+            await ExecuteAsync("insert into processes (id, lock_key, service, host, process_id, version) values ($1, $2, 'test', 'test', 1, '')", worker, key);
     }
 
     public async ValueTask DisposeAsync()
@@ -264,10 +266,10 @@ public sealed class QueueTests(PostgresServer server) : IAsyncLifetime
         var connection = new NpgsqlConnection(_database.ConnectionString + ";Pooling=false");
         await connection.OpenAsync();
         await using var command = new NpgsqlCommand("select pg_advisory_lock($1, $2)", connection);
-        command.Parameters.AddWithValue(WorkerSession.LockClass);
+        command.Parameters.AddWithValue(LockClass);
         command.Parameters.AddWithValue(key);
         await command.ExecuteNonQueryAsync();
-        await ExecuteAsync("insert into workers (id, lock_key, host, process_id, version) values ($1, $2, 'test', 1, '')", worker, key);
+        await ExecuteAsync("insert into processes (id, lock_key, service, host, process_id, version) values ($1, $2, 'test', 'test', 1, '')", worker, key);
         return connection;
     }
 }
