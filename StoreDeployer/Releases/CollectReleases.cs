@@ -14,12 +14,11 @@ internal sealed partial class CollectReleases(
     PostgresDatabase database, DatabaseMigrations migrations, IOptions<StoreOptions> options, TimeProvider time, ILogger<CollectReleases> logger) : BackgroundService
 {
     private const int Batch = 200;
-    private static readonly TimeSpan Interval = TimeSpan.FromMinutes(1);
 
     protected override async Task ExecuteAsync(CancellationToken stoppingToken)
     {
         await migrations.WaitAsync(stoppingToken);
-        using var timer = new PeriodicTimer(Interval, time);
+        using var timer = new PeriodicTimer(options.Value.CollectInterval, time);
         while (await timer.WaitForNextTickAsync(stoppingToken))
         {
             try

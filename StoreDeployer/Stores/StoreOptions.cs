@@ -31,6 +31,10 @@ internal sealed class StoreOptions : IValidatableObject
     [Range(1, 1000)]
     public int RetainedReleases { get; set; } = 10;
 
+    /// <summary>How often releases beyond those, and files that nothing uses any more, are looked for; 1 min.</summary>
+    [Range(typeof(TimeSpan), "00:00:00.05", "1.00:00:00")]
+    public TimeSpan CollectInterval { get; set; } = TimeSpan.FromMinutes(1);
+
     public IEnumerable<ValidationResult> Validate(ValidationContext validationContext)
     {
         if (!PublicUrl.IsAbsoluteUri || PublicUrl.Scheme is not ("http" or "https"))
