@@ -152,7 +152,10 @@ internal sealed class TakeStoreDown(DeploymentEvents events, Signals signals) : 
         await connection.ExecuteAsync(new CommandDefinition(
             """
             insert into stores (shop_id, slug, taken_down_at) values (@ShopId, @Slug, now())
-            on conflict (shop_id) do update set taken_down_at = coalesce(stores.taken_down_at, now()), active_release = null, changed_at = now()
+            on conflict (shop_id) do update
+            set taken_down_at = coalesce(stores.taken_down_at, now()), active_release = null,
+              -- not now(): an activation that this waited for began later
+              changed_at = greatest(clock_timestamp(), stores.changed_at + interval '1 microsecond')
             """, data, transaction, cancellationToken: cancellationToken));
         var cancelled = await connection.QueryAsync<(Guid Id, string Kind, string Status)>(new CommandDefinition(
             """

@@ -41,7 +41,11 @@ internal sealed class ActivateRelease(PostgresDatabase database, DeploymentEvent
         {
             await connection.ExecuteAsync(new CommandDefinition(
                 """
-                update stores set active_release = @release, active_sequence = @Sequence, slug = @Slug, changed_at = now() where shop_id = @ShopId;
+                update stores
+                set active_release = @release, active_sequence = @Sequence, slug = @Slug,
+                  -- not now(), which is when this transaction began: readers take what changed later for newer
+                  changed_at = greatest(clock_timestamp(), changed_at + interval '1 microsecond')
+                where shop_id = @ShopId;
                 update releases set activated_at = now() where id = @release;
                 update deployments set status = 'live', release = @release, error = null, worker = null, lease_until = null, finished_at = now() where id = @Id
                 """, new { release, job.Sequence, job.Slug, job.ShopId, job.Id }, transaction, cancellationToken: cancellationToken));

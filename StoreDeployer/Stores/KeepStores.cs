@@ -7,7 +7,7 @@ namespace Platform.StoreDeployer.Stores;
 internal sealed partial class KeepStores(
     StoreDirectory directory, StoreFiles files, DatabaseMigrations migrations, Signals signals, IOptions<StoreOptions> options, ILogger<KeepStores> logger) : BackgroundService
 {
-    // changed_at is when a transaction began, which is not the order in which they commit.
+    // What commits later may have been changed earlier, though never at one address.
     private static readonly TimeSpan Overlap = TimeSpan.FromSeconds(30);
 
     private readonly Dictionary<string, DateTimeOffset> _seen = [];
@@ -37,7 +37,7 @@ internal sealed partial class KeepStores(
     {
         foreach (var (slug, changedAt) in await directory.ChangedAsync(_latest - Overlap, cancellationToken))
         {
-            if (_seen.TryGetValue(slug, out var known) && known >= changedAt)
+            if (_seen.TryGetValue(slug, out var known) && known == changedAt)
                 continue;
             if (await directory.RefreshAsync(slug, cancellationToken) is not { } store)
                 continue;

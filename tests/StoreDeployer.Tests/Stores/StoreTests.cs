@@ -2,6 +2,7 @@ using System.Net;
 using System.Net.Http.Headers;
 using System.Text.RegularExpressions;
 using Microsoft.Extensions.DependencyInjection;
+using Npgsql;
 using Platform.StoreDeployer.Releases;
 using Platform.StoreDeployer.Tests.Rendering;
 using Platform.TestSupport;
@@ -89,6 +90,67 @@ public sealed class StoreTests(TestDatabase database) : IClassFixture<TestDataba
         css.StatusCode.ShouldBe(HttpStatusCode.OK);
         css.Content.Headers.ContentType!.ToString().ShouldBe("text/css; charset=utf-8");
         css.Headers.CacheControl!.ToString().ShouldBe("public, max-age=31536000, immutable");
+    }
+
+    [Fact]
+    public async Task A_store_is_taken_down_everywhere_also_when_that_began_before_the_last_activation_and_had_to_wait_for_it()
+    {
+        await DeployAsync("Second shop");
+        await using var other = new DeployerHost(database.ConnectionString, _neighbours, ("Stores:PollInterval", "00:00:00.1"));
+        await other.ReadyAsync();
+        await Eventually.Async(async () => (await other.PageAsync(_slug)).ShouldContain("Second shop"));
+        // one that waits, so that the deletion has to wait for it too after it has taken the store down
+        await using var queued = await BeginAsync(
+            """
+            insert into deployments (id, shop_id, sequence, kind, priority, slug, spec, available_at, created_at)
+            select gen_random_uuid(), $1, -1, 'deployment', 2, 'x', '{}', now() + interval '1 hour', now()
+            """);
+        await queued.CommitAsync();
+        await using var activation = await BeginAsync("select from stores where shop_id = $1 for update");
+        await using var waiting = await BeginAsync("select from deployments where shop_id = $1 and status = 'queued' for update");
+
+        var deleting = _deployer.DeleteShopAsync(_shop, _slug);
+        await BlockedAsync("stores");
+        await ExecuteAsync(activation,
+            """
+            update stores set changed_at = clock_timestamp(),
+              active_release = (select id from releases r where r.shop_id = $1 and r.id <> stores.active_release order by created_at limit 1)
+            where shop_id = $1
+            """);
+        await activation.CommitAsync();
+        await BlockedAsync("deployments");
+        await Eventually.Async(async () => (await other.PageAsync(_slug)).ShouldContain("Mug shop"));
+        await waiting.CommitAsync();
+        await deleting;
+
+        await Eventually.Async(async () =>
+        {
+            using var closed = await other.Http.GetAsync(new Uri($"/stores/{_slug}/", UriKind.Relative));
+            closed.StatusCode.ShouldBe(HttpStatusCode.Gone);
+        });
+
+        async Task<NpgsqlTransaction> BeginAsync(string sql)
+        {
+            var connection = new NpgsqlConnection(database.ConnectionString + ";Pooling=false");
+            await connection.OpenAsync();
+            var transaction = await connection.BeginTransactionAsync();
+            await ExecuteAsync(transaction, sql);
+            return transaction;
+        }
+
+        async Task ExecuteAsync(NpgsqlTransaction transaction, string sql)
+        {
+            await using var command = new NpgsqlCommand(sql, transaction.Connection, transaction) { Parameters = { new() { Value = _shop } } };
+            await command.ExecuteNonQueryAsync();
+        }
+
+        Task BlockedAsync(string table) => Eventually.Async(async () =>
+        {
+            await using var blocked = database.DataSource.CreateCommand(
+                "select count(*) from pg_stat_activity where wait_event_type = 'Lock' and datname = current_database() and query like '%' || $1 || '%'");
+            blocked.Parameters.AddWithValue(table == "stores" ? "insert into stores" : "update deployments");
+            (await blocked.ExecuteScalarAsync()).ShouldBe(1L);
+        });
     }
 
     [Fact]
