@@ -9,6 +9,9 @@ namespace Platform.StoreDeployer.Deployments.Queue;
 /// </summary>
 internal sealed class ReleaseOrphanedLeases(PostgresDatabase database, ForgetDeadProcesses forgetDead, ReturnDeployment returnDeployment)
 {
+    /// <summary>That nobody works on the running deployment <c>d</c> any more.</summary>
+    public const string IsOrphaned = "(d.lease_until < now() or not exists (select from processes p where p.id = d.worker))";
+
     private const int Batch = 50;
 
     /// <summary>How many deployments were taken from their workers.</summary>
@@ -19,7 +22,7 @@ internal sealed class ReleaseOrphanedLeases(PostgresDatabase database, ForgetDea
         var orphans = (await connection.QueryAsync<DeploymentLease>(new CommandDefinition(
             $"""
             select d.id as Id, d.shop_id as ShopId, d.worker as Worker, d.fencing_token as FencingToken from deployments d
-            where d.status = 'running' and (d.lease_until < now() or not exists (select from processes p where p.id = d.worker))
+            where d.status = 'running' and {IsOrphaned}
             limit {Batch}
             """, cancellationToken: cancellationToken))).AsList();
 
@@ -33,7 +36,7 @@ internal sealed class ReleaseOrphanedLeases(PostgresDatabase database, ForgetDea
             }
             catch (LeaseLostException)
             {
-                // Another process did it first, or the worker was back in time to finish.
+                // Another process did it first, or the worker was back in time to renew its lease or to finish.
             }
         }
 

@@ -30,7 +30,7 @@ internal sealed class ReturnDeployment(PostgresDatabase database, DeploymentEven
 {
     /// <summary>Gives the lease back. Without <paramref name="steps"/>, those written down last count.</summary>
     /// <returns>The deployment's new status.</returns>
-    /// <exception cref="LeaseLostException">The lease is lost; nothing was written.</exception>
+    /// <exception cref="LeaseLostException">The lease is lost, or is to be lost and holds again; nothing was written.</exception>
     public async Task<DeploymentStatus> ExecuteAsync(
         DeploymentLease lease, IReadOnlyList<StepState>? steps, ReturnReason reason, TimeSpan delay, DeploymentError? error, CancellationToken cancellationToken)
     {
@@ -39,6 +39,8 @@ internal sealed class ReturnDeployment(PostgresDatabase database, DeploymentEven
         await ShopLock.TakeAsync(transaction, lease.ShopId, cancellationToken);
         await lease.AssertHeldAsync(transaction, cancellationToken);
         var lost = reason == ReturnReason.LeaseLost;
+        if (lost)
+            await AssertOrphanedAsync(transaction, lease, cancellationToken);
         var (kind, status, finalError) = await connection.QuerySingleAsync<(string Kind, string Status, string? Error)>(new CommandDefinition(
             """
             with decided as (
@@ -97,6 +99,15 @@ internal sealed class ReturnDeployment(PostgresDatabase database, DeploymentEven
         await transaction.CommitAsync(cancellationToken);
         events.Wake();
         return now;
+    }
+
+    // What was found before the locks were there may have changed while they were waited for.
+    private static async Task AssertOrphanedAsync(NpgsqlTransaction transaction, DeploymentLease lease, CancellationToken cancellationToken)
+    {
+        var orphaned = await transaction.Connection!.ExecuteScalarAsync<bool>(new CommandDefinition(
+            $"select true from deployments d where d.id = @Id and {ReleaseOrphanedLeases.IsOrphaned}", lease, transaction, cancellationToken: cancellationToken));
+        if (!orphaned)
+            throw new LeaseLostException(lease);
     }
 
     private static string? Json(DeploymentError? error) => error is null ? null : JsonSerializer.Serialize(error, PlatformJson.Tolerant);

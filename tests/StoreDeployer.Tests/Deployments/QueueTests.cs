@@ -156,6 +156,28 @@ public sealed class QueueTests(PostgresServer server) : IAsyncLifetime
     }
 
     [Fact]
+    public async Task A_lease_that_is_renewed_while_it_is_about_to_be_taken_is_kept()
+    {
+        var shop = Guid.CreateVersion7();
+        await RequestAsync(shop);
+        var job = (await ClaimAsync(Guid.CreateVersion7()))!;
+        await using var alive = await HoldSignOfLifeAsync(job.Worker);
+        await ExecuteAsync("update deployments set lease_until = now() - interval '1 second'");
+        await using var connection = await _database.DataSource.OpenConnectionAsync();
+        await using var holding = await connection.BeginTransactionAsync();
+        await ShopLock.TakeAsync(holding, shop, None);
+
+        var taking = Get<ReleaseOrphanedLeases>().ExecuteAsync(None);
+        await Eventually.Async(async () =>
+            (await RowsAsync("(select count(*) from pg_stat_activity where wait_event_type = 'Lock' and datname = current_database())")).ShouldBe("(1)"));
+        (await Get<RenewLeases>().ExecuteAsync([job], None)).ShouldHaveSingleItem();
+        await holding.CommitAsync();
+
+        (await taking).ShouldBe(0);
+        (await _deployer.DeploymentAsync(job.Id)).GetProperty("status").GetString().ShouldBe("running");
+    }
+
+    [Fact]
     public async Task A_worker_without_a_sign_of_life_loses_its_leases_before_they_run_out()
     {
         await RequestAsync(Guid.CreateVersion7());
