@@ -75,7 +75,11 @@ internal sealed class IdempotencyMiddleware : IEndpointMiddleware, IHeaderDescri
                 // what failed before any effect is as final as a success
                 if (IsFinal(context.Response.StatusCode))
                 {
-                    await store.CompleteAsync(claim, new(context.Response.StatusCode, HeadersToStore(context.Response.Headers), buffer.ToArray()), CancellationToken.None);
+                    if (!await store.CompleteAsync(claim, new(context.Response.StatusCode, HeadersToStore(context.Response.Headers), buffer.ToArray()), CancellationToken.None))
+                    {
+                        // whoever took the key over may have answered something else
+                        throw new ClaimLostException();
+                    }
                 }
                 else
                 {

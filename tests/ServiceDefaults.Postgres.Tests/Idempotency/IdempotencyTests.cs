@@ -182,6 +182,28 @@ public sealed class IdempotencyTests(TestDatabase database) : IClassFixture<Test
     }
 
     [Fact]
+    public async Task A_refusal_that_comes_after_the_key_was_taken_over_is_not_given()
+    {
+        _hold = new();
+        var entered = new TaskCompletionSource();
+        _entered.Add(entered);
+        var slow = PostAsync("/refused-when-late", """{"name":"one"}""", "key-1");
+        await entered.Task;
+        await database.DataSource.ExecuteAsync("update idempotency_keys set claimed_until = now() - interval '1 second'");
+        using var taken = await PostAsync("/refused-when-late", """{"name":"one"}""", "key-1", holdless: true);
+        taken.StatusCode.ShouldBe(HttpStatusCode.Created);
+
+        _hold.SetResult();
+        using var late = await slow;
+
+        // one key, one answer: that one is for the next request with it
+        late.StatusCode.ShouldBe(HttpStatusCode.Conflict);
+        late.Headers.RetryAfter.ShouldNotBeNull();
+        using var replay = await PostAsync("/refused-when-late", """{"name":"one"}""", "key-1");
+        replay.StatusCode.ShouldBe(HttpStatusCode.Created);
+    }
+
+    [Fact]
     public async Task A_key_is_forgotten_after_its_time()
     {
         using var first = await PostAsync("/effects", """{"name":"one"}""", "key-1");
@@ -211,6 +233,17 @@ public sealed class IdempotencyTests(TestDatabase database) : IClassFixture<Test
     {
         app.MapPost("/effects", CreateAsync).WithIdempotency();
         app.MapPost("/effects-at-once", CreateAsync).WithIdempotency();
+        app.MapPost("/refused-when-late", async (HttpContext context) =>
+        {
+            if (context.Request.Headers.ContainsKey("X-Holdless"))
+            {
+                return Results.Created();
+            }
+
+            _entered.ForEach(entered => entered.TrySetResult());
+            await _hold!.Task;
+            return Problem.Of(412, "Changed meanwhile.");
+        }).WithIdempotency();
         app.MapPost("/conflict", () => Problem.Conflict("The name is taken.")).WithIdempotency();
         app.MapPost("/unavailable", () => Problem.Unavailable("Not now.", TimeSpan.FromSeconds(1))).WithIdempotency();
         app.MapPost("/throws", string () => throw new InvalidOperationException("a bug")).WithIdempotency();
