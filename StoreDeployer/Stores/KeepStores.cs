@@ -5,7 +5,7 @@ namespace Platform.StoreDeployer.Stores;
 
 /// <summary>Keeps every live store on this process's disk, and follows what other processes activate and take down.</summary>
 internal sealed partial class KeepStores(
-    StoreDirectory directory, StoreFiles files, DatabaseMigrations migrations, Signals signals, IOptions<StoreOptions> options, ILogger<KeepStores> logger) : BackgroundService
+    StoreDirectory directory, DatabaseMigrations migrations, Signals signals, IOptions<StoreOptions> options, ILogger<KeepStores> logger) : BackgroundService
 {
     // What commits later may have been changed earlier, though never at one address.
     private static readonly TimeSpan Overlap = TimeSpan.FromSeconds(30);
@@ -39,9 +39,8 @@ internal sealed partial class KeepStores(
         {
             if (_seen.TryGetValue(slug, out var known) && known == changedAt)
                 continue;
-            if (await directory.RefreshAsync(slug, cancellationToken) is not { } store)
+            if (await directory.RefreshAsync(slug, cancellationToken) is null)
                 continue;
-            await files.KeepAsync(store.Files.Values, cancellationToken);
             _seen[slug] = changedAt;
             if (_latest is null || changedAt > _latest)
                 _latest = changedAt;

@@ -38,15 +38,16 @@ internal sealed partial class StoreDirectory : IDisposable
     public static readonly Fallback Fallback = new(PostgresDatabase.Name, "live stores", FallbackKind.FailOpen);
 
     private readonly PostgresDatabase _database;
+    private readonly StoreFiles _files;
     private readonly Fallbacks _fallbacks;
     private readonly ILogger<StoreDirectory> _logger;
     private readonly string _folder;
     private readonly MemoryCache _stores = new(new MemoryCacheOptions { SizeLimit = MaxFiles });
     private readonly SemaphoreSlim[] _loading = [.. Enumerable.Range(0, 64).Select(_ => new SemaphoreSlim(1))];
 
-    public StoreDirectory(PostgresDatabase database, DigestCache disk, Fallbacks fallbacks, ILogger<StoreDirectory> logger)
+    public StoreDirectory(PostgresDatabase database, DigestCache disk, StoreFiles files, Fallbacks fallbacks, ILogger<StoreDirectory> logger)
     {
-        (_database, _fallbacks, _logger) = (database, fallbacks, logger);
+        (_database, _files, _fallbacks, _logger) = (database, files, fallbacks, logger);
         // The pointers of one database only: the cache may be shared, or left over from another.
         var name = SHA256.HashData(Encoding.UTF8.GetBytes(database.Address));
         _folder = Path.Combine(disk.DirectoryPath, "stores", Convert.ToHexStringLower(name)[..16]);
@@ -105,9 +106,14 @@ internal sealed partial class StoreDirectory : IDisposable
             if (!again && _stores.TryGetValue(slug, out Store? known))
                 return known;
             Store? store;
+            var fromDatabase = false;
             try
             {
                 store = await ReadFromDatabaseAsync(slug, cancellationToken);
+                // The files first: were the database to go away in between, a store that is served as it was is better than a new one without pages.
+                if (store is not null)
+                    await _files.KeepAsync(store.Files.Values, cancellationToken);
+                fromDatabase = true;
             }
             catch (Exception e) when (!again && DatabaseProblems.IsUnavailable(e) && ReadFromDisk(slug) is { } kept)
             {
@@ -124,7 +130,7 @@ internal sealed partial class StoreDirectory : IDisposable
             }
 
             _stores.Set(slug, store, new MemoryCacheEntryOptions { Size = 1 + store.Files.Count });
-            if (again)
+            if (fromDatabase)
                 await WriteToDiskAsync(store, cancellationToken);
             return store;
         }

@@ -1,5 +1,8 @@
 using System.Net;
 using System.Text.RegularExpressions;
+using Microsoft.Extensions.DependencyInjection;
+using Npgsql;
+using Platform.StoreDeployer.Stores;
 using Platform.StoreDeployer.Tests.Rendering;
 using Platform.TestSupport;
 
@@ -53,6 +56,44 @@ public sealed class DatabaseAwayTests
         }, TimeSpan.FromSeconds(30));
         (await restarted.PageAsync(slugs[0])).ShouldContain("Back again");
         await database.DisposeAsync();
+    }
+
+    [Fact]
+    public async Task A_store_whose_next_release_can_not_be_fetched_is_served_as_it_was()
+    {
+        await using var server = await PostgresServer.StartNewAsync(TestContext.Current.CancellationToken);
+        var database = new TestDatabase(server);
+        await database.InitializeAsync();
+        await using var neighbours = await Neighbours.StartAsync();
+        await using var one = new DeployerHost(database.ConnectionString, neighbours);
+        await one.ReadyAsync();
+        var shop = Guid.CreateVersion7();
+        foreach (var name in (string[])["Former shop", "Present shop"])
+            await neighbours.FinishedAsync(await one.RequestAsync(shop, "mugs", neighbours.Publish(), name));
+        await using var other = new DeployerHost(database.ConnectionString, neighbours, ("Deployments:Workers", "0"));
+        await other.ReadyAsync();
+        (await other.PageAsync("mugs")).ShouldContain("Present shop");
+
+        // the pointer can be read, and what it points at can not
+        await ExecuteAsync("alter table files rename column content to withheld");
+        await ExecuteAsync(
+            """
+            update stores set changed_at = clock_timestamp(),
+              active_release = (select id from releases r where r.id <> stores.active_release order by created_at limit 1)
+            """);
+        await Should.ThrowAsync<PostgresException>(() => other.Services.GetRequiredService<StoreDirectory>().RefreshAsync("mugs", TestContext.Current.CancellationToken));
+        (await other.PageAsync("mugs")).ShouldContain("Present shop");
+        (await other.PageAsync("mugs", "products/a-1/")).ShouldContain("<h1>Mug</h1>");
+
+        await ExecuteAsync("alter table files rename column withheld to content");
+        await Eventually.Async(async () => (await other.PageAsync("mugs")).ShouldContain("Former shop"));
+        await database.DisposeAsync();
+
+        async Task ExecuteAsync(string sql)
+        {
+            await using var command = database.DataSource.CreateCommand(sql);
+            await command.ExecuteNonQueryAsync();
+        }
     }
 
     private static async Task AssertAllServedAsync(DeployerHost deployer, IEnumerable<string> slugs)
