@@ -1,6 +1,5 @@
 using System.Globalization;
-using System.Net;
-using System.Net.Sockets;
+using System.Net.NetworkInformation;
 using Aspire.Hosting;
 using Aspire.Hosting.ApplicationModel;
 using Microsoft.Extensions.DependencyInjection;
@@ -89,11 +88,11 @@ internal static class LocalPostgresExtensions
         // Unpooled: a connection that is kept would stand in the way of a server that shuts down.
         $"{await resource.GetConnectionStringAsync(cancellationToken)};Pooling=false;Timeout=2;Command Timeout=2";
 
+    // Below the ports that systems give to outgoing connections: a server that is stopped and started again must find its own free.
     private static int FreePort()
     {
-        using var socket = new Socket(AddressFamily.InterNetwork, SocketType.Stream, ProtocolType.Tcp);
-        socket.Bind(new IPEndPoint(IPAddress.Loopback, 0));
-        return ((IPEndPoint)socket.LocalEndPoint!).Port;
+        var used = IPGlobalProperties.GetIPGlobalProperties().GetActiveTcpListeners().Select(listener => listener.Port).ToHashSet();
+        return Enumerable.Range(15_000, 17_000).OrderBy(_ => Random.Shared.Next()).First(port => !used.Contains(port));
     }
 
     /// <summary>

@@ -21,6 +21,7 @@ internal sealed partial class OutboxDispatcher(
     Signals signals,
     ForgetDeadProcesses forgetDead,
     DatabaseMigrations migrations,
+    Destinations destinations,
     MessagingMetrics metrics,
     Fallbacks fallbacks,
     IOptions<MessagingOptions> options,
@@ -28,6 +29,9 @@ internal sealed partial class OutboxDispatcher(
     ILogger<OutboxDispatcher> logger) : BackgroundService
 {
     private const int MaxErrorLength = 2_000;
+
+    // how often a destination that is away is asked whether it is back
+    private static readonly TimeSpan RecoveryProbe = TimeSpan.FromSeconds(1);
 
     // what is on its way when the service stops gets this long; the lease covers the rest
     private static readonly TimeSpan StopGrace = TimeSpan.FromSeconds(2);
@@ -87,6 +91,7 @@ internal sealed partial class OutboxDispatcher(
         // keys whose outcome could not be written: given back as soon as the database answers, instead of when their lease is over
         var interrupted = new ConcurrentQueue<ClaimedKey>();
         var registered = false;
+        var seenDown = false;
         try
         {
             while (true)
@@ -178,6 +183,21 @@ internal sealed partial class OutboxDispatcher(
                 }
             }
 
+            if (state is { Away: true, TrialInSeconds: > 1, DueInSeconds: not null })
+            {
+                // its return is noticed by asking, and not at the end of a back-off of up to half a minute. One that is ready and yet takes no messages is left to that
+                var down = await destinations[destination].FindErrorAsync(stoppingToken) is not null;
+                if (seenDown && !down)
+                {
+                    await store.AllowTrialAsync(destination, stoppingToken);
+                }
+
+                seenDown = down;
+                await signal.WaitAsync(seen, RecoveryProbe * (0.8 + Random.Shared.NextDouble() * 0.2), stoppingToken);
+                return;
+            }
+
+            seenDown = false;
             var wait = options.Value.PollInterval.TotalSeconds * (0.9 + Random.Shared.NextDouble() * 0.2);
             if (state.DueInSeconds is { } due)
             {

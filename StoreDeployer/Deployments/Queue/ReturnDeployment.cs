@@ -1,6 +1,7 @@
 using System.Text.Json;
 using Dapper;
 using Microsoft.Extensions.Options;
+using Npgsql;
 using Platform.ServiceDefaults;
 using Platform.ServiceDefaults.Postgres.Database;
 

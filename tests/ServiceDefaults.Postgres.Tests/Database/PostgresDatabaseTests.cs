@@ -155,6 +155,9 @@ public sealed class PostgresDatabaseTests(PostgresServer server)
         }
 
         await Eventually.Async(async () => (await StatusAsync(app, "/read")).ShouldBe(HttpStatusCode.OK), TimeSpan.FromSeconds(10));
+        // the listener too is connected again: Npgsql does not take it well when a connection breaks in the moment in which its use is cancelled
+        await Eventually.TrueAsync(async () => await database.DataSource.ScalarAsync<bool>(
+            "select exists (select from pg_stat_activity where datname = current_database() and query like 'listen%' and backend_start > now() - interval '20 s' and state = 'idle')"), TimeSpan.FromSeconds(10));
     }
 
     [Fact]

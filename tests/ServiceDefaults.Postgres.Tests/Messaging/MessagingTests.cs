@@ -150,6 +150,30 @@ public sealed class MessagingTests(PostgresServer server) : IAsyncLifetime
         await Eventually.Async(async () => (await _senderDatabase.DataSource.ScalarAsync<int>("select failures from outbox_destinations")).ShouldBe(0));
     }
 
+    [Fact]
+    public async Task A_receiver_that_is_seen_to_come_back_gets_its_messages_long_before_the_back_off_is_over()
+    {
+        var ready = false;
+        await using var receiver = await StubService.StartAsync(app =>
+        {
+            app.MapGet("/ready", () => Results.StatusCode(ready ? 200 : 503));
+            app.MapPost("/messages", () => Results.StatusCode(ready ? 202 : 503));
+        }, _receiverPort);
+        var sender = await StartSenderAsync();
+        await EnqueueAsync(sender, Guid.CreateVersion7(), new Note(1));
+        await Eventually.Async(async () => (await _senderDatabase.DataSource.ScalarAsync<int>("select failures from outbox_destinations")).ShouldBeGreaterThan(0));
+        await Eventually.Async(async () =>
+        {
+            // as after a long absence; again while a send that had begun before writes its own
+            await _senderDatabase.DataSource.ExecuteAsync("update outbox_destinations set not_before = now() + interval '10 minutes'");
+            receiver.Requests.ShouldContain(request => request.Path == "/ready");
+        });
+
+        ready = true;
+
+        await Eventually.Async(async () => (await _senderDatabase.DataSource.ScalarAsync<int>("select failures from outbox_destinations")).ShouldBe(0));
+    }
+
     [Theory]
     [InlineData(503)]
     [InlineData(401)]
@@ -165,11 +189,13 @@ public sealed class MessagingTests(PostgresServer server) : IAsyncLifetime
         await Eventually.Async(async () => (await _senderDatabase.DataSource.ScalarAsync<int>("select failures from outbox_destinations")).ShouldBeGreaterThanOrEqualTo(4));
         // what was on its way when the first failure came in, then one at a time: 100 ms × 2 per failure
         var failures = await _senderDatabase.DataSource.ScalarAsync<int>("select failures from outbox_destinations");
-        busy.Requests.Count.ShouldBeLessThanOrEqualTo(3 * 8 + failures + 1);
-        var before = busy.Requests.Count;
+        Messages().ShouldBeLessThanOrEqualTo(3 * 8 + failures + 1);
+        var before = Messages();
         await Eventually.Async(async () => (await _senderDatabase.DataSource.ScalarAsync<int>("select failures from outbox_destinations")).ShouldBeGreaterThanOrEqualTo(failures + 2));
-        (busy.Requests.Count - before).ShouldBeInRange(1, 4);
+        (Messages() - before).ShouldBeInRange(1, 4);
         (await _senderDatabase.DataSource.ScalarAsync<long>("select count(*) from outbox where dead_at is not null or refusals > 0")).ShouldBe(0);
+
+        int Messages() => busy.Requests.Count(request => request.Path == "/messages");
     }
 
     [Fact]
