@@ -66,6 +66,8 @@ public sealed class PostgresDatabase(
             connection.StateChange -= Closed;
             if (connection.FullState.HasFlag(ConnectionState.Broken))
             {
+                // the idle ones have most likely lost their server too, and nobody is to find that out one by one
+                dataSource.Clear();
                 pass.Failed("the connection broke off");
             }
             else

@@ -45,7 +45,7 @@ public static class PostgresExtensions
         services.AddSingleton<Signals>();
         services.AddHostedService(provider => provider.GetRequiredService<Signals>());
         services.AddSingleton<PostgresDatabase>();
-        services.AddDestination(PostgresDatabase.Name, (provider, cancellationToken) => provider.GetRequiredService<PostgresDatabase>().FindErrorAsync(cancellationToken), required);
+        services.AddDestination(PostgresDatabase.Name, (provider, cancellationToken) => provider.GetRequiredService<PostgresDatabase>().FindErrorAsync(cancellationToken), probeIsUse: true, required);
         services.AddExceptionHandler<DatabaseProblems>();
         services.AddFallback(DatabaseProblems.Fallback);
         builder.AddIdempotency();

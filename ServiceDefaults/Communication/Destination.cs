@@ -16,10 +16,11 @@ public sealed class Destination : IDisposable
     private readonly Func<CancellationToken, Task<string?>> _probe;
     private (ConcurrencyOptions Options, ConcurrencyLimiter Limiter)? _limiter;
 
-    internal Destination(ServicePolicy policy, Func<CancellationToken, Task<string?>> probe, CommunicationSignals signals, CallLog calls, TimeProvider time)
+    internal Destination(ServicePolicy policy, Func<CancellationToken, Task<string?>> probe, bool probeIsUse, CommunicationSignals signals, CallLog calls, TimeProvider time)
     {
         _policy = policy;
         _probe = probe;
+        ProbeIsUse = probeIsUse;
         Signals = signals;
         Calls = calls;
         Time = time;
@@ -40,6 +41,9 @@ public sealed class Destination : IDisposable
 
     /// <summary>Its retry budget.</summary>
     public RetryBudget Budget { get; }
+
+    /// <summary>Whether an answer to the probe is as good as a successful use, so that it closes the breaker.</summary>
+    internal bool ProbeIsUse { get; }
 
     internal CommunicationSignals Signals { get; }
 
@@ -156,6 +160,7 @@ public sealed class Destinations : IDisposable
         destination => new Destination(
             new(destination.Name, services.GetRequiredService<IConfiguration>(), services.GetRequiredService<ILogger<Destination>>()),
             cancellationToken => destination.Probe(services, cancellationToken),
+            destination.ProbeIsUse,
             services.GetRequiredService<CommunicationSignals>(),
             services.GetRequiredService<CallLog>(),
             services.GetRequiredService<TimeProvider>()),
@@ -177,7 +182,7 @@ public sealed class Destinations : IDisposable
     }
 }
 
-internal sealed record DestinationRegistration(string Name, Func<IServiceProvider, CancellationToken, Task<string?>> Probe);
+internal sealed record DestinationRegistration(string Name, Func<IServiceProvider, CancellationToken, Task<string?>> Probe, bool ProbeIsUse);
 
 /// <summary>Registers dependencies that are not called through a service client.</summary>
 public static class DestinationExtensions
@@ -189,16 +194,17 @@ public static class DestinationExtensions
     /// <param name="services">Where to add it.</param>
     /// <param name="name">Its name, in configuration, metrics and reports.</param>
     /// <param name="findError">Asks the dependency, within a second: why it does not answer, for people; null when it does.</param>
+    /// <param name="probeIsUse">Whether that is a use like any other, whose success closes an open breaker at once, and not only a sign that a use may be tried.</param>
     /// <param name="required">Whether nothing can be served without it: <c>/health</c> is then <c>unhealthy</c> and not <c>degraded</c> when it is down.</param>
     public static IServiceCollection AddDestination(
-        this IServiceCollection services, string name, Func<IServiceProvider, CancellationToken, Task<string?>> findError, bool required)
+        this IServiceCollection services, string name, Func<IServiceProvider, CancellationToken, Task<string?>> findError, bool probeIsUse, bool required)
     {
         if (services.Any(service => service.ImplementationInstance is DestinationRegistration known && known.Name == name))
         {
             return services;
         }
 
-        services.AddSingleton(new DestinationRegistration(name, findError));
+        services.AddSingleton(new DestinationRegistration(name, findError, probeIsUse));
         return services.AddDependencyCheck(name, async (provider, cancellationToken) => await findError(provider, cancellationToken) is null, required);
     }
 }

@@ -51,6 +51,10 @@ internal sealed partial class RecoveryProbes(Destinations destinations, TimeProv
                 else
                 {
                     breaker.ProbeAnswered();
+                    if (destination.ProbeIsUse && breaker.TryPass(out var trial, out _))
+                    {
+                        trial.Succeeded();
+                    }
                 }
             }
         }

@@ -29,7 +29,7 @@ public static class ServiceClientExtensions
         if (!builder.Services.Any(service => service.ImplementationInstance is DestinationRegistration known && known.Name == name))
         {
             builder.Services.AddDestination(
-                name, (services, cancellationToken) => services.GetRequiredService<ReadinessProbe>().FindErrorAsync(name, cancellationToken), required: false);
+                name, (services, cancellationToken) => services.GetRequiredService<ReadinessProbe>().FindErrorAsync(name, cancellationToken), probeIsUse: false, required: false);
             // the probe itself must neither be refused by the breaker it watches nor be retried
             builder.Services.AddHttpClient(ReadinessProbe.ClientName(name)).ToService(address).AddServiceDiscovery();
         }

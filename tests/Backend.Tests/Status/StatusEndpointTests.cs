@@ -1,4 +1,5 @@
 using System.Net;
+using Platform.TestSupport;
 
 namespace Platform.Backend.Tests.Status;
 
@@ -41,7 +42,13 @@ public sealed class StatusEndpointTests(BackendHost backend) : IClassFixture<Bac
         await backend.Registry.StopAsync();
         try
         {
-            using var list = await backend.Client.GetAsync("/api/templates");
+            // on a slow machine the first may be given up before it has failed
+            await Eventually.Async(async () =>
+            {
+                using var list = await backend.Client.GetAsync("/api/templates");
+                var health = await (await backend.Client.GetAsync("/health")).ReadAsync(HttpStatusCode.OK);
+                health["circuitBreakers"]!["template-registry"]!["counts"]!["totalFailures"]!.GetValue<long>().ShouldBeGreaterThan(0);
+            });
         }
         finally
         {
