@@ -42,7 +42,8 @@ public sealed class PostgresDatabase(
         NpgsqlConnection connection;
         try
         {
-            connection = await dataSource.OpenConnectionAsync(cancellationToken);
+            using var opening = new SeparateCancellation(cancellationToken);
+            connection = await dataSource.OpenConnectionAsync(opening.Token);
         }
         catch (Exception exception)
         {
@@ -108,8 +109,9 @@ public sealed class PostgresDatabase(
     {
         try
         {
+            using var asking = new SeparateCancellation(cancellationToken);
             await using var command = probe.CreateCommand("select");
-            await command.ExecuteNonQueryAsync(cancellationToken);
+            await command.ExecuteNonQueryAsync(asking.Token);
             return null;
         }
         // it lives, and has no place for one more

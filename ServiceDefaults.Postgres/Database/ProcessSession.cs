@@ -52,7 +52,8 @@ public sealed partial class ProcessSession(
             {
                 try
                 {
-                    await HoldAsync(stoppingToken);
+                    using var session = new SeparateCancellation(stoppingToken);
+                    await HoldAsync(session.Token);
                 }
                 catch (Exception e) when (!stoppingToken.IsCancellationRequested)
                 {

@@ -34,11 +34,12 @@ public sealed partial class Signals(NpgsqlDataSource dataSource, DatabaseMigrati
         {
             try
             {
-                await using var connection = await dataSource.OpenConnectionAsync(cancellationToken);
+                using var session = new SeparateCancellation(cancellationToken);
+                await using var connection = await dataSource.OpenConnectionAsync(session.Token);
                 connection.Notification += (_, notification) => Received(notification.Payload);
                 await using (var listen = new NpgsqlCommand($"listen {PostgresChannel}", connection))
                 {
-                    await listen.ExecuteNonQueryAsync(cancellationToken);
+                    await listen.ExecuteNonQueryAsync(session.Token);
                 }
 
                 // whatever was sent while nobody listened
@@ -50,10 +51,10 @@ public sealed partial class Signals(NpgsqlDataSource dataSource, DatabaseMigrati
                 while (true)
                 {
                     // a server that vanished without a word is found out by asking
-                    if (!await connection.WaitAsync(SilenceBeforeAsking, cancellationToken))
+                    if (!await connection.WaitAsync(SilenceBeforeAsking, session.Token))
                     {
                         await using var ask = new NpgsqlCommand("select 1", connection);
-                        await ask.ExecuteScalarAsync(cancellationToken);
+                        await ask.ExecuteScalarAsync(session.Token);
                     }
                 }
             }
