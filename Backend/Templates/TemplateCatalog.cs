@@ -28,6 +28,8 @@ internal sealed partial class TemplateCatalog(
 {
     public static readonly Fallback Fallback = new("template-registry", "templates", FallbackKind.FailOpen);
 
+    private static readonly TimeSpan AfterRefusal = TimeSpan.FromMilliseconds(250);
+
     /// <summary>All templates on offer, by name.</summary>
     /// <exception cref="DependencyUnavailableException">The registry cannot be asked and never could.</exception>
     public async Task<Answer<IReadOnlyList<Template>>> ListAsync(CancellationToken cancellationToken) =>
@@ -135,9 +137,8 @@ internal sealed partial class TemplateCatalog(
                 throw new DependencyUnavailableException("template-registry", exception, options.CurrentValue.AskAgainAfter);
             var now = time.GetUtcNow();
             var later = now + options.CurrentValue.AskAgainAfter;
-            // who asked in vain for so long spares the next ones the wait; a refusal, such as an open breaker's, costs nothing, and its end is not to be missed
-            if (patience.IsCancellationRequested)
-                answers.RestUntil = later;
+            // who asked in vain for so long spares the next ones the wait; a refusal, such as an open breaker's, costs little, and its end is not to be missed
+            answers.RestUntil = patience.IsCancellationRequested ? later : now + AfterRefusal;
             var stale = Stale<T>(held);
             if (answers.MaySay(now, until: later))
                 Log.ServingStale(logger, key, (long)stale.Age.TotalSeconds, exception.Message);
