@@ -10,6 +10,8 @@ public static class IdempotencyExtensions
     {
         builder.Services.AddOptions<IdempotencyOptions>().Bind(builder.Configuration.GetSection("Idempotency")).ValidateDataAnnotations().ValidateOnStart();
         builder.Services.TryAddSingleton<IdempotencyStore>();
+        builder.Services.AddSingleton<AbandonedClaims>();
+        builder.Services.AddHostedService(provider => provider.GetRequiredService<AbandonedClaims>());
         builder.Services.TryAddScoped<Idempotency>();
         builder.Services.AddSingleton(new CleanupTask(
             "idempotency_keys",

@@ -88,8 +88,8 @@ internal sealed partial class OutboxDispatcher(
         await using var stop = stoppingToken.Register(() => sending.CancelAfter(StopGrace));
         var slots = new SemaphoreSlim(options.Value.Parallelism);
         var signal = signals[Outbox.SignalName];
-        // keys whose outcome could not be written: given back as soon as the database answers, instead of when their lease is over
-        var interrupted = new ConcurrentQueue<ClaimedKey>();
+        // what this process may hold and does not work on, because the database went away meanwhile: given back as soon as it answers, instead of when the lease is over
+        var inDoubt = new ConcurrentQueue<Func<CancellationToken, Task>>();
         var registered = false;
         var seenDown = false;
         try
@@ -107,13 +107,13 @@ internal sealed partial class OutboxDispatcher(
                         registered = true;
                     }
 
-                    while (interrupted.TryPeek(out var key))
+                    while (inDoubt.TryPeek(out var giveBack))
                     {
-                        await store.ReleaseAsync(key, stoppingToken);
-                        interrupted.TryDequeue(out _);
+                        await giveBack(stoppingToken);
+                        inDoubt.TryDequeue(out _);
                     }
 
-                    var keys = await store.ClaimKeysAsync(destination, slots.CurrentCount, stoppingToken);
+                    var keys = await ClaimAsync(lease => store.ClaimKeysAsync(destination, lease, slots.CurrentCount, stoppingToken));
                     foreach (var key in keys)
                     {
                         Start(key, trial: null);
@@ -139,7 +139,21 @@ internal sealed partial class OutboxDispatcher(
                 await slots.WaitAsync(CancellationToken.None);
             }
 
-            await GiveBackAsync(interrupted);
+            await GiveBackAsync(inDoubt);
+        }
+
+        async Task<IReadOnlyList<ClaimedKey>> ClaimAsync(Func<Guid, Task<IReadOnlyList<ClaimedKey>>> claim)
+        {
+            var lease = Guid.NewGuid();
+            try
+            {
+                return await claim(lease);
+            }
+            catch
+            {
+                inDoubt.Enqueue(token => store.ReleaseAsync(destination, lease, token));
+                throw;
+            }
         }
 
         void Start(ClaimedKey key, Guid? trial)
@@ -154,7 +168,11 @@ internal sealed partial class OutboxDispatcher(
                 catch (Exception exception)
                 {
                     LogInterrupted(logger, key.Destination, key.PartitionKey, exception.Message);
-                    interrupted.Enqueue(key);
+                    inDoubt.Enqueue(token => store.ReleaseAsync(key, token));
+                    if (trial is { } begun)
+                    {
+                        inDoubt.Enqueue(token => store.AbandonTrialAsync(key.Destination, begun, token));
+                    }
                 }
                 finally
                 {
@@ -164,23 +182,37 @@ internal sealed partial class OutboxDispatcher(
             }, CancellationToken.None);
         }
 
+        async Task TryAsync(Guid trial)
+        {
+            try
+            {
+                if (!await store.StartTrialAsync(destination, trial, stoppingToken))
+                {
+                    return;
+                }
+
+                if (await ClaimAsync(lease => store.ClaimTrialKeyAsync(destination, lease, stoppingToken)) is [var key])
+                {
+                    Start(key, trial);
+                }
+                else
+                {
+                    await store.AbandonTrialAsync(destination, trial, stoppingToken);
+                }
+            }
+            catch
+            {
+                inDoubt.Enqueue(token => store.AbandonTrialAsync(destination, trial, token));
+                throw;
+            }
+        }
+
         async Task WaitOrTryAsync(long seen)
         {
             var state = await store.GetStateAsync(destination, stoppingToken);
             if (state is { Away: true, TrialInSeconds: <= 0, DueInSeconds: <= 0 })
             {
-                var trial = Guid.NewGuid();
-                if (await store.StartTrialAsync(destination, trial, stoppingToken))
-                {
-                    if (await store.ClaimTrialKeyAsync(destination, stoppingToken) is { } key)
-                    {
-                        Start(key, trial);
-                    }
-                    else
-                    {
-                        await store.AbandonTrialAsync(destination, trial, stoppingToken);
-                    }
-                }
+                await TryAsync(Guid.NewGuid());
             }
 
             if (state is { Away: true, TrialInSeconds: > 1, DueInSeconds: not null })
@@ -209,14 +241,14 @@ internal sealed partial class OutboxDispatcher(
     }
 
     // best effort: what can't be given back now is taken up when its lease is over
-    private async Task GiveBackAsync(IEnumerable<ClaimedKey> keys)
+    private async Task GiveBackAsync(IEnumerable<Func<CancellationToken, Task>> inDoubt)
     {
         using var deadline = new CancellationTokenSource(TimeSpan.FromMilliseconds(500));
         try
         {
-            foreach (var key in keys)
+            foreach (var giveBack in inDoubt)
             {
-                await store.ReleaseAsync(key, deadline.Token);
+                await giveBack(deadline.Token);
             }
         }
         catch (Exception exception) when (exception is OperationCanceledException || DatabaseProblems.IsUnavailable(exception))

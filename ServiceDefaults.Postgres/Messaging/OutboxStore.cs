@@ -15,12 +15,12 @@ internal sealed class OutboxStore(PostgresDatabase database, ProcessSession sess
         await ExecuteAsync("insert into outbox_destinations (destination) values (@destination) on conflict do nothing", new { destination }, cancellationToken);
 
     /// <summary>Claims keys that have something to send, each for one lease; none while the destination is thought to be away.</summary>
-    public async Task<IReadOnlyList<ClaimedKey>> ClaimKeysAsync(string destination, int limit, CancellationToken cancellationToken) =>
-        await ClaimAsync("and not exists (select from outbox_destinations d where d.destination = @destination and d.failures > 0)", destination, limit, cancellationToken);
+    public async Task<IReadOnlyList<ClaimedKey>> ClaimKeysAsync(string destination, Guid lease, int limit, CancellationToken cancellationToken) =>
+        await ClaimAsync("and not exists (select from outbox_destinations d where d.destination = @destination and d.failures > 0)", destination, lease, limit, cancellationToken);
 
     /// <summary>Claims one key to find out whether the destination is back. Only for the one that <see cref="StartTrialAsync"/> chose.</summary>
-    public async Task<ClaimedKey?> ClaimTrialKeyAsync(string destination, CancellationToken cancellationToken) =>
-        await ClaimAsync("", destination, 1, cancellationToken) is [var key] ? key : null;
+    public async Task<IReadOnlyList<ClaimedKey>> ClaimTrialKeyAsync(string destination, Guid lease, CancellationToken cancellationToken) =>
+        await ClaimAsync("", destination, lease, 1, cancellationToken);
 
     /// <summary>When to look again: at the next key that is due, or when the destination may be tried.</summary>
     public async Task<DestinationState> GetStateAsync(string destination, CancellationToken cancellationToken)
@@ -120,6 +120,14 @@ internal sealed class OutboxStore(PostgresDatabase database, ProcessSession sess
             where destination = @Destination and partition_key = @PartitionKey and lease = @Lease
             """, new { key.Destination, key.PartitionKey, key.Lease }, cancellationToken);
 
+    /// <summary>Frees whatever was claimed with that lease, when the claim was made and its outcome never heard.</summary>
+    public async Task ReleaseAsync(string destination, Guid lease, CancellationToken cancellationToken) =>
+        await ExecuteAsync(
+            """
+            update outbox_keys set lease = null, lease_until = '-infinity', next_attempt_at = now()
+            where destination = @destination and pending > 0 and lease = @lease
+            """, new { destination, lease }, cancellationToken);
+
     /// <summary>The receiver failed on this message: only its key waits.</summary>
     public async Task PostponeKeyAsync(ClaimedKey key, Guid id, string error, CancellationToken cancellationToken) =>
         await ExecuteAsync(
@@ -173,9 +181,8 @@ internal sealed class OutboxStore(PostgresDatabase database, ProcessSession sess
             update outbox set dead_at = now(), refusals = refusals + 1, last_error = @error where id = @id and exists (select from held)
             """, new { key.Destination, key.PartitionKey, key.Lease, id, error }, cancellationToken);
 
-    private async Task<IReadOnlyList<ClaimedKey>> ClaimAsync(string condition, string destination, int limit, CancellationToken cancellationToken)
+    private async Task<IReadOnlyList<ClaimedKey>> ClaimAsync(string condition, string destination, Guid lease, int limit, CancellationToken cancellationToken)
     {
-        var lease = Guid.NewGuid();
         await using var connection = await database.OpenConnectionAsync(cancellationToken);
         return (await connection.QueryAsync<ClaimedKey>(new CommandDefinition(
             $"""

@@ -30,7 +30,7 @@ internal static class DeploymentRegistration
         builder.Services.AddSingleton<RecordProgress>();
         builder.Services.AddSingleton<FailDeployment>();
         builder.Services.AddSingleton<ReturnDeployment>();
-        builder.Services.AddSingleton<ReleaseOrphanedLeases>();
+        builder.Services.AddSingleton<ReleaseOrphanedLeases>().AddSingleton<ReleaseForgottenLeases>();
         builder.Services.AddSingleton<StoreRelease>();
         builder.Services.AddSingleton<CheckRelease>();
         builder.Services.AddSingleton<FindRelease>();

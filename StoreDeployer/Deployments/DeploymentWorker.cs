@@ -11,6 +11,7 @@ internal sealed partial class DeploymentWorker(
     ClaimNextDeployment claimNext,
     RenewLeases renewLeases,
     ReleaseOrphanedLeases releaseOrphans,
+    ReleaseForgottenLeases releaseForgotten,
     DeploymentRunner runner,
     Signals signals,
     IHostApplicationLifetime lifetime,
@@ -23,6 +24,9 @@ internal sealed partial class DeploymentWorker(
     private static readonly TimeSpan AfterTrouble = TimeSpan.FromMilliseconds(500);
 
     private readonly ConcurrentDictionary<(Guid Id, long FencingToken), RunningDeployment> _running = new();
+
+    /// <summary>Whether this process may hold leases that it does not know of.</summary>
+    private volatile bool _inDoubt;
 
     protected override async Task ExecuteAsync(CancellationToken stoppingToken)
     {
@@ -72,10 +76,17 @@ internal sealed partial class DeploymentWorker(
         try
         {
             var worker = await session.GetIdAsync(cancellationToken);
+            if (_inDoubt)
+            {
+                _inDoubt = false;
+                await releaseForgotten.ExecuteAsync(worker, _running.ContainsKey, cancellationToken);
+            }
+
             return await claimNext.ExecuteAsync(worker, cancellationToken);
         }
         catch (Exception e) when (!cancellationToken.IsCancellationRequested)
         {
+            _inDoubt = true;
             LogTrouble(logger, DatabaseProblems.IsUnavailable(e) ? null : e, "claim", e.Message);
             await Task.Delay(AfterTrouble, time, cancellationToken);
             return null;
@@ -84,18 +95,21 @@ internal sealed partial class DeploymentWorker(
 
     private async Task RunAsync(RunningDeployment running, SemaphoreSlim slots)
     {
+        var inDoubt = false;
         try
         {
             await runner.RunAsync(running);
         }
         catch (Exception e)
         {
-            // What could not be written down is found by its lease.
+            inDoubt = true;
             LogTrouble(logger, DatabaseProblems.IsUnavailable(e) ? null : e, $"run {running.Job.Id}", e.Message);
         }
         finally
         {
             _running.TryRemove(running.Key, out _);
+            if (inDoubt)
+                _inDoubt = true;
             running.Dispose();
             try
             {

@@ -56,7 +56,14 @@ internal sealed class ProxiedConnection(TcpFaultProxy proxy, Socket client, int 
                 Reset(_target);
         }
 
-        _aborting.Cancel();
+        try
+        {
+            _aborting.Cancel();
+        }
+        catch (ObjectDisposedException)
+        {
+            // it has come to its end meanwhile
+        }
     }
 
     public void Dispose()

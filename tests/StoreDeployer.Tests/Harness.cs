@@ -104,20 +104,23 @@ public abstract class DeployerClient
         Guid shop, string slug, string? digest, string name = "Mug shop", string kind = "deployment", int priority = 2, Guid? rollbackTo = null, object[]? products = null, object? settings = null)
     {
         var deployment = Guid.CreateVersion7();
-        await SendAsync("deployment.requested", shop, deployment, new
-        {
-            deploymentId = deployment,
-            shopId = shop,
-            slug,
-            kind,
-            priority,
-            template = new { name = "plain", version = "1.0.0", digest = digest ?? $"sha256:{new string('0', 64)}" },
-            shop = new { name, settings = settings ?? new { }, products = products ?? [new { sku = "A-1", name = "Mug", price = 12.5m, currency = "EUR" }] },
-            rollbackTo,
-            requestedAt = DateTimeOffset.UtcNow,
-        });
+        await SendAsync("deployment.requested", shop, deployment, DeploymentRequested(deployment, shop, slug, digest, name, kind, priority, rollbackTo, products, settings));
         return deployment;
     }
+
+    public static object DeploymentRequested(
+        Guid deployment, Guid shop, string slug, string? digest, string name = "Mug shop", string kind = "deployment", int priority = 2, Guid? rollbackTo = null, object[]? products = null, object? settings = null) => new
+    {
+        deploymentId = deployment,
+        shopId = shop,
+        slug,
+        kind,
+        priority,
+        template = new { name = "plain", version = "1.0.0", digest = digest ?? $"sha256:{new string('0', 64)}" },
+        shop = new { name, settings = settings ?? new { }, products = products ?? [new { sku = "A-1", name = "Mug", price = 12.5m, currency = "EUR" }] },
+        rollbackTo,
+        requestedAt = DateTimeOffset.UtcNow,
+    };
 
     public Task CancelAsync(Guid shop, Guid deployment) => SendAsync("deployment.cancel-requested", shop, deployment, new { deploymentId = deployment });
 
@@ -126,6 +129,13 @@ public abstract class DeployerClient
     public Task DeleteShopAsync(Guid shop, string slug) => SendAsync("shop.deleted", shop, shop, new { shopId = shop, slug });
 
     public async Task SendAsync(string type, Guid shop, Guid subject, object data, Guid? id = null, long? sequence = null)
+    {
+        using var response = await TrySendAsync(type, shop, subject, data, id, sequence);
+        ((int)response.StatusCode).ShouldBe(202, await response.Content.ReadAsStringAsync());
+    }
+
+    /// <summary>Sends a message as Backend does, whatever the answer.</summary>
+    public async Task<HttpResponseMessage> TrySendAsync(string type, Guid shop, Guid subject, object data, Guid? id = null, long? sequence = null)
     {
         using var request = new HttpRequestMessage(HttpMethod.Post, "/messages")
         {
@@ -145,8 +155,7 @@ public abstract class DeployerClient
             }, new System.Net.Http.Headers.MediaTypeHeaderValue("application/cloudevents+json"), PlatformJson.Tolerant),
         };
         request.Headers.Add("X-Internal-Token", Token);
-        using var response = await Http.SendAsync(request);
-        ((int)response.StatusCode).ShouldBe(202, await response.Content.ReadAsStringAsync());
+        return await Http.SendAsync(request);
     }
 
     public async Task<JsonElement> DeploymentAsync(Guid id)

@@ -25,22 +25,22 @@ public sealed class RunningRegistry(PostgresServer server) : IAsyncLifetime
     public async ValueTask InitializeAsync()
     {
         await _database.InitializeAsync();
-        _factory = Start(_database);
+        _factory = Start(_database.ConnectionString);
         Public = Connect(_factory);
         Internal = Connect(_factory);
         Internal.DefaultRequestHeaders.Add("X-Internal-Token", Token);
         await WaitUntilReadyAsync(Public);
     }
 
-    internal static WebApplicationFactory<Program> Start(TestDatabase database)
+    internal static WebApplicationFactory<Program> Start(string connectionString, int timeout = 30)
     {
         var factory = new WebApplicationFactory<Program>().WithWebHostBuilder(builder => builder
-            .UseSetting("ConnectionStrings:registry-db", database.ConnectionString)
+            .UseSetting("ConnectionStrings:registry-db", connectionString)
             .UseSetting("InternalToken", Token)
             .UseSetting("urls", "http://127.0.0.1:0")
             // a busy machine is no reason for a 503 here
-            .UseSetting("Database:ConnectTimeout", "30")
-            .UseSetting("Database:CommandTimeout", "30")
+            .UseSetting("Database:ConnectTimeout", $"{timeout}")
+            .UseSetting("Database:CommandTimeout", $"{timeout}")
             .UseSetting("Logging:LogLevel:Default", "Warning"));
         factory.UseKestrel();
         factory.StartServer();

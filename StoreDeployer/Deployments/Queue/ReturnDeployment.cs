@@ -21,6 +21,9 @@ internal enum ReturnReason
 
     /// <summary>The worker is gone.</summary>
     LeaseLost,
+
+    /// <summary>The worker was not told that it holds it, or could not tell how it ended.</summary>
+    Forgotten,
 }
 
 /// <summary>

@@ -56,7 +56,7 @@ public sealed class BuiltInTemplatesTests(PostgresServer server)
     public async Task Replicas_that_start_at_once_publish_them_once_and_later_ones_change_nothing()
     {
         await using var database = await TestDatabase.CreateAsync(server);
-        var replicas = await Task.WhenAll(Enumerable.Range(0, 3).Select(_ => Task.Run(() => RunningRegistry.Start(database))));
+        var replicas = await Task.WhenAll(Enumerable.Range(0, 3).Select(_ => Task.Run(() => RunningRegistry.Start(database.ConnectionString))));
         try
         {
             foreach (var replica in replicas)
@@ -69,7 +69,7 @@ public sealed class BuiltInTemplatesTests(PostgresServer server)
         }
 
         var publishedAt = await PublishedAtAsync(database);
-        await using var later = RunningRegistry.Start(database);
+        await using var later = RunningRegistry.Start(database.ConnectionString);
         await CheckAsync(later);
         (await PublishedAtAsync(database)).ShouldBe(publishedAt);
 
@@ -88,7 +88,7 @@ public sealed class BuiltInTemplatesTests(PostgresServer server)
     {
         await using var database = await TestDatabase.CreateAsync(server);
         var published = BundleReader.Read(new TestBundle("aurora", "1.0.0").Zip(), new TemplateIssues())!;
-        await using (var first = RunningRegistry.Start(database))
+        await using (var first = RunningRegistry.Start(database.ConnectionString))
         {
             using var client = RunningRegistry.Connect(first);
             await RunningRegistry.WaitUntilReadyAsync(client);
@@ -96,7 +96,7 @@ public sealed class BuiltInTemplatesTests(PostgresServer server)
         await ExecuteAsync(database, "insert into bundles (digest, content) values (@digest, @content)", published);
         await ExecuteAsync(database, "update template_versions set digest = @digest where name = 'aurora'", published);
 
-        await using var second = RunningRegistry.Start(database);
+        await using var second = RunningRegistry.Start(database.ConnectionString);
         using var reader = RunningRegistry.Connect(second);
         await RunningRegistry.WaitUntilReadyAsync(reader);
 

@@ -1,0 +1,56 @@
+using System.Threading.Channels;
+using Dapper;
+using Platform.ServiceDefaults.Postgres.Database;
+
+namespace Platform.ServiceDefaults.Postgres.Idempotency;
+
+/// <summary>
+/// Keys that this process may hold and does not work on: the database went away before it said so, or before it could be told. They are given back as soon
+/// as it answers again, so that a client that repeats its request need not wait until the claim ends.
+/// </summary>
+internal sealed class AbandonedClaims(PostgresDatabase database, TimeProvider time) : BackgroundService
+{
+    private const int Batch = 100;
+    private static readonly TimeSpan Pause = TimeSpan.FromMilliseconds(250);
+
+    private readonly Channel<IdempotencyClaim> _claims = Channel.CreateUnbounded<IdempotencyClaim>(new() { SingleReader = true });
+
+    public void Add(IdempotencyClaim claim) => _claims.Writer.TryWrite(claim);
+
+    public static Task ReleaseAsync(NpgsqlConnection connection, IReadOnlyCollection<IdempotencyClaim> claims, CancellationToken cancellationToken) =>
+        connection.ExecuteAsync(new CommandDefinition(
+            """
+            delete from idempotency_keys i using unnest(@callers, @keys, @tokens) as abandoned (caller, key, claim)
+            where i.caller = abandoned.caller and i.key = abandoned.key and i.claim = abandoned.claim and i.status is null
+            """,
+            new
+            {
+                callers = claims.Select(claim => claim.Caller).ToArray(),
+                keys = claims.Select(claim => claim.Key).ToArray(),
+                tokens = claims.Select(claim => claim.Token).ToArray(),
+            },
+            cancellationToken: cancellationToken));
+
+    protected override async Task ExecuteAsync(CancellationToken stoppingToken)
+    {
+        var held = new List<IdempotencyClaim>(Batch);
+        while (held.Count > 0 || await _claims.Reader.WaitToReadAsync(stoppingToken))
+        {
+            while (held.Count < Batch && _claims.Reader.TryRead(out var claim))
+            {
+                held.Add(claim);
+            }
+
+            try
+            {
+                await using var connection = await database.OpenConnectionAsync(stoppingToken);
+                await ReleaseAsync(connection, held, stoppingToken);
+                held.Clear();
+            }
+            catch (Exception exception) when (DatabaseProblems.IsUnavailable(exception))
+            {
+                await Task.Delay(Pause, time, stoppingToken);
+            }
+        }
+    }
+}

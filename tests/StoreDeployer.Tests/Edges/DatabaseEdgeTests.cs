@@ -1,0 +1,132 @@
+using Platform.EdgeTesting;
+using Platform.ResilienceTesting;
+using Platform.StoreDeployer.Tests.Rendering;
+using Platform.TestSupport;
+
+namespace Platform.StoreDeployer.Tests.Edges;
+
+/// <summary>StoreDeployer with the way to its database at hand, and a live store. One failure of a step would end a deployment here.</summary>
+public sealed class DatabaseEdge(PostgresServer server) : IAsyncLifetime
+{
+    public DatabaseWay Way { get; private set; } = null!;
+
+    public Neighbours Neighbours { get; private set; } = null!;
+
+    public DeployerHost Deployer { get; private set; } = null!;
+
+    public Guid First { get; private set; }
+
+    public async ValueTask InitializeAsync()
+    {
+        Way = await DatabaseWay.CreateAsync(server);
+        Neighbours = await Neighbours.StartAsync();
+        Deployer = new DeployerHost(
+            Way.ConnectionString,
+            Neighbours,
+            ("Deployments:MaxFailures", "1"),
+            ("Deployments:MaxBackOff", "00:00:00.1"),
+            ("Deployments:PollInterval", "00:00:00.05"),
+            ("Messaging:PollInterval", "00:00:00.050"),
+            ("Messaging:MaxBackoff", "00:00:00.200"));
+        await Deployer.ReadyAsync();
+        First = await Deployer.RequestAsync(Guid.CreateVersion7(), "first", Neighbours.Publish());
+        await Neighbours.FinishedAsync(First);
+        (await Deployer.PageAsync("first")).ShouldContain("Mug");
+    }
+
+    public async ValueTask DisposeAsync()
+    {
+        await Deployer.DisposeAsync();
+        await Neighbours.DisposeAsync();
+        await Way.DisposeAsync();
+    }
+}
+
+/// <summary>What a deployment, Backend and a store's visitor see of each fault between StoreDeployer and its database.</summary>
+public sealed class DatabaseEdgeTests(DatabaseEdge edge) : IClassFixture<DatabaseEdge>
+{
+    public static TheoryData<Fault> Slow => EdgeFaults.Slow;
+
+    public static TheoryData<Fault> Broken => EdgeFaults.Broken;
+
+    [Theory]
+    [MemberData(nameof(Slow))]
+    public async Task Deployments_go_live_over_a_slow_way(Fault fault)
+    {
+        await DatabaseWay.RecoversAsync(ReadAsync);
+        var shop = new EdgeShop(edge);
+
+        await edge.Way.CarriesAsync(fault, shop.RequestAsync, ReadAsync);
+
+        await shop.LiveOnceAsync();
+    }
+
+    [Theory]
+    [MemberData(nameof(Broken))]
+    public async Task A_deployment_under_way_and_one_that_is_asked_for_again_go_live_once_when_a_broken_way_is_whole_again(Fault fault)
+    {
+        await DatabaseWay.RecoversAsync(ReadAsync);
+        var underWay = new EdgeShop(edge);
+        var fetches = edge.Neighbours.Fetches;
+        edge.Neighbours.HoldUp();
+        try
+        {
+            await DatabaseWay.RecoversAsync(underWay.RequestAsync);
+            await Eventually.TrueAsync(() => edge.Neighbours.Fetches > fetches);
+            var askedFor = new EdgeShop(edge);
+
+            await edge.Way.RefusesAsync(fault, askedFor.RequestAsync, ReadAsync, async () =>
+            {
+                edge.Neighbours.Open();
+                (await edge.Deployer.PageAsync("first")).ShouldContain("Mug");
+                return await ReadAsync();
+            });
+
+            await DatabaseWay.RecoversAsync(askedFor.RequestAsync);
+            await askedFor.LiveOnceAsync();
+            await underWay.LiveOnceAsync();
+        }
+        finally
+        {
+            edge.Neighbours.Open();
+        }
+    }
+
+    private Task<HttpResponseMessage> ReadAsync()
+    {
+        var request = new HttpRequestMessage(HttpMethod.Get, $"/deployments/{edge.First}");
+        request.Headers.Add("X-Internal-Token", DeployerClient.Token);
+        return edge.Deployer.Http.SendAsync(request);
+    }
+
+    /// <summary>A shop whose deployment is asked for with one message, however often that is sent. Its bundle is in no cache.</summary>
+    private sealed class EdgeShop
+    {
+        private static readonly TimeSpan LessThanALease = TimeSpan.FromSeconds(10);
+
+        private readonly DatabaseEdge _edge;
+        private readonly Guid _shop = Guid.CreateVersion7();
+        private readonly Guid _deployment = Guid.CreateVersion7();
+        private readonly Guid _message = Guid.CreateVersion7();
+        private readonly string _digest;
+
+        public EdgeShop(DatabaseEdge edge)
+        {
+            _edge = edge;
+            _digest = edge.Neighbours.Publish(Bundles.Entries(css: $"a {{ content: '{_shop}' }}"));
+        }
+
+        private string Slug => $"shop-{_shop:n}";
+
+        public Task<HttpResponseMessage> RequestAsync() => _edge.Deployer.TrySendAsync(
+            "deployment.requested", _shop, _deployment, DeployerClient.DeploymentRequested(_deployment, _shop, Slug, _digest), _message, sequence: 1);
+
+        public async Task LiveOnceAsync()
+        {
+            (await _edge.Neighbours.FinishedAsync(_deployment, LessThanALease)).GetProperty("status").GetString().ShouldBe("live");
+            (await _edge.Deployer.PageAsync(Slug)).ShouldContain("Mug");
+            await using var command = _edge.Way.Database.DataSource.CreateCommand($"select count(*) from releases where shop_id = '{_shop}'");
+            (await command.ExecuteScalarAsync()).ShouldBe(1L);
+        }
+    }
+}

@@ -1,0 +1,70 @@
+using System.Net;
+using Microsoft.AspNetCore.Mvc.Testing;
+using Platform.EdgeTesting;
+using Platform.ResilienceTesting;
+using Platform.TemplateRegistry.Tests.Bundles;
+using Platform.TestSupport;
+
+namespace Platform.TemplateRegistry.Tests;
+
+/// <summary>TemplateRegistry with the way to its database at hand.</summary>
+public sealed class DatabaseEdge(PostgresServer server) : IAsyncLifetime
+{
+    private WebApplicationFactory<Program> _factory = null!;
+
+    public DatabaseWay Way { get; private set; } = null!;
+
+    public HttpClient Client { get; private set; } = null!;
+
+    public async ValueTask InitializeAsync()
+    {
+        Way = await DatabaseWay.CreateAsync(server);
+        _factory = RunningRegistry.Start(Way.ConnectionString, timeout: 1);
+        Client = RunningRegistry.Connect(_factory);
+        Client.DefaultRequestHeaders.Add("X-Internal-Token", RunningRegistry.Token);
+        await RunningRegistry.WaitUntilReadyAsync(Client);
+    }
+
+    public async ValueTask DisposeAsync()
+    {
+        Client.Dispose();
+        await _factory.DisposeAsync();
+        await Way.DisposeAsync();
+    }
+}
+
+/// <summary>What the registry's caller sees of each fault between TemplateRegistry and its database.</summary>
+public sealed class DatabaseEdgeTests(DatabaseEdge edge) : IClassFixture<DatabaseEdge>
+{
+    private readonly string _name = $"edge-{Guid.NewGuid():n}"[..20];
+
+    public static TheoryData<Fault> Slow => EdgeFaults.Slow;
+
+    public static TheoryData<Fault> Broken => EdgeFaults.Broken;
+
+    [Theory]
+    [MemberData(nameof(Slow))]
+    public async Task All_is_answered_over_a_slow_way(Fault fault)
+    {
+        await DatabaseWay.RecoversAsync(ListAsync);
+
+        await edge.Way.CarriesAsync(fault, ListAsync, PublishAsync);
+    }
+
+    [Theory]
+    [MemberData(nameof(Broken))]
+    public async Task Calls_are_503_over_a_broken_way_and_a_publication_that_is_repeated_stands(Fault fault)
+    {
+        await DatabaseWay.RecoversAsync(ListAsync);
+
+        await edge.Way.RefusesAsync(fault, PublishAsync, ListAsync);
+
+        (await edge.Client.GetAsync("/alive")).StatusCode.ShouldBe(HttpStatusCode.OK);
+        await DatabaseWay.RecoversAsync(PublishAsync, ListAsync, () => edge.Client.GetAsync($"/templates/{_name}/versions/1.0.0/bundle"));
+    }
+
+    private Task<HttpResponseMessage> ListAsync() => edge.Client.GetAsync("/templates");
+
+    private Task<HttpResponseMessage> PublishAsync() =>
+        edge.Client.PutAsync($"/templates/{_name}/versions/1.0.0", RunningRegistry.Zip(new TestBundle(_name).Zip()));
+}
