@@ -110,17 +110,17 @@ public abstract class DeployerClient
 
     public static object DeploymentRequested(
         Guid deployment, Guid shop, string slug, string? digest, string name = "Mug shop", string kind = "deployment", int priority = 2, Guid? rollbackTo = null, object[]? products = null, object? settings = null) => new
-    {
-        deploymentId = deployment,
-        shopId = shop,
-        slug,
-        kind,
-        priority,
-        template = new { name = "plain", version = "1.0.0", digest = digest ?? $"sha256:{new string('0', 64)}" },
-        shop = new { name, settings = settings ?? new { }, products = products ?? [new { sku = "A-1", name = "Mug", price = 12.5m, currency = "EUR" }] },
-        rollbackTo,
-        requestedAt = DateTimeOffset.UtcNow,
-    };
+        {
+            deploymentId = deployment,
+            shopId = shop,
+            slug,
+            kind,
+            priority,
+            template = new { name = "plain", version = "1.0.0", digest = digest ?? $"sha256:{new string('0', 64)}" },
+            shop = new { name, settings = settings ?? new { }, products = products ?? [new { sku = "A-1", name = "Mug", price = 12.5m, currency = "EUR" }] },
+            rollbackTo,
+            requestedAt = DateTimeOffset.UtcNow,
+        };
 
     public Task CancelAsync(Guid shop, Guid deployment) => SendAsync("deployment.cancel-requested", shop, deployment, new { deploymentId = deployment });
 
