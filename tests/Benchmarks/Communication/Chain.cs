@@ -3,6 +3,7 @@ using Microsoft.AspNetCore.Hosting;
 using Microsoft.AspNetCore.Http;
 using Microsoft.Extensions.DependencyInjection;
 using Microsoft.Extensions.Logging;
+using Platform.ServiceDefaults.Communication;
 
 namespace Platform.Benchmarks.Communication;
 
@@ -11,6 +12,7 @@ internal sealed class Chain : IAsyncDisposable
 {
     private readonly List<WebApplication> _applications = [];
     private readonly Random _random;
+    private readonly List<Func<int>> _openings = [];
     private long _leafRequests;
 
     private Chain(int seed) => _random = new Random(seed);
@@ -19,6 +21,9 @@ internal sealed class Chain : IAsyncDisposable
     public double FailureRatio { get; set; }
 
     public long LeafRequests => Interlocked.Read(ref _leafRequests);
+
+    /// <summary>How often the breaker of each hop has opened, from the caller's to the one before the leaf. None where the platform's are not in use.</summary>
+    public IReadOnlyList<int> BreakersOpened => [.. _openings.Select(opened => opened()).Reverse()];
 
     /// <summary>The caller's client.</summary>
     public HttpClient Client { get; private set; } = null!;
@@ -80,8 +85,27 @@ internal sealed class Chain : IAsyncDisposable
         builder.WebHost.UseUrls("http://127.0.0.1:0");
         var app = builder.Build();
         map(app);
+        CountOpenings(app.Services);
         await app.StartAsync();
         _applications.Add(app);
         return new Uri(app.Urls.First());
+    }
+
+    private void CountOpenings(IServiceProvider services)
+    {
+        if (services.GetService<Destinations>() is not { } destinations)
+        {
+            return;
+        }
+
+        var opened = 0;
+        destinations[Variant.Client].Breaker.Subscribe(change =>
+        {
+            if (change is { From: CircuitState.Closed, To: CircuitState.Open })
+            {
+                Interlocked.Increment(ref opened);
+            }
+        });
+        _openings.Add(() => Volatile.Read(ref opened));
     }
 }

@@ -24,8 +24,9 @@ internal static class CommunicationBenchmark
         {
             foreach (var variant in (Variant[])[Variant.Standard, Variant.StandardWithoutBreaker, Variant.PlatformWithoutBreaker, Variant.Platform])
             {
-                // a dead leaf behind nothing but retries takes each caller seconds: as many callers, not as many requests
-                var row = await MeasureLoadAsync(variant, ratio, requests, TimeSpan.FromSeconds(seconds), seed);
+                // a dead leaf is dead for three times as long; behind nothing but retries it takes each caller seconds: as many callers then, not as many requests
+                var time = TimeSpan.FromSeconds(ratio < 1 ? seconds : 3 * seconds);
+                var row = await MeasureLoadAsync(variant, ratio, requests, time, limit: TimeSpan.FromSeconds(3 * seconds), seed);
                 load.Add(row);
                 AnsiConsole.MarkupLineInterpolated(CultureInfo.InvariantCulture, $"[grey]leaf failing {ratio:P0}, {variant.Name}: {row.LeafPerRequest:0.00} at the leaf, {row.Success:P2} success[/]");
             }
@@ -40,8 +41,8 @@ internal static class CommunicationBenchmark
         return 0;
     }
 
-    /// <summary>Spreads the requests evenly over the time; a caller that is late goes on at once, and stops at three times the time.</summary>
-    private static async Task<LoadRow> MeasureLoadAsync(Variant variant, double ratio, int requests, TimeSpan time, int seed)
+    /// <summary>Spreads the requests evenly over the time; a caller that is late goes on at once, and stops at the limit.</summary>
+    private static async Task<LoadRow> MeasureLoadAsync(Variant variant, double ratio, int requests, TimeSpan time, TimeSpan limit, int seed)
     {
         await using var chain = await Chain.StartAsync(variant, seed);
         for (var i = 0; i < 50; i++)
@@ -55,7 +56,7 @@ internal static class CommunicationBenchmark
         var watch = Stopwatch.StartNew();
         await Task.WhenAll(Enumerable.Range(0, Callers).Select(_ => Task.Run(async () =>
         {
-            while (Interlocked.Increment(ref next) - 1 is var n && n < requests && watch.Elapsed < time * 3)
+            while (Interlocked.Increment(ref next) - 1 is var n && n < requests && watch.Elapsed < limit)
             {
                 var due = time * ((double)n / requests) - watch.Elapsed;
                 if (due > TimeSpan.Zero)
@@ -78,7 +79,7 @@ internal static class CommunicationBenchmark
                 }
             }
         })));
-        return new(ratio, variant.Name, made, (double)(chain.LeafRequests - before) / made, (double)succeeded / made, watch.Elapsed.TotalSeconds);
+        return new(ratio, variant.Name, made, (double)(chain.LeafRequests - before) / made, (double)succeeded / made, watch.Elapsed.TotalSeconds, chain.BreakersOpened);
     }
 
     /// <summary>One caller, one hop, the variants in turn, so that what else the machine does meets all of them.</summary>
@@ -152,12 +153,13 @@ internal static class CommunicationBenchmark
 
     private static void Print(IEnumerable<LoadRow> load, IEnumerable<LatencyRow> latency)
     {
-        var table = new Table().Title("Three hops over loopback").AddColumns("leaf fails", "each hop", "requests", "at the leaf per request", "success", "seconds");
+        var table = new Table().Title("Three hops over loopback").AddColumns("leaf fails", "each hop", "requests", "at the leaf per request", "success", "seconds", "breakers opened, first hop to last");
         foreach (var row in load)
         {
             table.AddRow(
                 row.FailureRatio.ToString("P0", CultureInfo.InvariantCulture), row.Variant, row.Requests.ToString(CultureInfo.InvariantCulture),
-                row.LeafPerRequest.ToString("0.00", CultureInfo.InvariantCulture), row.Success.ToString("P2", CultureInfo.InvariantCulture), row.Seconds.ToString("0.0", CultureInfo.InvariantCulture));
+                row.LeafPerRequest.ToString("0.0000", CultureInfo.InvariantCulture), row.Success.ToString("P2", CultureInfo.InvariantCulture), row.Seconds.ToString("0.0", CultureInfo.InvariantCulture),
+                string.Join(' ', row.BreakersOpened));
         }
 
         AnsiConsole.Write(table);
@@ -183,7 +185,7 @@ internal static class CommunicationBenchmark
         return false;
     }
 
-    private sealed record LoadRow(double FailureRatio, string Variant, long Requests, double LeafPerRequest, double Success, double Seconds);
+    private sealed record LoadRow(double FailureRatio, string Variant, long Requests, double LeafPerRequest, double Success, double Seconds, IReadOnlyList<int> BreakersOpened);
 
     private sealed record LatencyRow(string Variant, double P50, double P99);
 }
