@@ -32,11 +32,15 @@ internal static class ConsoleExtensions
         pages.MapGet("/shops/{id:guid}/deployments/{deploymentId:guid}", DeploymentPages.Show);
         pages.MapGet("/templates", TemplatePages.List);
         pages.MapGet("/templates/{name}", TemplatePages.Show);
+        pages.MapGet("/resilience", ResiliencePages.Show);
 
         var forms = pages.MapGroup("/").WithMetadata(new ConsoleForms()).WithIdempotency();
         forms.MapPost("/shops/new/{name}", ShopPages.Create).LeadsTo(context => $"{context.Response.Headers.Location.ToString()["/api".Length..]}?said=created");
         forms.MapPost("/shops/{id:guid}/edit", ShopPages.Save).LeadsTo(context => $"{ShopOf(context)}?said=saved");
         forms.MapPost("/shops/{id:guid}/delete", ShopPages.Delete).LeadsTo(_ => "/?said=deleted");
+
+        forms.MapPost("/resilience/{service}/redrive/{id:guid?}", ResiliencePages.Redrive).LeadsTo(_ => "/resilience?said=redriven");
+        forms.MapPost("/resilience/{service}/discard/{id:guid}", ResiliencePages.Discard).LeadsTo(_ => "/resilience?said=discarded");
 
         var work = forms.MapGroup("/").WithPriority(RequestPriority.Deployment);
         work.MapPost("/shops/{id:guid}/deploy", DeploymentPages.Deploy).LeadsTo(ShopOf);

@@ -13,7 +13,7 @@ namespace Platform.Backend.Status;
 /// <param name="LastError">What last went wrong, with a call or a probe.</param>
 /// <param name="LastErrorAt">When that was, UTC.</param>
 /// <param name="Fallbacks">What this service does without it, by use.</param>
-internal sealed record ServiceState(
+public sealed record ServiceState(
     string State, DateTimeOffset LastChange, CircuitBreakerReport CircuitBreaker, double FailureRatio, double RetryBudgetLeft, string? LastError, DateTimeOffset? LastErrorAt,
     IReadOnlyList<FallbackStatus> Fallbacks);
 

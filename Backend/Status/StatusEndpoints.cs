@@ -6,7 +6,11 @@ namespace Platform.Backend.Status;
 /// <summary><c>/api/status</c>.</summary>
 internal static class StatusEndpoints
 {
-    public static void AddStatus(this IHostApplicationBuilder builder) => builder.Services.AddSingleton<ServiceProbes>();
+    public static void AddStatus(this IHostApplicationBuilder builder)
+    {
+        builder.Services.AddSingleton<ServiceProbes>();
+        builder.AddServiceClient<StoreDeployerMessages>(StoreDeployerMessages.Service);
+    }
 
     public static void MapStatus(this IEndpointRouteBuilder routes)
     {

@@ -12,12 +12,12 @@ public sealed record DeadLetter(
     string Subject,
     Guid PartitionKey,
     long Sequence,
-    string? CorrelationId,
     DateTimeOffset CreatedAt,
     DateTimeOffset DeadAt,
     int Refusals,
-    string? LastError,
-    JsonElement Data);
+    JsonElement Data,
+    string? CorrelationId = null,
+    string? LastError = null);
 
 /// <summary>Lists dead letters and decides on them. Every decision is one statement.</summary>
 public sealed class DeadLetters(PostgresDatabase database, Outbox outbox)
@@ -33,8 +33,8 @@ public sealed class DeadLetters(PostgresDatabase database, Outbox outbox)
             order by id limit @limit
             """, new { after, limit }, cancellationToken: cancellationToken));
         return [.. rows.Select(row => new DeadLetter(
-            row.Id, row.Destination, row.Type, row.Subject, row.PartitionKey, row.Sequence, row.CorrelationId,
-            new(row.CreatedAt, TimeSpan.Zero), new(row.DeadAt, TimeSpan.Zero), row.Refusals, row.LastError, JsonSerializer.Deserialize<JsonElement>(row.Data)))];
+            row.Id, row.Destination, row.Type, row.Subject, row.PartitionKey, row.Sequence,
+            new(row.CreatedAt, TimeSpan.Zero), new(row.DeadAt, TimeSpan.Zero), row.Refusals, JsonSerializer.Deserialize<JsonElement>(row.Data), row.CorrelationId, row.LastError))];
     }, cancellationToken);
 
     /// <summary>Sends dead letters again: that of <paramref name="id"/>, all of <paramref name="type"/>, or all. Returns how many.</summary>

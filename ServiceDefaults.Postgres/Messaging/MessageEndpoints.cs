@@ -17,13 +17,14 @@ public static class MessageEndpoints
 
     private static readonly JsonBodyCheck Envelope = new(PlatformJson.Tolerant);
 
-    /// <summary>Maps <c>POST /messages</c>, <c>GET /dead-letters</c>, <c>POST /dead-letters/redrive</c> and <c>POST /dead-letters/{id}/redrive|discard</c>.</summary>
+    /// <summary>Maps <c>POST /messages</c>, <c>GET /backlog</c>, <c>GET /dead-letters</c>, <c>POST /dead-letters/redrive</c> and <c>POST /dead-letters/{id}/redrive|discard</c>.</summary>
     public static IEndpointRouteBuilder MapMessages(this IEndpointRouteBuilder endpoints)
     {
         var group = endpoints.MapGroup("").WithTags("Messages").RequireInternalToken()
             .ProducesProblem(StatusCodes.Status401Unauthorized).ProducesProblem(StatusCodes.Status503ServiceUnavailable);
         group.MapPost("/messages", Receive).WithName("ReceiveMessage").WithSummary("Takes one CloudEvents 1.0 message, once.")
             .WithMetadata(new RequestSizeLimitAttribute(MaxMessageSize));
+        group.MapGet("/backlog", ListBacklog).WithName("ListBacklog").WithSummary("How much waits to be sent, by destination.");
         group.MapGet("/dead-letters", List).WithName("ListDeadLetters").WithSummary("Messages that their receiver refused for good, oldest first.");
         group.MapPost("/dead-letters/redrive", RedriveMany).WithName("RedriveDeadLetters").WithSummary("Sends all dead letters again, or all of one type.");
         group.MapPost("/dead-letters/{id:guid}/redrive", Redrive).WithName("RedriveDeadLetter").WithSummary("Sends one dead letter again.");
@@ -63,6 +64,9 @@ public static class MessageEndpoints
         query.TryRead<Guid?>(out var after, out var limit, out var problem)
             ? TypedResults.Ok(Page.Of(await deadLetters.ListAsync(after, limit + 1, cancellationToken), limit, letter => letter.Id))
             : problem;
+
+    private static async Task<Ok<IReadOnlyList<Backlog>>> ListBacklog(Backlogs backlogs, CancellationToken cancellationToken) =>
+        TypedResults.Ok(await backlogs.ListAsync(cancellationToken));
 
     private static async Task<Ok<Redriven>> RedriveMany(string? type, DeadLetters deadLetters, CancellationToken cancellationToken) =>
         TypedResults.Ok(new Redriven(await deadLetters.RedriveAsync(null, type, cancellationToken)));

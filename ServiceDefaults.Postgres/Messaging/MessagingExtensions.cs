@@ -50,6 +50,7 @@ public static class MessagingExtensions
         builder.Services.TryAddSingleton<Outbox>();
         builder.Services.TryAddSingleton<Inbox>();
         builder.Services.TryAddSingleton<DeadLetters>();
+        builder.Services.TryAddSingleton<Backlogs>();
     }
 
     private static void AddCleanup(IHostApplicationBuilder builder, string table, string sql) =>

@@ -1,7 +1,7 @@
 namespace Platform.ServiceDefaults.Paging;
 
 /// <summary>One page of a list. <paramref name="NextCursor"/> asks for the next one and is absent on the last.</summary>
-public sealed record Page<T>(IReadOnlyList<T> Items, string? NextCursor);
+public sealed record Page<T>(IReadOnlyList<T> Items, string? NextCursor = null);
 
 /// <summary>Makes pages.</summary>
 public static class Page

@@ -244,12 +244,22 @@ public sealed class RegistryStub : IAsyncDisposable
     }
 }
 
-/// <summary>Plays StoreDeployer: takes messages and remembers them.</summary>
+/// <summary>Plays StoreDeployer: takes messages and remembers them, and has of its own what a test says.</summary>
 public sealed class DeployerStub : IAsyncDisposable
 {
     private StubService? _service;
 
     public Uri Address => _service!.Address;
+
+    /// <summary>Refuses messages for good while it is set.</summary>
+    public bool Refuses { get; set; }
+
+    public JsonArray Backlog { get; set; } = [];
+
+    public JsonArray DeadLetters { get; set; } = [];
+
+    /// <summary>The paths of what was decided on its dead letters, in order.</summary>
+    public IReadOnlyList<string> Decisions => [.. _service!.Requests.Where(request => request.Path.StartsWith("/dead-letters/", StringComparison.Ordinal)).Select(request => request.Path)];
 
     /// <summary>What was sent about a shop, in order and each message once.</summary>
     public IReadOnlyList<JsonObject> MessagesOf(Guid shopId) => [.. _service!.Requests
@@ -265,7 +275,10 @@ public sealed class DeployerStub : IAsyncDisposable
     public async Task StartAsync() => _service = await StubService.StartAsync(app =>
     {
         app.MapGet("/ready", () => Results.Ok());
-        app.MapPost("/messages", () => Results.Accepted());
+        app.MapPost("/messages", () => Refuses ? Results.Problem("no such template", statusCode: 422) : Results.Accepted());
+        app.MapGet("/backlog", () => Results.Json(Backlog));
+        app.MapGet("/dead-letters", () => Results.Json(new JsonObject { ["items"] = DeadLetters.DeepClone() }));
+        app.MapPost("/dead-letters/{id}/{decision}", () => Results.Accepted());
     });
 
     public Task StopAsync() => _service!.StopAsync();

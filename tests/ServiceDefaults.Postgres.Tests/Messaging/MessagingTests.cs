@@ -247,6 +247,11 @@ public sealed class MessagingTests(PostgresServer server) : IAsyncLifetime
             all.Count.ShouldBe(3);
             return all;
         });
+        var backlog = (await sender.Client.GetFromJsonAsync<JsonElement>("/backlog")).EnumerateArray().ShouldHaveSingleItem();
+        backlog.GetProperty("destination").GetString().ShouldBe("receiver");
+        (backlog.GetProperty("waiting").GetInt32(), backlog.GetProperty("deadLetters").GetInt32(), backlog.GetProperty("away").GetBoolean()).ShouldBe((1, 3, false));
+        backlog.GetProperty("oldestAt").GetDateTimeOffset().ShouldBeGreaterThan(DateTimeOffset.UtcNow.AddMinutes(-1));
+
         (await DecideAsync(sender, letters.Single(letter => letter.GetProperty("data").GetProperty("n").GetInt32() == 1), "discard")).ShouldBe(HttpStatusCode.NoContent);
         await ReceivedAsync(1);
 
@@ -530,6 +535,9 @@ public sealed class MessagingTests(PostgresServer server) : IAsyncLifetime
             using var response = await stranger.PostAsync(path, DatabaseApp.Json("{}", "application/cloudevents+json"));
             response.StatusCode.ShouldBe(HttpStatusCode.Unauthorized);
         }
+
+        (await stranger.GetAsync("/backlog")).StatusCode.ShouldBe(HttpStatusCode.Unauthorized);
+        (await stranger.GetAsync("/dead-letters")).StatusCode.ShouldBe(HttpStatusCode.Unauthorized);
     }
 
     private static string Event(string id, Guid key, long sequence) => JsonSerializer.Serialize(new

@@ -1,0 +1,100 @@
+using System.Text.Json;
+using Platform.Backend.Console.Pages;
+using Platform.Backend.Status;
+using Platform.ServiceDefaults.Communication;
+using Platform.ServiceDefaults.Postgres.Database;
+using Platform.ServiceDefaults.Postgres.Messaging;
+using Platform.ServiceDefaults.Problems;
+
+namespace Platform.Backend.Console;
+
+/// <summary>The page that shows how the services get on with each other, and the buttons that decide on dead letters.</summary>
+internal static class ResiliencePages
+{
+    private const string Backend = "backend";
+    private const int ShownDeadLetters = 50;
+    private const int ShownCalls = 20;
+    private const int RefreshSeconds = 5;
+
+    public static async Task<IResult> Show(
+        string? updates,
+        string? said,
+        ServiceProbes probes,
+        CommunicationStatus communication,
+        Backlogs backlogs,
+        DeadLetters deadLetters,
+        StoreDeployerMessages deployer,
+        CancellationToken cancellationToken)
+    {
+        var states = probes.AskAllAsync(cancellationToken);
+        var own = ReadAsync(Backend, () => backlogs.ListAsync(cancellationToken), () => deadLetters.ListAsync(null, ShownDeadLetters, cancellationToken), cancellationToken);
+        var theirs = ReadAsync(
+            StoreDeployerMessages.Service, () => deployer.ListBacklogAsync(cancellationToken), () => deployer.ListDeadLettersAsync(ShownDeadLetters, cancellationToken), cancellationToken);
+        return new PageResult<ResiliencePage>(new()
+        {
+            [nameof(ResiliencePage.Services)] = await states,
+            [nameof(ResiliencePage.Messages)] = (IReadOnlyList<MessagesOfService>)[await own, await theirs],
+            [nameof(ResiliencePage.Calls)] = (IReadOnlyList<LoggedCall>)[.. communication.Calls.Take(ShownCalls)],
+            [nameof(ResiliencePage.Said)] = said,
+            [nameof(ResiliencePage.RefreshSeconds)] = updates == "off" ? null : RefreshSeconds,
+        });
+    }
+
+    public static async Task<IResult> Redrive(
+        string service, Guid? id, HttpRequest request, DeadLetters deadLetters, StoreDeployerMessages deployer, CancellationToken cancellationToken)
+    {
+        var type = (await request.ReadFormAsync(cancellationToken))["type"] is [{ Length: > 0 } only] ? only : null;
+        switch (service)
+        {
+            case Backend:
+                await deadLetters.RedriveAsync(id, type, cancellationToken);
+                break;
+            case StoreDeployerMessages.Service:
+                await deployer.RedriveAsync(id, type, cancellationToken);
+                break;
+            default:
+                return Problem.NotFound($"'{service}' has no dead letters.");
+        }
+
+        return TypedResults.Ok(new { redriven = true });
+    }
+
+    public static async Task<IResult> Discard(string service, Guid id, DeadLetters deadLetters, StoreDeployerMessages deployer, CancellationToken cancellationToken)
+    {
+        switch (service)
+        {
+            case Backend:
+                await deadLetters.DiscardAsync(id, cancellationToken);
+                break;
+            case StoreDeployerMessages.Service:
+                await deployer.DiscardAsync(id, cancellationToken);
+                break;
+            default:
+                return Problem.NotFound($"'{service}' has no dead letters.");
+        }
+
+        return TypedResults.Ok(new { discarded = true });
+    }
+
+    /// <summary>What can't be asked now is shown as such, beside what can.</summary>
+    private static async Task<MessagesOfService> ReadAsync(
+        string service, Func<Task<IReadOnlyList<Backlog>>> listBacklog, Func<Task<IReadOnlyList<DeadLetter>>> listDeadLetters, CancellationToken cancellationToken)
+    {
+        try
+        {
+            return new(service, await listBacklog(), await listDeadLetters());
+        }
+        catch (Exception exception) when (!cancellationToken.IsCancellationRequested
+            && (exception is HttpRequestException or DependencyUnavailableException or Polly.ExecutionRejectedException or OperationCanceledException or JsonException
+                || DatabaseProblems.IsUnavailable(exception)))
+        {
+            return new(service, null, []);
+        }
+    }
+}
+
+/// <summary>What a service has yet to send.</summary>
+/// <param name="Service">The service.</param>
+/// <param name="Backlogs">By destination; null when it can't be asked.</param>
+/// <param name="DeadLetters">The oldest of what was refused for good.</param>
+public sealed record MessagesOfService(string Service, IReadOnlyList<Backlog>? Backlogs, IReadOnlyList<DeadLetter> DeadLetters);

@@ -1,0 +1,124 @@
+using System.Net;
+using System.Text.Json.Nodes;
+using Platform.TestSupport;
+
+namespace Platform.Backend.Tests.Console;
+
+public sealed class ResiliencePageTests(BackendHost backend) : IClassFixture<BackendHost>, IDisposable
+{
+    private readonly ConsoleBrowser _browser = new(backend.Client.BaseAddress!);
+
+    public void Dispose() => _browser.Dispose();
+
+    [Fact]
+    public async Task It_shows_every_dependency_with_its_breaker_and_what_is_done_without_it()
+    {
+        await _browser.OpenAsync("/resilience");
+
+        var rows = _browser.Rows("[aria-labelledby=services]").ToList();
+        rows.Select(row => row.Split(" | ")[0]).ShouldBe(["database", "store-deployer", "template-registry"]);
+        rows.ShouldAllBe(row => row.Contains("Connected | Closed"));
+        rows.Single(row => row.StartsWith("template-registry", StringComparison.Ordinal)).ShouldContain("templates: fail-open");
+        _browser.Page.QuerySelector("meta[http-equiv=refresh]")!.GetAttribute("content").ShouldBe("5");
+        await _browser.FollowAsync("Stop");
+        _browser.Page.QuerySelector("meta[http-equiv=refresh]").ShouldBeNull();
+    }
+
+    [Fact]
+    public async Task A_dead_letter_of_Backend_is_shown_with_its_reason_and_can_be_sent_again_or_given_up()
+    {
+        backend.Deployer.Refuses = true;
+        Guid mended, hopeless;
+        try
+        {
+            mended = (await backend.DeployAsync(await backend.CreateShopAsync())).Id();
+            hopeless = (await backend.DeployAsync(await backend.CreateShopAsync())).Id();
+            await Eventually.Async(async () =>
+            {
+                await _browser.OpenAsync("/resilience");
+                Fact("Dead letters to store-deployer").ShouldBe("2");
+            });
+            _browser.Text.ShouldContain("no such template");
+        }
+        finally
+        {
+            backend.Deployer.Refuses = false;
+        }
+
+        await _browser.PressAsync($"Redrive message deployment.requested about {mended}");
+        _browser.Text.ShouldContain("What was refused is sent again.");
+        await Eventually.Async(async () =>
+        {
+            await _browser.OpenAsync("/resilience");
+            Fact("Dead letters to store-deployer").ShouldBe("1");
+            Fact("To store-deployer").ShouldBe("Nothing waits");
+        });
+
+        await _browser.PressAsync($"Discard message deployment.requested about {hopeless}");
+        _browser.Text.ShouldContain("The dead letter is given up");
+        Fact("Dead letters to store-deployer").ShouldBe("None");
+    }
+
+    [Fact]
+    public async Task What_StoreDeployer_has_to_send_is_shown_and_decided_on_there()
+    {
+        var letter = Guid.CreateVersion7();
+        backend.Deployer.Backlog = new JsonArray(new JsonObject
+        {
+            ["destination"] = "backend", ["waiting"] = 7, ["oldestAt"] = DateTimeOffset.UtcNow.AddMinutes(-3.5).ToString("O"), ["deadLetters"] = 1, ["away"] = true, ["lastError"] = "connection refused",
+        });
+        backend.Deployer.DeadLetters = new JsonArray(new JsonObject
+        {
+            ["id"] = letter, ["destination"] = "backend", ["type"] = "deployment.finished", ["subject"] = "a deployment", ["partitionKey"] = Guid.NewGuid(), ["sequence"] = 3,
+            ["createdAt"] = "2026-01-02T03:04:05Z", ["deadAt"] = "2026-01-02T03:04:05Z", ["refusals"] = 2, ["lastError"] = "<b>no</b> such shop", ["data"] = new JsonObject(),
+        });
+        try
+        {
+            await Eventually.Async(async () =>
+            {
+                await _browser.OpenAsync("/resilience");
+                Fact("To backend").ShouldBe("7 waiting, the first for 3 minAway connection refused");
+            });
+            _browser.Text.ShouldContain("<b>no</b> such shop");
+            _browser.Text.ShouldContain("refused 2 times");
+
+            await _browser.PressAsync("Redrive message deployment.finished about a deployment");
+            await _browser.PressAsync("Discard message deployment.finished about a deployment");
+
+            backend.Deployer.Decisions.ShouldBe([$"/dead-letters/{letter}/redrive", $"/dead-letters/{letter}/discard"]);
+        }
+        finally
+        {
+            backend.Deployer.Backlog = backend.Deployer.DeadLetters = [];
+        }
+    }
+
+    [Fact]
+    public async Task It_is_there_while_StoreDeployer_is_away_and_says_so()
+    {
+        await backend.Deployer.StopAsync();
+        try
+        {
+            await _browser.OpenAsync("/resilience");
+
+            _browser.Text.ShouldContain("store-deployer can't be asked now.");
+            _browser.Rows("[aria-labelledby=services]").Single(row => row.StartsWith("store-deployer", StringComparison.Ordinal)).ShouldContain("Disconnected");
+        }
+        finally
+        {
+            await backend.Deployer.StartAgainAsync();
+        }
+    }
+
+    [Fact]
+    public async Task A_service_without_dead_letters_is_not_found()
+    {
+        await _browser.OpenAsync("/resilience");
+        var form = (Action: new Uri(_browser.Address, "/resilience/nobody/redrive"), Fields: (IReadOnlyList<KeyValuePair<string, string>>)[new("type", "")]);
+
+        await _browser.SendAsync(form, HttpStatusCode.NotFound);
+    }
+
+    private string Fact(string name) =>
+        ConsoleBrowser.TextOf(_browser.Page.QuerySelectorAll("dt").First(term => ConsoleBrowser.TextOf(term) == name).NextElementSibling!);
+}
