@@ -1,0 +1,138 @@
+using System.Net;
+using Npgsql;
+using Platform.TestSupport;
+
+[assembly: AssemblyFixture(typeof(PostgresServer))]
+
+namespace Platform.ResilienceTesting.Tests;
+
+/// <summary>Commits of a real client on a real server, held and cut.</summary>
+public sealed class PostgresFaultProxyTests(PostgresServer server) : IAsyncLifetime
+{
+    private readonly PostgresFaultProxy _proxy = new(() => new IPEndPoint(IPAddress.Loopback, server.Port));
+    private TestDatabase _database = null!;
+    private NpgsqlDataSource _client = null!;
+
+    public async ValueTask InitializeAsync()
+    {
+        _database = await TestDatabase.CreateAsync(server);
+        await using var create = _database.DataSource.CreateCommand("create table notes (n int)");
+        await create.ExecuteNonQueryAsync();
+        _client = NpgsqlDataSource.Create(new NpgsqlConnectionStringBuilder(_database.ConnectionString) { Port = _proxy.Port }.ConnectionString);
+    }
+
+    public async ValueTask DisposeAsync()
+    {
+        await _client.DisposeAsync();
+        await _proxy.DisposeAsync();
+        await _database.DisposeAsync();
+    }
+
+    [Theory]
+    [InlineData(CommitMoment.BeforeItArrives, 0)]
+    [InlineData(CommitMoment.BeforeItsReply, 1)]
+    public async Task A_commit_that_is_cut_is_done_or_not_and_its_client_can_not_tell(CommitMoment moment, int there)
+    {
+        var trap = Arm(moment);
+        var inserting = InsertAsync(1);
+        var held = await trap.Held.WaitAsync(TimeSpan.FromSeconds(10));
+        held.Proxy.ShouldBe(_proxy);
+        inserting.IsCompleted.ShouldBeFalse();
+        (await CountAsync()).ShouldBe(there);
+
+        held.Cut();
+
+        await Should.ThrowAsync<NpgsqlException>(() => inserting);
+        (await CountAsync()).ShouldBe(there);
+    }
+
+    [Theory]
+    [InlineData(CommitMoment.BeforeItArrives)]
+    [InlineData(CommitMoment.BeforeItsReply)]
+    public async Task A_commit_that_is_released_goes_on_as_if_nothing_had_been(CommitMoment moment)
+    {
+        var trap = Arm(moment);
+        var inserting = InsertAsync(1);
+        (await trap.Held.WaitAsync(TimeSpan.FromSeconds(10))).Release();
+
+        await inserting;
+        await InsertAsync(2);
+        (await CountAsync()).ShouldBe(2);
+    }
+
+    [Fact]
+    public async Task A_statement_outside_a_transaction_is_its_own_commit()
+    {
+        var trap = Arm(CommitMoment.BeforeItsReply);
+        await using var command = _client.CreateCommand("insert into notes values ($1)");
+        command.Parameters.Add(new() { Value = 1 });
+        var inserting = command.ExecuteNonQueryAsync();
+        var held = await trap.Held.WaitAsync(TimeSpan.FromSeconds(10));
+        (await CountAsync()).ShouldBe(1);
+
+        held.Release();
+
+        (await inserting).ShouldBe(1);
+    }
+
+    [Fact]
+    public async Task Only_the_commit_that_is_meant_is_held()
+    {
+        var trap = Arm(CommitMoment.BeforeItArrives, occurrence: 3);
+        await using (var other = _client.CreateCommand("select 1"))
+            await other.ExecuteScalarAsync();
+        await InsertAsync(1);
+        await InsertAsync(2);
+        trap.Held.IsCompleted.ShouldBeFalse();
+        var third = InsertAsync(3);
+
+        (await trap.Held.WaitAsync(TimeSpan.FromSeconds(10))).Release();
+
+        await third;
+        await InsertAsync(4);
+        (await CountAsync()).ShouldBe(4);
+    }
+
+    [Fact]
+    public async Task A_trap_that_is_disarmed_holds_nothing()
+    {
+        var trap = Arm(CommitMoment.BeforeItArrives);
+        trap.Disarm().ShouldBeTrue();
+
+        await InsertAsync(1);
+
+        trap.Held.IsCanceled.ShouldBeTrue();
+        trap.Disarm().ShouldBeFalse();
+    }
+
+    [Fact]
+    public async Task Results_of_any_size_pass_unchanged()
+    {
+        await using var command = _client.CreateCommand("select string_agg(n::text, ',') from generate_series(1, 200000) n where $1::text is not null");
+        command.Parameters.Add(new() { Value = new string('x', 300_000) });
+
+        (await command.ExecuteScalarAsync()).ShouldBe(string.Join(',', Enumerable.Range(1, 200_000)));
+    }
+
+    private CommitTrap Arm(CommitMoment moment, int occurrence = 1)
+    {
+        var trap = new CommitTrap("insert into notes", moment, occurrence);
+        _proxy.Arm(trap);
+        return trap;
+    }
+
+    private async Task InsertAsync(int n)
+    {
+        await using var connection = await _client.OpenConnectionAsync();
+        await using var transaction = await connection.BeginTransactionAsync();
+        await using var command = new NpgsqlCommand("insert into notes values ($1)", connection, transaction) { Parameters = { new() { Value = n } } };
+        await command.ExecuteNonQueryAsync();
+        await transaction.CommitAsync();
+    }
+
+    private async Task<long> CountAsync()
+    {
+        await using var command = _database.DataSource.CreateCommand("select count(*) from notes");
+        return (long)(await command.ExecuteScalarAsync())!;
+    }
+}
