@@ -1,0 +1,63 @@
+using System.IO.Compression;
+using System.Text;
+using Platform.Drill.Planning;
+
+namespace Platform.Drill.Systems;
+
+/// <summary>A template whose pages and assets all say of which version they are, so that a mixture shows.</summary>
+internal static class DrillTemplate
+{
+    public const string Name = "drill";
+
+    /// <summary>The version whose pages link to nothing: it is published all right, and its deployments fail for good.</summary>
+    public const string BrokenVersion = "9.0.0";
+
+    private static readonly DateTimeOffset Fixed = new(2020, 1, 1, 0, 0, 0, TimeSpan.Zero);
+
+    public static string Version(int number) => $"{number + 1}.0.0";
+
+    public static IEnumerable<string> AllVersions => [.. Enumerable.Range(0, Schedule.Versions).Select(Version), BrokenVersion];
+
+    public static byte[] Bundle(string version)
+    {
+        var head = $$$"""
+            <!doctype html><html lang="en"><head><title>{{shop.name}}</title><meta name="drill-shop" content="{{shop.name}}"><meta name="drill-version" content="{{{version}}}">
+            <link rel="stylesheet" href="{{asset "css/store.css"}}"></head>
+            """;
+        var broken = version == BrokenVersion ? """<a href="missing.html">nothing</a>""" : "";
+        using var stream = new MemoryStream();
+        using (var archive = new ZipArchive(stream, ZipArchiveMode.Create, leaveOpen: true))
+        {
+            Add("template.json", $$"""
+                {
+                  "name": "{{Name}}", "version": "{{version}}", "title": "Drill", "description": "For the drill.", "parameters": [],
+                  "pages": [
+                    {"path": "index.html", "template": "pages/index.hbs"},
+                    {"path": "products/{slug}/index.html", "template": "pages/product.hbs", "forEach": "products"},
+                    {"path": "404.html", "template": "pages/404.hbs"}
+                  ]
+                }
+                """);
+            Add("pages/index.hbs", head + """<body>{{#each products}}<a class="product" href="{{url this}}">{{name}}</a>{{/each}}""" + broken + "</body></html>");
+            Add("pages/product.hbs", head + """<body><h1>{{product.name}}</h1></body></html>""");
+            Add("pages/404.hbs", head + """<body><h1>Not here</h1></body></html>""");
+            Add("assets/css/store.css", $"/* drill-version {version} */ body {{ background: url(../img/a.svg) }}");
+            // some that change with each version, and some that all releases share
+            for (var n = 0; n < 4; n++)
+            {
+                Add($"assets/img/{(char)('a' + n)}.svg", $"""<svg xmlns="http://www.w3.org/2000/svg"><title>{version} {n}</title></svg>""");
+                Add($"assets/img/{(char)('m' + n)}.svg", $"""<svg xmlns="http://www.w3.org/2000/svg"><title>{n}</title></svg>""");
+            }
+
+            void Add(string path, string content)
+            {
+                var entry = archive.CreateEntry(path);
+                entry.LastWriteTime = Fixed;
+                using var target = entry.Open();
+                target.Write(Encoding.UTF8.GetBytes(content));
+            }
+        }
+
+        return stream.ToArray();
+    }
+}

@@ -1,0 +1,161 @@
+using System.Collections.Concurrent;
+using System.ComponentModel;
+using System.Diagnostics;
+using System.Runtime.InteropServices;
+
+namespace Platform.TestSupport;
+
+/// <summary>One of the platform's services in a process of its own, which can be killed, paused and started again.</summary>
+public partial class ServiceProcess : IAsyncDisposable
+{
+    private const int Stop = 19;
+    private const int Continue = 18;
+    private const int KeptLines = 3_000;
+
+    private readonly string _dll;
+    private readonly ConcurrentQueue<string> _log = new();
+    private readonly HttpClient _http = new() { Timeout = TimeSpan.FromSeconds(2) };
+    private Process? _process;
+
+    /// <summary>Makes one that is not started yet.</summary>
+    /// <param name="name">How it is called in errors.</param>
+    /// <param name="service">The name of its project, which was built in the configuration of this program.</param>
+    /// <param name="folder">Its working directory; made if missing.</param>
+    public ServiceProcess(string name, string service, string folder)
+    {
+        (Name, Folder) = (name, folder);
+        // bin/Release/net10.0/
+        var configuration = new DirectoryInfo(AppContext.BaseDirectory).Parent!.Name;
+        _dll = Path.Combine(RepositoryRoot.Path, service, "bin", configuration, "net10.0", $"{service}.dll");
+        if (!File.Exists(_dll))
+            throw new InvalidOperationException($"{_dll} is missing: build the solution in the configuration {configuration}.");
+        Directory.CreateDirectory(folder);
+    }
+
+    /// <summary>How it is called in errors.</summary>
+    public string Name { get; }
+
+    /// <summary>What its environment gets besides its address, at each start.</summary>
+    public Func<IReadOnlyDictionary<string, string>> Settings { get; init; } = () => new Dictionary<string, string>();
+
+    /// <summary>Where it listens on 127.0.0.1.</summary>
+    public int Port { get; } = FreePort.Next();
+
+    /// <summary>Its process id, the last one when it is not running.</summary>
+    public int ProcessId { get; private set; }
+
+    /// <summary>The ids that it has had.</summary>
+    public ConcurrentBag<int> ProcessIds { get; } = [];
+
+    /// <summary>Whether its process is there.</summary>
+    public bool IsRunning => _process is { HasExited: false };
+
+    /// <summary>What it has said last.</summary>
+    public IReadOnlyList<string> Log => [.. _log];
+
+    /// <summary>Its working directory.</summary>
+    protected string Folder { get; }
+
+    /// <summary>Starts it, unless it is running.</summary>
+    public void Start()
+    {
+        if (IsRunning)
+            return;
+        var start = new ProcessStartInfo("dotnet")
+        {
+            ArgumentList = { _dll },
+            WorkingDirectory = Folder,
+            UseShellExecute = false,
+            RedirectStandardOutput = true,
+            RedirectStandardError = true,
+        };
+        foreach (var (key, value) in Settings())
+            start.Environment[key] = value;
+        start.Environment["ASPNETCORE_URLS"] = $"http://127.0.0.1:{Port}";
+        _process?.Dispose();
+        _process = Process.Start(start)!;
+        ProcessId = _process.Id;
+        ProcessIds.Add(ProcessId);
+        _process.OutputDataReceived += (_, line) => Keep(line.Data);
+        _process.ErrorDataReceived += (_, line) => Keep(line.Data);
+        _process.BeginOutputReadLine();
+        _process.BeginErrorReadLine();
+    }
+
+    /// <summary>Waits until it says that it is ready.</summary>
+    /// <exception cref="InvalidOperationException">It has ended by itself.</exception>
+    public async Task ReadyAsync(CancellationToken cancellationToken)
+    {
+        while (true)
+        {
+            if (!IsRunning)
+                throw new InvalidOperationException($"{Name} ended by itself:{Environment.NewLine}{string.Join(Environment.NewLine, Log.TakeLast(30))}");
+            try
+            {
+                using var response = await _http.GetAsync(new Uri($"http://127.0.0.1:{Port}/ready"), cancellationToken);
+                if (response.IsSuccessStatusCode)
+                    return;
+            }
+            catch (Exception exception) when (exception is HttpRequestException or TaskCanceledException && !cancellationToken.IsCancellationRequested)
+            {
+                // not there yet
+            }
+
+            await Task.Delay(75, cancellationToken);
+        }
+    }
+
+    /// <summary>Ends it with SIGKILL.</summary>
+    public void Kill()
+    {
+        Keep("--- killed");
+        _process!.Kill();
+        _process.WaitForExit();
+    }
+
+    /// <summary>Stops it where it stands, with SIGSTOP.</summary>
+    public void Pause()
+    {
+        Keep("--- paused");
+        Signal(Stop);
+    }
+
+    /// <summary>Lets a paused one go on.</summary>
+    public void Resume()
+    {
+        Keep("--- goes on");
+        Signal(Continue);
+    }
+
+    /// <summary>What it has said so far is of no interest any more.</summary>
+    public void ForgetLog() => _log.Clear();
+
+    /// <inheritdoc />
+    public virtual ValueTask DisposeAsync()
+    {
+        if (IsRunning)
+            Kill();
+        _process?.Dispose();
+        _http.Dispose();
+        GC.SuppressFinalize(this);
+        return ValueTask.CompletedTask;
+    }
+
+    private void Keep(string? line)
+    {
+        if (line is null)
+            return;
+        _log.Enqueue(line);
+        while (_log.Count > KeptLines)
+            _log.TryDequeue(out _);
+    }
+
+    private void Signal(int signal)
+    {
+        if (SendSignal(_process!.Id, signal) != 0)
+            throw new Win32Exception();
+    }
+
+    [LibraryImport("libc", EntryPoint = "kill", SetLastError = true)]
+    private static partial int SendSignal(int process, int signal);
+}
