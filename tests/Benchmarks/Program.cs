@@ -1,10 +1,16 @@
 using Platform.Benchmarks.Communication;
+using Platform.Benchmarks.Deployments;
 
 switch (args)
 {
     case ["communication", .. var rest]:
         return await CommunicationBenchmark.RunAsync(rest);
+    case ["deployments", .. var rest]:
+        return await DeploymentBenchmark.RunAsync(rest);
     default:
-        Console.Error.WriteLine("usage: ./bench communication [--requests N] [--seconds N] [--seed N]");
+        Console.Error.WriteLine("""
+            usage: ./bench communication [--requests N] [--seconds N] [--seed N]
+                   ./bench deployments [--deployments N] [--takeovers N] [--reads N] [--jobs N] [--away SECONDS] [--seconds N]
+            """);
         return 2;
 }

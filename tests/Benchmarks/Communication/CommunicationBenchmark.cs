@@ -14,7 +14,7 @@ internal static class CommunicationBenchmark
 
     public static async Task<int> RunAsync(string[] args)
     {
-        if (!TryRead(args, "--requests", 20_000, out var requests) || !TryRead(args, "--seconds", 20, out var seconds) || !TryRead(args, "--seed", 1, out var seed))
+        if (!Arguments.TryRead(args, "--requests", 20_000, out var requests) || !Arguments.TryRead(args, "--seconds", 20, out var seconds) || !Arguments.TryRead(args, "--seed", 1, out var seed))
         {
             return 2;
         }
@@ -170,19 +170,6 @@ internal static class CommunicationBenchmark
         }
 
         AnsiConsole.Write(times);
-    }
-
-    private static bool TryRead(string[] args, string name, int standard, out int value)
-    {
-        var at = Array.IndexOf(args, name);
-        value = standard;
-        if (at < 0 || (at + 1 < args.Length && int.TryParse(args[at + 1], NumberStyles.None, CultureInfo.InvariantCulture, out value) && value > 0))
-        {
-            return true;
-        }
-
-        Console.Error.WriteLine($"{name} wants a whole number above 0.");
-        return false;
     }
 
     private sealed record LoadRow(double FailureRatio, string Variant, long Requests, double LeafPerRequest, double Success, double Seconds, IReadOnlyList<int> BreakersOpened);
