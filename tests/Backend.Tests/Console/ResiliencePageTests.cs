@@ -65,12 +65,26 @@ public sealed class ResiliencePageTests(BackendHost backend) : IClassFixture<Bac
         var letter = Guid.CreateVersion7();
         backend.Deployer.Backlog = new JsonArray(new JsonObject
         {
-            ["destination"] = "backend", ["waiting"] = 7, ["oldestAt"] = DateTimeOffset.UtcNow.AddMinutes(-3.5).ToString("O"), ["deadLetters"] = 1, ["away"] = true, ["lastError"] = "connection refused",
+            ["destination"] = "backend",
+            ["waiting"] = 7,
+            ["oldestAt"] = DateTimeOffset.UtcNow.AddMinutes(-3.5).ToString("O"),
+            ["deadLetters"] = 1,
+            ["away"] = true,
+            ["lastError"] = "connection refused",
         });
         backend.Deployer.DeadLetters = new JsonArray(new JsonObject
         {
-            ["id"] = letter, ["destination"] = "backend", ["type"] = "deployment.finished", ["subject"] = "a deployment", ["partitionKey"] = Guid.NewGuid(), ["sequence"] = 3,
-            ["createdAt"] = "2026-01-02T03:04:05Z", ["deadAt"] = "2026-01-02T03:04:05Z", ["refusals"] = 2, ["lastError"] = "<b>no</b> such shop", ["data"] = new JsonObject(),
+            ["id"] = letter,
+            ["destination"] = "backend",
+            ["type"] = "deployment.finished",
+            ["subject"] = "a deployment",
+            ["partitionKey"] = Guid.NewGuid(),
+            ["sequence"] = 3,
+            ["createdAt"] = "2026-01-02T03:04:05Z",
+            ["deadAt"] = "2026-01-02T03:04:05Z",
+            ["refusals"] = 2,
+            ["lastError"] = "<b>no</b> such shop",
+            ["data"] = new JsonObject(),
         });
         try
         {
