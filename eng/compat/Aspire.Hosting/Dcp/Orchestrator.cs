@@ -90,6 +90,8 @@ internal sealed class Orchestrator(
                 return;
             }
 
+            // DCP may yet tell how the old one ended, and that is not the new one's state
+            instance.ReplacedUid = instance.Uid;
             await dcp.DeleteAsync(instance.Plural, name, cancellationToken).ConfigureAwait(false);
             await notifications.PublishUpdateAsync(instance.Resource, name, s => s with { State = KnownResourceStates.Starting, ExitCode = null, StartTimeStamp = null, StopTimeStamp = null }).ConfigureAwait(false);
             await StartResourceAsync(instance.Resource, [name], cancellationToken).ConfigureAwait(false);
@@ -389,9 +391,10 @@ internal sealed class Orchestrator(
             {
                 var metadata = item.GetProperty("metadata");
                 var name = metadata.GetProperty("name").GetString()!;
-                if (type == "DELETED" || !_instances.TryGetValue(name, out var instance) || !item.TryGetProperty("status", out var status))
+                var uid = metadata.GetProperty("uid").GetString()!;
+                if (type == "DELETED" || !_instances.TryGetValue(name, out var instance) || uid == instance.ReplacedUid || !item.TryGetProperty("status", out var status))
                     continue;
-                await UpdateAsync(instance, name, metadata.GetProperty("uid").GetString()!, item.GetProperty("spec"), status).ConfigureAwait(false);
+                await UpdateAsync(instance, name, uid, item.GetProperty("spec"), status).ConfigureAwait(false);
             }
         }
         catch (OperationCanceledException)
@@ -542,5 +545,8 @@ internal sealed class Orchestrator(
         public IReadOnlySet<string> Secrets { get; set; } = ImmutableHashSet<string>.Empty;
 
         public string? Uid { get; set; }
+
+        /// <summary>The one that it was before it was last started again.</summary>
+        public string? ReplacedUid { get; set; }
     }
 }
