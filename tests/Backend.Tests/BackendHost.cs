@@ -56,6 +56,9 @@ public sealed class BackendHost(PostgresServer server) : IAsyncLifetime
             builder.UseSetting("Templates:FreshFor", "00:00:00");
             builder.UseSetting("Templates:AskAgainAfter", "00:00:00");
             builder.UseSetting("Logging:LogLevel:Default", "Warning");
+            // a busy machine is no reason for a 503 here
+            builder.UseSetting("Database:ConnectTimeout", "30");
+            builder.UseSetting("Database:CommandTimeout", "30");
             foreach (var (key, value) in _settings)
                 builder.UseSetting(key, value);
         });

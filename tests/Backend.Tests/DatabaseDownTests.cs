@@ -12,6 +12,8 @@ public sealed class DatabaseDownTests
     {
         await using var server = await PostgresServer.StartNewAsync();
         await using var backend = new BackendHost(server);
+        backend.Set("Database:ConnectTimeout", "1");
+        backend.Set("Database:CommandTimeout", "5");
         await backend.InitializeAsync();
         var shop = await backend.CreateShopAsync();
         await server.StopAsync();

@@ -190,6 +190,9 @@ public abstract class DeployerClient
             ["Deployments:MaxBackOff"] = "00:00:00.5",
             ["Shutdown:DrainDelay"] = "00:00:00",
             ["Logging:LogLevel:Default"] = "Warning",
+            // a busy machine is no reason for a 503 here
+            ["Database:ConnectTimeout"] = "30",
+            ["Database:CommandTimeout"] = "30",
         };
         foreach (var (key, value) in more)
             settings[key] = value;

@@ -20,6 +20,7 @@ public sealed class DatabaseEdge(PostgresServer server) : IAsyncLifetime
     {
         Way = await DatabaseWay.CreateAsync(server);
         Backend.Set("ConnectionStrings:backend-db", Way.ConnectionString);
+        Backend.Set("Database:ConnectTimeout", "1");
         await Backend.InitializeAsync();
         Shop = await Backend.CreateShopAsync();
     }

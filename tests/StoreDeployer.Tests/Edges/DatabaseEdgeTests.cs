@@ -23,6 +23,7 @@ public sealed class DatabaseEdge(PostgresServer server) : IAsyncLifetime
         Deployer = new DeployerHost(
             Way.ConnectionString,
             Neighbours,
+            ("Database:ConnectTimeout", "1"),
             ("Deployments:MaxFailures", "1"),
             ("Deployments:MaxBackOff", "00:00:00.1"),
             ("Deployments:PollInterval", "00:00:00.05"),
