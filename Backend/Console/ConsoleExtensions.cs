@@ -38,7 +38,6 @@ internal static class ConsoleExtensions
         forms.MapPost("/shops/new/{name}", ShopPages.Create).LeadsTo(context => $"{context.Response.Headers.Location.ToString()["/api".Length..]}?said=created");
         forms.MapPost("/shops/{id:guid}/edit", ShopPages.Save).LeadsTo(context => $"{ShopOf(context)}?said=saved");
         forms.MapPost("/shops/{id:guid}/delete", ShopPages.Delete).LeadsTo(_ => "/?said=deleted");
-
         forms.MapPost("/resilience/{service}/redrive/{id:guid?}", ResiliencePages.Redrive).LeadsTo(_ => "/resilience?said=redriven");
         forms.MapPost("/resilience/{service}/discard/{id:guid}", ResiliencePages.Discard).LeadsTo(_ => "/resilience?said=discarded");
 

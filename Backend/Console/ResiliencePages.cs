@@ -16,6 +16,9 @@ internal static class ResiliencePages
     private const int ShownCalls = 20;
     private const int RefreshSeconds = 5;
 
+    // as long as the probes of the services take at most: the page is read when something is away
+    private static readonly TimeSpan Patience = TimeSpan.FromSeconds(1);
+
     public static async Task<IResult> Show(
         string? updates,
         string? said,
@@ -24,12 +27,14 @@ internal static class ResiliencePages
         Backlogs backlogs,
         DeadLetters deadLetters,
         StoreDeployerMessages deployer,
+        TimeProvider time,
         CancellationToken cancellationToken)
     {
+        using var patience = new CancellationTokenSource(Patience, time);
+        using var either = CancellationTokenSource.CreateLinkedTokenSource(patience.Token, cancellationToken);
         var states = probes.AskAllAsync(cancellationToken);
-        var own = ReadAsync(Backend, () => backlogs.ListAsync(cancellationToken), () => deadLetters.ListAsync(null, ShownDeadLetters, cancellationToken), cancellationToken);
-        var theirs = ReadAsync(
-            StoreDeployerMessages.Service, () => deployer.ListBacklogAsync(cancellationToken), () => deployer.ListDeadLettersAsync(ShownDeadLetters, cancellationToken), cancellationToken);
+        var own = ReadAsync(Backend, () => backlogs.ListAsync(either.Token), () => deadLetters.ListAsync(null, ShownDeadLetters, either.Token), cancellationToken);
+        var theirs = ReadAsync(StoreDeployerMessages.Service, () => deployer.ListBacklogAsync(either.Token), () => deployer.ListDeadLettersAsync(ShownDeadLetters, either.Token), cancellationToken);
         return new PageResult<ResiliencePage>(new()
         {
             [nameof(ResiliencePage.Services)] = await states,

@@ -51,7 +51,7 @@ internal sealed class ServiceCallHandler(Destination destination, Uri service) :
         {
             outcome = "timed out";
             destination.Signals.DeadlineExpired(destination.Name, "headers");
-            call.Decide("deadline", $"no answer within {ServiceCall.Milliseconds(total)}");
+            call.Decide("deadline", $"no answer after {ServiceCall.Milliseconds(call.Elapsed)}");
             throw new ServiceCallException(destination.Name, ServiceCallFailure.TimedOut, $"{destination.Name} did not answer in time.", exception);
         }
         catch (RateLimiterRejectedException exception)

@@ -257,6 +257,9 @@ public sealed class DeployerStub : IAsyncDisposable
     /// <summary>Refuses messages for good while it is set.</summary>
     public bool Refuses { get; set; }
 
+    /// <summary>Does not answer what it is asked, while it is set.</summary>
+    public bool Hangs { get; set; }
+
     public JsonArray Backlog { get; set; } = [];
 
     public JsonArray DeadLetters { get; set; } = [];
@@ -279,7 +282,11 @@ public sealed class DeployerStub : IAsyncDisposable
     {
         app.MapGet("/ready", () => Results.Ok());
         app.MapPost("/messages", () => Refuses ? Results.Problem("no such template", statusCode: 422) : Results.Accepted());
-        app.MapGet("/backlog", () => Results.Json(Backlog));
+        app.MapGet("/backlog", async (CancellationToken cancellationToken) =>
+        {
+            await (Hangs ? Task.Delay(Timeout.Infinite, cancellationToken) : Task.CompletedTask);
+            return Results.Json(Backlog);
+        });
         app.MapGet("/dead-letters", () => Results.Json(new JsonObject { ["items"] = DeadLetters.DeepClone() }));
         app.MapPost("/dead-letters/{id}/{decision}", () => Results.Accepted());
     });

@@ -4,9 +4,26 @@ using Platform.TestSupport;
 
 namespace Platform.Backend.Tests.Console;
 
-public sealed class ResiliencePageTests(BackendHost backend) : IClassFixture<BackendHost>, IDisposable
+/// <summary>Backend whose calls to StoreDeployer are in no hurry.</summary>
+public sealed class PatientBackend(PostgresServer server) : IAsyncLifetime
 {
-    private readonly ConsoleBrowser _browser = new(backend.Client.BaseAddress!);
+    public BackendHost Host { get; } = new(server);
+
+    public ValueTask InitializeAsync()
+    {
+        Host.Set("Services:store-deployer:AttemptTimeout", "00:01:00");
+        Host.Set("Services:store-deployer:ReadTimeout", "00:01:00");
+        Host.Set("Services:store-deployer:WriteTimeout", "00:01:00");
+        return Host.InitializeAsync();
+    }
+
+    public ValueTask DisposeAsync() => Host.DisposeAsync();
+}
+
+public sealed class ResiliencePageTests(PatientBackend patient) : IClassFixture<PatientBackend>, IDisposable
+{
+    private readonly BackendHost _backend = patient.Host;
+    private readonly ConsoleBrowser _browser = new(patient.Host.Client.BaseAddress!);
 
     public void Dispose() => _browser.Dispose();
 
@@ -27,12 +44,12 @@ public sealed class ResiliencePageTests(BackendHost backend) : IClassFixture<Bac
     [Fact]
     public async Task A_dead_letter_of_Backend_is_shown_with_its_reason_and_can_be_sent_again_or_given_up()
     {
-        backend.Deployer.Refuses = true;
+        _backend.Deployer.Refuses = true;
         Guid mended, hopeless;
         try
         {
-            mended = (await backend.DeployAsync(await backend.CreateShopAsync())).Id();
-            hopeless = (await backend.DeployAsync(await backend.CreateShopAsync())).Id();
+            mended = (await _backend.DeployAsync(await _backend.CreateShopAsync())).Id();
+            hopeless = (await _backend.DeployAsync(await _backend.CreateShopAsync())).Id();
             await Eventually.Async(async () =>
             {
                 await _browser.OpenAsync("/resilience");
@@ -42,7 +59,7 @@ public sealed class ResiliencePageTests(BackendHost backend) : IClassFixture<Bac
         }
         finally
         {
-            backend.Deployer.Refuses = false;
+            _backend.Deployer.Refuses = false;
         }
 
         await _browser.PressAsync($"Redrive message deployment.requested about {mended}");
@@ -63,7 +80,7 @@ public sealed class ResiliencePageTests(BackendHost backend) : IClassFixture<Bac
     public async Task What_StoreDeployer_has_to_send_is_shown_and_decided_on_there()
     {
         var letter = Guid.CreateVersion7();
-        backend.Deployer.Backlog = new JsonArray(new JsonObject
+        _backend.Deployer.Backlog = new JsonArray(new JsonObject
         {
             ["destination"] = "backend",
             ["waiting"] = 7,
@@ -72,7 +89,7 @@ public sealed class ResiliencePageTests(BackendHost backend) : IClassFixture<Bac
             ["away"] = true,
             ["lastError"] = "connection refused",
         });
-        backend.Deployer.DeadLetters = new JsonArray(new JsonObject
+        _backend.Deployer.DeadLetters = new JsonArray(new JsonObject
         {
             ["id"] = letter,
             ["destination"] = "backend",
@@ -99,18 +116,18 @@ public sealed class ResiliencePageTests(BackendHost backend) : IClassFixture<Bac
             await _browser.PressAsync("Redrive message deployment.finished about a deployment");
             await _browser.PressAsync("Discard message deployment.finished about a deployment");
 
-            backend.Deployer.Decisions.ShouldBe([$"/dead-letters/{letter}/redrive", $"/dead-letters/{letter}/discard"]);
+            _backend.Deployer.Decisions.ShouldBe([$"/dead-letters/{letter}/redrive", $"/dead-letters/{letter}/discard"]);
         }
         finally
         {
-            backend.Deployer.Backlog = backend.Deployer.DeadLetters = [];
+            _backend.Deployer.Backlog = _backend.Deployer.DeadLetters = [];
         }
     }
 
     [Fact]
     public async Task It_is_there_while_StoreDeployer_is_away_and_says_so()
     {
-        await backend.Deployer.StopAsync();
+        await _backend.Deployer.StopAsync();
         try
         {
             await _browser.OpenAsync("/resilience");
@@ -120,7 +137,24 @@ public sealed class ResiliencePageTests(BackendHost backend) : IClassFixture<Bac
         }
         finally
         {
-            await backend.Deployer.StartAgainAsync();
+            await _backend.Deployer.StartAgainAsync();
+        }
+    }
+
+    [Fact]
+    public async Task It_does_not_wait_for_a_StoreDeployer_that_hangs()
+    {
+        _backend.Deployer.Hangs = true;
+        try
+        {
+            // its calls would take a minute by themselves
+            await _browser.OpenAsync("/resilience").WaitAsync(TimeSpan.FromSeconds(20));
+
+            _browser.Text.ShouldContain("store-deployer can't be asked now.");
+        }
+        finally
+        {
+            _backend.Deployer.Hangs = false;
         }
     }
 
