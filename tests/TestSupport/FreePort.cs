@@ -1,4 +1,5 @@
-using System.Net.NetworkInformation;
+using System.Net;
+using System.Net.Sockets;
 
 namespace Platform.TestSupport;
 
@@ -12,12 +13,18 @@ public static class FreePort
     /// <summary>A port that nobody uses now and that no outgoing connection is given.</summary>
     public static int Next()
     {
-        var used = IPGlobalProperties.GetIPGlobalProperties().GetActiveTcpListeners().Select(listener => listener.Port).ToHashSet();
         while (true)
         {
-            var port = Random.Shared.Next(First, Last + 1);
-            if (!used.Contains(port))
-                return port;
+            try
+            {
+                // the system's list of listeners would say it too, and costs a walk through all its connections
+                using var listener = new TcpListener(IPAddress.Loopback, Random.Shared.Next(First, Last + 1));
+                listener.Start();
+                return ((IPEndPoint)listener.LocalEndpoint).Port;
+            }
+            catch (SocketException exception) when (exception.SocketErrorCode == SocketError.AddressAlreadyInUse)
+            {
+            }
         }
     }
 }

@@ -121,6 +121,41 @@ public sealed class ServiceClientTests : IAsyncDisposable
     }
 
     [Fact]
+    public async Task A_service_that_says_it_is_ready_and_fails_its_trials_gets_them_less_and_less_often()
+    {
+        var time = new FakeTimeProvider();
+        await using var caller = await Caller.StartAsync(
+            context => _answer(context),
+            [("Retry:Sends", "1"), ("CircuitBreaker:MinimumThroughput", "1"), ("CircuitBreaker:BreakDuration", "01:00:00")],
+            (builder, _) => builder.Services.AddSingleton<TimeProvider>(time));
+        Answer(500);
+        using var opening = await caller.Client.GetAsync("/");
+        var breaker = caller.Destination.Breaker;
+        foreach (var seconds in (int[])[1, 2, 4, 8, 16, 30, 30])
+        {
+            breaker.State.ShouldBe(CircuitState.Open);
+            breaker.ProbeInterval.TotalSeconds.ShouldBe(seconds);
+            await Eventually.TrueAsync(() =>
+            {
+                time.Advance(TimeSpan.FromSeconds(seconds));
+                return Task.FromResult(breaker.State == CircuitState.HalfOpen);
+            });
+            using var trial = await caller.Client.GetAsync("/");
+            trial.StatusCode.ShouldBe(HttpStatusCode.InternalServerError);
+        }
+
+        Answer(200);
+        await Eventually.TrueAsync(() =>
+        {
+            time.Advance(TimeSpan.FromSeconds(30));
+            return Task.FromResult(breaker.State == CircuitState.HalfOpen);
+        });
+        using var mended = await caller.Client.GetAsync("/");
+        breaker.State.ShouldBe(CircuitState.Closed);
+        breaker.ProbeInterval.TotalSeconds.ShouldBe(1);
+    }
+
+    [Fact]
     public async Task The_second_endpoint_is_tried_when_the_first_is_dead()
     {
         await StartAsync(("Retry:Delay", "00:00:00"));
@@ -201,6 +236,7 @@ public sealed class ServiceClientTests : IAsyncDisposable
         using var response = await Client.GetAsync("/");
         response.StatusCode.ShouldBe(HttpStatusCode.Redirect);
         await Should.ThrowAsync<InvalidOperationException>(() => Client.GetAsync(stranger.Address));
+        await Should.ThrowAsync<InvalidOperationException>(() => Client.GetAsync(new Uri($"https+http://{stranger.Address.Authority}/")));
 
         _caller.Leaf.Requests.ShouldHaveSingleItem().Headers["X-Internal-Token"].ShouldBe(Caller.Token);
         stranger.Requests.ShouldBeEmpty();
