@@ -16,4 +16,11 @@ public sealed class DatabaseOptions
     /// <summary>Seconds a command may take. 5.</summary>
     [Range(1, 600)]
     public int CommandTimeout { get; set; } = 5;
+
+    /// <summary>
+    /// Statements that each connection keeps prepared once it has run them twice, so that the server does not parse and plan them again. 100; 0 for none, which a
+    /// pooler in between may want.
+    /// </summary>
+    [Range(0, 10_000)]
+    public int MaxAutoPrepare { get; set; } = 100;
 }

@@ -84,6 +84,8 @@ public static class PostgresExtensions
         SetUnlessGiven("Command Timeout", options.CommandTimeout);
         // a cut-off server never answers the cancellation, so don't wait for it longer than for a connection
         SetUnlessGiven("Cancellation Timeout", options.ConnectTimeout * 1000);
+        SetUnlessGiven("Max Auto Prepare", options.MaxAutoPrepare);
+        SetUnlessGiven("Auto Prepare Min Usages", 2);
         SetUnlessGiven("Application Name", provider.GetRequiredService<IHostEnvironment>().ApplicationName);
         var builder = new NpgsqlDataSourceBuilder(effective.ConnectionString);
         builder.UseLoggerFactory(provider.GetRequiredService<ILoggerFactory>());
