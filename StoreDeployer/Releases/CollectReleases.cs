@@ -34,8 +34,9 @@ internal sealed partial class CollectReleases(
 
     public async Task ExecuteOnceAsync(CancellationToken cancellationToken)
     {
-        var releases = await DeleteReleasesAsync(cancellationToken);
-        var files = 0;
+        int releases = 0, files = 0;
+        while (await DeleteReleasesAsync(cancellationToken) is > 0 and var deleted)
+            releases += deleted;
         while (await DeleteFilesAsync(cancellationToken) is > 0 and var deleted)
             files += deleted;
         if (releases + files > 0)
@@ -49,7 +50,7 @@ internal sealed partial class CollectReleases(
             """
             with ranked as (
               select r.id, s.taken_down_at is not null as taken_down, r.activated_at is null as unused,
-                row_number() over (partition by r.shop_id, r.activated_at is null order by r.id = s.active_release desc, r.created_at desc) as rank
+                row_number() over (partition by r.shop_id, r.activated_at is null order by r.id = s.active_release desc, r.activated_at desc) as rank
               from releases r join stores s on s.shop_id = r.shop_id)
             delete from releases where id in (
               select ranked.id from ranked

@@ -5,6 +5,7 @@ using System.Text.Json;
 using System.Text.RegularExpressions;
 using Dapper;
 using Microsoft.Extensions.Caching.Memory;
+using Microsoft.Extensions.Options;
 using Npgsql;
 using Platform.ServiceDefaults;
 using Platform.ServiceDefaults.Communication;
@@ -41,12 +42,15 @@ internal sealed partial class StoreDirectory : IDisposable
     private readonly StoreFiles _files;
     private readonly Fallbacks _fallbacks;
     private readonly ILogger<StoreDirectory> _logger;
+    private readonly int _retainedReleases;
     private readonly string _folder;
     private readonly MemoryCache _stores = new(new MemoryCacheOptions { SizeLimit = MaxFiles });
     private readonly SemaphoreSlim[] _loading = [.. Enumerable.Range(0, 64).Select(_ => new SemaphoreSlim(1))];
 
-    public StoreDirectory(PostgresDatabase database, DigestCache disk, StoreFiles files, Fallbacks fallbacks, ILogger<StoreDirectory> logger)
+    public StoreDirectory(
+        PostgresDatabase database, DigestCache disk, StoreFiles files, Fallbacks fallbacks, IOptions<StoreOptions> options, ILogger<StoreDirectory> logger)
     {
+        _retainedReleases = options.Value.RetainedReleases;
         (_database, _files, _fallbacks, _logger) = (database, files, fallbacks, logger);
         // The pointers of one database only: the cache may be shared, or left over from another.
         var name = SHA256.HashData(Encoding.UTF8.GetBytes(database.Address));
@@ -155,10 +159,13 @@ internal sealed partial class StoreDirectory : IDisposable
               where r.release_id = s.active_release
               union
               select r.path, r.digest, r.content_type, c.size
-              from releases a join release_files r on r.release_id = a.id join files c on c.digest = r.digest
-              where a.shop_id = s.shop_id and a.activated_at is not null and r.path like @assets
+              from (
+                select id from releases where shop_id = s.shop_id and activated_at is not null
+                order by activated_at desc limit @_retainedReleases) a
+              join release_files r on r.release_id = a.id join files c on c.digest = r.digest
+              where r.path like @assets
             ) f on s.active_release is not null
-            """, new { slug, assets = ReleaseFile.AssetsFolder.Replace("_", @"\_", StringComparison.Ordinal) + "%" }, cancellationToken: cancellationToken)), cancellationToken)).AsList();
+            """, new { slug, _retainedReleases, assets = ReleaseFile.AssetsFolder.Replace("_", @"\_", StringComparison.Ordinal) + "%" }, cancellationToken: cancellationToken)), cancellationToken)).AsList();
         return rows is [] || rows[0] is { Release: null, TakenDown: false }
             ? null
             : new Store(slug, rows[0].Release, rows[0].TakenDown, new DateTimeOffset(rows[0].ChangedAt), rows.Where(row => row.Path is not null)

@@ -188,6 +188,28 @@ public sealed class StoreTests(TestDatabase database) : IClassFixture<TestDataba
     }
 
     [Fact]
+    public async Task A_release_that_was_rolled_back_to_counts_among_those_retained_by_when_it_was_live_last()
+    {
+        var first = await StylesheetAsync();
+        await DeployAsync("second", Bundles.Entries(css: "a { color: teal }"));
+        await DeployAsync("third", Bundles.Entries(css: "a { color: pink }"));
+        await RollBackAsync();
+        await RollBackAsync();
+        (await StylesheetAsync()).ShouldBe(first);
+
+        await DeployAsync("fourth", Bundles.Entries(css: "a { color: plum }"));
+        await _deployer.Services.GetRequiredService<CollectReleases>().ExecuteOnceAsync(CancellationToken.None);
+
+        using var asset = await SendAsync($"/stores/{_slug}/{first}");
+        asset.StatusCode.ShouldBe(HttpStatusCode.OK);
+        await RollBackAsync();
+        (await StylesheetAsync()).ShouldBe(first);
+
+        async Task RollBackAsync() =>
+            (await _neighbours.FinishedAsync(await _deployer.RequestAsync(_shop, _slug, null, kind: "rollback", priority: 0))).GetProperty("status").GetString().ShouldBe("live");
+    }
+
+    [Fact]
     public async Task A_folder_without_its_slash_is_redirected_to_it()
     {
         foreach (var path in new[] { $"/stores/{_slug}", $"/stores/{_slug}/products/a-1" })
