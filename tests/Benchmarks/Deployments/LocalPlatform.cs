@@ -83,11 +83,23 @@ internal sealed class LocalPlatform : IAsyncDisposable
         await EnsureAsync(response);
     }
 
-    /// <summary>Asks for a deployment, or with <paramref name="what"/> <c>rollback</c> for the release before.</summary>
-    public async Task RequestAsync(Guid shop, string what = "deployments", string? version = null)
+    /// <summary>Asks for a deployment, or with <paramref name="what"/> <c>rollback</c> for the release before the one that Backend knows to be live.</summary>
+    /// <returns>The deployment's id.</returns>
+    public async Task<Guid> RequestAsync(Guid shop, string what = "deployments", string? version = null)
     {
         using var response = await _http.PostAsJsonAsync(Backend($"/api/shops/{shop}/{what}"), version is null ? [] : new JsonObject { ["version"] = version });
         await EnsureAsync(response);
+        return (await response.Content.ReadFromJsonAsync<JsonObject>())!["id"]!.GetValue<Guid>();
+    }
+
+    /// <summary>Waits until Backend too knows that the deployment is live: a moment after its page is served.</summary>
+    public async Task KnownToBeLiveAsync(Guid deployment)
+    {
+        using var limit = new CancellationTokenSource(TimeSpan.FromSeconds(60));
+        while ((await _http.GetFromJsonAsync<JsonObject>(Backend($"/api/deployments/{deployment}"), limit.Token))!["status"]!.GetValue<string>() != "live")
+        {
+            await Task.Delay(1, limit.Token);
+        }
     }
 
     /// <summary>Asks a StoreDeployer for a first deployment, as Backend does.</summary>
@@ -134,19 +146,28 @@ internal sealed class LocalPlatform : IAsyncDisposable
     {
         var address = new Uri($"http://127.0.0.1:{(deployer ?? Deployers[0]).Port}/stores/{slug}/");
         using var limit = new CancellationTokenSource(TimeSpan.FromSeconds(60));
-        while (true)
+        try
         {
-            using var response = await _http.GetAsync(address, limit.Token);
-            if (response.StatusCode == HttpStatusCode.OK && (await response.Content.ReadAsStringAsync(limit.Token)).Contains(text, StringComparison.Ordinal))
+            while (true)
             {
-                return;
-            }
+                using var response = await _http.GetAsync(address, limit.Token);
+                if (response.StatusCode == HttpStatusCode.OK && (await response.Content.ReadAsStringAsync(limit.Token)).Contains(text, StringComparison.Ordinal))
+                {
+                    return;
+                }
 
-            await Task.Delay(1, limit.Token);
+                await Task.Delay(2, limit.Token);
+            }
+        }
+        catch (OperationCanceledException exception)
+        {
+            await using var command = DeployerDb.CreateCommand("select string_agg(concat_ws(' ', kind, status, error), ', ' order by sequence) from deployments where slug = $1");
+            command.Parameters.Add(new() { Value = slug });
+            throw new InvalidOperationException($"The first page of {slug} does not have '{text}' after 60 s. Its deployments: {await command.ExecuteScalarAsync(CancellationToken.None)}.", exception);
         }
     }
 
-    public Task<HttpResponseMessage> ReadAsync(string path) => _http.GetAsync(new Uri($"http://127.0.0.1:{Deployers[0].Port}{path}"));
+    public Task<HttpResponseMessage> ReadAsync(Uri address) => _http.GetAsync(address);
 
     public async ValueTask DisposeAsync()
     {
