@@ -18,6 +18,13 @@ public sealed class DatabaseOptions
     public int CommandTimeout { get; set; } = 5;
 
     /// <summary>
+    /// Seconds after which the server ends a transaction whose process sends nothing more, be it paused or cut off, so that nobody waits for its locks. 5: less than
+    /// the leases, which are what takes over from such a process.
+    /// </summary>
+    [Range(1, 600)]
+    public int IdleTransactionTimeout { get; set; } = 5;
+
+    /// <summary>
     /// Statements that each connection keeps prepared once it has run them twice, so that the server does not parse and plan them again. 100; 0 for none, which a
     /// pooler in between may want.
     /// </summary>

@@ -10,6 +10,9 @@ public sealed partial class DatabaseProblems(Fallbacks fallbacks, ILogger<Databa
 {
     internal static readonly Fallback Fallback = new(PostgresDatabase.Name, "requests", FallbackKind.FailClosed);
 
+    // idle_in_transaction_session_timeout
+    private const string IdleTransactionTimeout = "25P03";
+
     private static readonly TimeSpan RetryAfter = TimeSpan.FromSeconds(1);
 
     /// <summary>Whether the exception says that the database can't be used now, as opposed to that the statement is wrong.</summary>
@@ -60,7 +63,7 @@ public sealed partial class DatabaseProblems(Fallbacks fallbacks, ILogger<Databa
         || sqlState.StartsWith("53", StringComparison.Ordinal)
         || sqlState.StartsWith("57P", StringComparison.Ordinal)
         || sqlState is PostgresErrorCodes.QueryCanceled or PostgresErrorCodes.SerializationFailure or PostgresErrorCodes.DeadlockDetected
-            or PostgresErrorCodes.LockNotAvailable or PostgresErrorCodes.ReadOnlySqlTransaction;
+            or PostgresErrorCodes.LockNotAvailable or IdleTransactionTimeout or PostgresErrorCodes.ReadOnlySqlTransaction;
 
     [LoggerMessage(LogLevel.Warning, "The database is unavailable, so {Path} answers 503: {Reason}")]
     private static partial void LogUnavailable(ILogger logger, string path, string reason);

@@ -84,6 +84,7 @@ public static class PostgresExtensions
         SetUnlessGiven("Command Timeout", options.CommandTimeout);
         // a cut-off server never answers the cancellation, so don't wait for it longer than for a connection
         SetUnlessGiven("Cancellation Timeout", options.ConnectTimeout * 1000);
+        SetUnlessGiven("Options", $"-c idle_in_transaction_session_timeout={options.IdleTransactionTimeout}s");
         SetUnlessGiven("Max Auto Prepare", options.MaxAutoPrepare);
         SetUnlessGiven("Auto Prepare Min Usages", 2);
         SetUnlessGiven("Application Name", provider.GetRequiredService<IHostEnvironment>().ApplicationName);

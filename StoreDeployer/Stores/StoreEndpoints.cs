@@ -34,8 +34,21 @@ internal static class StoreEndpoints
     private static async Task<Results<FileContentHttpResult, Utf8ContentHttpResult, RedirectHttpResult>> GetStoreFile(
         string slug, string? path, HttpContext context, StoreDirectory directory, StoreFiles files, CancellationToken cancellationToken)
     {
-        // Taken once: everything in this response is of one release.
-        var store = await directory.FindAsync(slug, cancellationToken);
+        try
+        {
+            return await ServeAsync(await directory.FindAsync(slug, cancellationToken), path, context, files, cancellationToken);
+        }
+        catch (FileNotFoundException)
+        {
+            // The store has gone on or closed without this process having heard of it, and what it had is collected.
+            return await ServeAsync(await directory.RefreshAsync(slug, cancellationToken), path, context, files, cancellationToken);
+        }
+    }
+
+    // Everything in a response is of one release.
+    private static async Task<Results<FileContentHttpResult, Utf8ContentHttpResult, RedirectHttpResult>> ServeAsync(
+        Store? store, string? path, HttpContext context, StoreFiles files, CancellationToken cancellationToken)
+    {
         if (store?.Release is null)
         {
             return store is { TakenDown: true }
@@ -49,10 +62,11 @@ internal static class StoreEndpoints
         var name = path.Length == 0 || path.EndsWith('/') ? path + StorePaths.Index : path;
         if (store.Files.TryGetValue(name, out var file))
         {
+            var content = await files.GetAsync(file.Digest, cancellationToken);
             context.Response.Headers.CacheControl = name.StartsWith(ReleaseFile.AssetsFolder, StringComparison.Ordinal)
                 ? "public, max-age=31536000, immutable"
                 : "no-cache";
-            return TypedResults.Bytes(await files.GetAsync(file.Digest, cancellationToken), file.ContentType, entityTag: new EntityTagHeaderValue($"\"{file.Digest}\""));
+            return TypedResults.Bytes(content, file.ContentType, entityTag: new EntityTagHeaderValue($"\"{file.Digest}\""));
         }
 
         if (store.Files.ContainsKey($"{path}/{StorePaths.Index}"))

@@ -237,6 +237,7 @@ internal sealed class PlatformUnderDrill : IAsyncDisposable
             ["Admission__RatePerSecond"] = "100000",
             ["Admission__Burst"] = "100000",
             ["Database__MaxPoolSize"] = "12",
+            ["Database__IdleTransactionTimeout"] = "1",
             ["Idempotency__Claim"] = "00:00:01",
             ["Messaging__Lease"] = "00:00:01.5",
             ["Messaging__SendTimeout"] = "00:00:00.75",

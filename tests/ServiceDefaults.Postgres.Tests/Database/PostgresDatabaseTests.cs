@@ -162,6 +162,22 @@ public sealed class PostgresDatabaseTests(PostgresServer server)
     }
 
     [Fact]
+    public async Task A_transaction_whose_process_says_nothing_more_is_ended_and_nobody_waits_for_its_locks()
+    {
+        await using var database = await TestDatabase.CreateAsync(server);
+        await database.DataSource.ExecuteAsync("create table things (id int primary key); insert into things values (1)");
+        await using var app = await StartAsync(database.ConnectionString, new() { ["Database:IdleTransactionTimeout"] = "1" });
+        await using var paused = await app.Get<PostgresDatabase>().OpenConnectionAsync(default);
+        await using var transaction = await paused.BeginTransactionAsync();
+        await paused.ExecuteAsync("update things set id = 2");
+
+        (await database.DataSource.ScalarAsync<int>("select id from things for update")).ShouldBe(1);
+
+        var ended = await Should.ThrowAsync<NpgsqlException>(() => transaction.CommitAsync());
+        DatabaseProblems.IsUnavailable(ended).ShouldBeTrue();
+    }
+
+    [Fact]
     public async Task A_slow_statement_may_take_its_time_while_the_database_answers()
     {
         await using var database = await TestDatabase.CreateAsync(server);

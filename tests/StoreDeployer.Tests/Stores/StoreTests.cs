@@ -48,6 +48,14 @@ public sealed class StoreTests(TestDatabase database) : IClassFixture<TestDataba
     private async Task<string> StylesheetAsync() =>
         Regex.Match(await _deployer.PageAsync(_slug), "_assets/[0-9a-f]{64}/store.css", RegexOptions.None, TimeSpan.FromSeconds(1)).Value;
 
+    // Moved first, at one go: the release before may still be on its way into the cache.
+    private void DeleteCache()
+    {
+        var away = $"{_deployer.CacheDirectory}-away";
+        Directory.Move(_deployer.CacheDirectory, away);
+        Directory.Delete(away, recursive: true);
+    }
+
     [Fact]
     public async Task A_page_is_checked_for_changes_each_time_by_its_digest()
     {
@@ -210,6 +218,24 @@ public sealed class StoreTests(TestDatabase database) : IClassFixture<TestDataba
     }
 
     [Fact]
+    public async Task A_store_whose_end_this_process_has_not_heard_of_is_gone_and_no_error_when_its_files_are_collected()
+    {
+        // Other tests' shops have the plain pages too.
+        await DeployAsync($"only of {_slug}");
+        DeleteCache();
+        await using (var command = database.DataSource.CreateCommand("update stores set taken_down_at = now(), changed_at = now(), active_release = null where shop_id = $1"))
+        {
+            command.Parameters.AddWithValue(_shop);
+            await command.ExecuteNonQueryAsync();
+        }
+
+        await _deployer.Services.GetRequiredService<CollectReleases>().ExecuteOnceAsync(CancellationToken.None);
+
+        using var page = await SendAsync($"/stores/{_slug}/");
+        page.StatusCode.ShouldBe(HttpStatusCode.Gone);
+    }
+
+    [Fact]
     public async Task A_folder_without_its_slash_is_redirected_to_it()
     {
         foreach (var path in new[] { $"/stores/{_slug}", $"/stores/{_slug}/products/a-1" })
@@ -219,7 +245,7 @@ public sealed class StoreTests(TestDatabase database) : IClassFixture<TestDataba
             redirect.Headers.Location!.ToString().ShouldBe(path + "/?from=mail");
         }
 
-        using var page = await SendAsync($"/stores/{_slug}/products/a-1/");
+        using var page = await SendAsync($"/stores/{_slug}/");
         page.StatusCode.ShouldBe(HttpStatusCode.OK);
     }
 
@@ -316,10 +342,7 @@ public sealed class StoreTests(TestDatabase database) : IClassFixture<TestDataba
     [Fact]
     public async Task The_cache_may_be_deleted_at_any_time()
     {
-        // Moved first, at one go: the release before may still be on its way into the cache.
-        var away = $"{_deployer.CacheDirectory}-away";
-        Directory.Move(_deployer.CacheDirectory, away);
-        Directory.Delete(away, recursive: true);
+        DeleteCache();
 
         (await _deployer.PageAsync(_slug)).ShouldContain("Mug shop");
         await DeployAsync("after");
