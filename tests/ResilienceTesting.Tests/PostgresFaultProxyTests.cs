@@ -76,6 +76,40 @@ public sealed class PostgresFaultProxyTests(PostgresServer server) : IAsyncLifet
     }
 
     [Fact]
+    public async Task A_statement_outside_a_transaction_that_has_not_arrived_holds_no_lock()
+    {
+        var trap = Arm(CommitMoment.BeforeItArrives);
+        await using var command = _client.CreateCommand("insert into notes values ($1)");
+        command.Parameters.Add(new() { Value = 1 });
+        var inserting = command.ExecuteNonQueryAsync();
+        var held = await trap.Held.WaitAsync(TimeSpan.FromSeconds(10));
+
+        await using (var locking = _database.DataSource.CreateCommand("begin; lock table notes nowait; commit"))
+            await locking.ExecuteNonQueryAsync();
+
+        held.Release();
+        (await inserting).ShouldBe(1);
+    }
+
+    [Fact]
+    public async Task A_prepared_statement_is_known_by_its_text_each_time()
+    {
+        await using var connection = await _client.OpenConnectionAsync();
+        await using var command = new NpgsqlCommand("insert into notes values ($1)", connection) { Parameters = { new() { Value = 1 } } };
+        await command.PrepareAsync();
+        await command.ExecuteNonQueryAsync();
+        var trap = Arm(CommitMoment.BeforeItsReply, occurrence: 2);
+
+        await command.ExecuteNonQueryAsync();
+        trap.Held.IsCompleted.ShouldBeFalse();
+        var third = command.ExecuteNonQueryAsync();
+
+        (await trap.Held.WaitAsync(TimeSpan.FromSeconds(10))).Release();
+        await third;
+        (await CountAsync()).ShouldBe(3);
+    }
+
+    [Fact]
     public async Task Only_the_commit_that_is_meant_is_held()
     {
         var trap = Arm(CommitMoment.BeforeItArrives, occurrence: 3);

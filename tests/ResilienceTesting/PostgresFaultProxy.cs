@@ -108,6 +108,7 @@ internal sealed class PostgresConnection(PostgresFaultProxy proxy, Socket client
 
     private readonly Socket _server = new(SocketType.Stream, ProtocolType.Tcp) { NoDelay = true };
     private readonly List<string> _statements = [];
+    private readonly Dictionary<string, string> _prepared = new(StringComparer.Ordinal);
     private readonly TaskCompletionSource _over = new(TaskCreationOptions.RunContinuationsAsynchronously);
     private bool _inTransaction;
     private volatile CommitTrap? _trapped;
@@ -159,6 +160,8 @@ internal sealed class PostgresConnection(PostgresFaultProxy proxy, Socket client
         {
             var buffer = new byte[16 * 1024];
             var end = 0;
+            // where the messages begin that the server takes as one
+            var batch = 0;
             var starting = true;
             while (true)
             {
@@ -178,7 +181,7 @@ internal sealed class PostgresConnection(PostgresFaultProxy proxy, Socket client
                         if (BinaryPrimitives.ReadInt32BigEndian(message.Span[4..]) is SslRequest or GssRequest)
                         {
                             await SendAsync(client, "N"u8.ToArray());
-                            sent = at += length;
+                            sent = batch = at += length;
                             continue;
                         }
 
@@ -186,8 +189,9 @@ internal sealed class PostgresConnection(PostgresFaultProxy proxy, Socket client
                     }
                     else if (IsCommit(message.Span) && proxy.TrapFor(_statements) is { } trap)
                     {
-                        await SendAsync(_server, buffer.AsMemory(sent, at - sent));
-                        sent = at;
+                        var held = Math.Max(sent, batch);
+                        await SendAsync(_server, buffer.AsMemory(sent, held - sent));
+                        sent = held;
                         if (trap.Moment == CommitMoment.BeforeItsReply)
                             _trapped = trap;
                         else if (!await HoldAsync(trap))
@@ -195,11 +199,14 @@ internal sealed class PostgresConnection(PostgresFaultProxy proxy, Socket client
                     }
 
                     at += length;
+                    if (message.Span[0] is (byte)'Q' or (byte)'S')
+                        batch = at;
                 }
 
                 await SendAsync(_server, buffer.AsMemory(sent, at - sent));
                 buffer.AsSpan(at, end - at).CopyTo(buffer);
                 end -= at;
+                batch = Math.Max(batch - at, 0);
             }
         }
         finally
@@ -310,8 +317,19 @@ internal sealed class PostgresConnection(PostgresFaultProxy proxy, Socket client
                 Add(query);
                 return !_inTransaction;
             case 'P':
-                var name = message[HeaderSize..].IndexOf((byte)0);
-                Add(Text(message[(HeaderSize + name + 1)..]));
+                // a name, and the statement; one that gets a name is prepared and used later, and maybe often
+                var prepared = Text(message[HeaderSize..]);
+                var statement = Text(message[(HeaderSize + Encoding.UTF8.GetByteCount(prepared) + 1)..]);
+                if (prepared.Length > 0)
+                    _prepared[prepared] = statement;
+                else
+                    Add(statement);
+                return false;
+            case 'B':
+                // a portal, and the name of a statement
+                var portal = message[HeaderSize..].IndexOf((byte)0);
+                if (_prepared.TryGetValue(Text(message[(HeaderSize + portal + 1)..]), out var bound))
+                    Add(bound);
                 return false;
             case 'S':
                 return !_inTransaction;
