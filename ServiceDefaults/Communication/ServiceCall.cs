@@ -1,5 +1,6 @@
 using System.Diagnostics;
 using System.Globalization;
+using System.Net.Sockets;
 using Polly;
 
 namespace Platform.ServiceDefaults.Communication;
@@ -86,6 +87,8 @@ internal readonly record struct SendResult(SendKind Kind, string Text, bool Neve
                 failure.HttpRequestError is HttpRequestError.Unknown ? failure.Message : failure.HttpRequestError.ToString(),
                 failure.HttpRequestError is HttpRequestError.ConnectionError or HttpRequestError.NameResolutionError or HttpRequestError.SecureConnectionError),
             IOException failure => new(SendKind.Failure, failure.Message),
+            // SocketsHttpHandler lets it out as it is when a connection is reset in the moment it is made
+            SocketException failure => new(SendKind.Failure, failure.Message, NeverConnected: true),
             _ => new(SendKind.CutShort, outcome.Exception?.GetType().Name ?? "nothing"),
         };
     }

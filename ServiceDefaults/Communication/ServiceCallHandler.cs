@@ -1,4 +1,5 @@
 using System.Diagnostics;
+using System.Net.Sockets;
 using Platform.ServiceDefaults.Correlation;
 using Platform.ServiceDefaults.Observability;
 using Polly;
@@ -61,7 +62,7 @@ internal sealed class ServiceCallHandler(Destination destination, Uri service) :
             call.Decide("concurrency.refused", $"refused: {policy.Concurrency.Limit} calls are under way and {policy.Concurrency.Queue} wait");
             throw new ServiceCallException(destination.Name, ServiceCallFailure.Busy, $"Too many calls to {destination.Name} are under way.", exception);
         }
-        catch (Exception exception) when (exception is HttpRequestException or IOException
+        catch (Exception exception) when (exception is HttpRequestException or IOException or SocketException
             || exception is OperationCanceledException && !cancellationToken.IsCancellationRequested)
         {
             outcome = "unreachable";

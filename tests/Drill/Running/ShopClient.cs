@@ -1,5 +1,6 @@
 using System.Globalization;
 using System.Net.Http.Json;
+using System.Net.Sockets;
 using System.Text.Json;
 using System.Text.Json.Nodes;
 using Platform.Drill.Planning;
@@ -140,7 +141,7 @@ internal sealed class ShopClient : IDisposable
                 if ((int)response.StatusCode is 200 or 404)
                     return response.Headers.ETag?.ToString();
             }
-            catch (Exception exception) when (exception is HttpRequestException or TaskCanceledException && !cancellationToken.IsCancellationRequested)
+            catch (Exception exception) when (exception is HttpRequestException or SocketException or TaskCanceledException && !cancellationToken.IsCancellationRequested)
             {
                 // again
             }
@@ -171,7 +172,7 @@ internal sealed class ShopClient : IDisposable
                 detail += "(replayed)";
             call = new(operation, start, DateTimeOffset.UtcNow, backend, $"{method} {path}", key, (int)response.StatusCode, id, detail);
         }
-        catch (Exception exception) when (exception is HttpRequestException or IOException or TaskCanceledException or JsonException && !cancellationToken.IsCancellationRequested)
+        catch (Exception exception) when (exception is HttpRequestException or SocketException or IOException or TaskCanceledException or JsonException && !cancellationToken.IsCancellationRequested)
         {
             call = new(operation, start, DateTimeOffset.UtcNow, backend, $"{method} {path}", key, null, null, exception.Message);
         }

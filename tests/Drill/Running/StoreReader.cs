@@ -1,3 +1,4 @@
+using System.Net.Sockets;
 using System.Text.RegularExpressions;
 using Platform.Drill.Systems;
 
@@ -62,7 +63,7 @@ internal sealed partial class StoreReader(DrilledService deployer, IReadOnlyList
                 ShopName().Match(text) is { Success: true } shop ? shop.Groups["name"].Value : null,
                 VersionOfPage().Match(text) is { Success: true } version ? version.Groups["version"].Value : null, of);
         }
-        catch (Exception exception) when (exception is HttpRequestException or IOException or TaskCanceledException && !cancellationToken.IsCancellationRequested)
+        catch (Exception exception) when (exception is HttpRequestException or SocketException or IOException or TaskCanceledException && !cancellationToken.IsCancellationRequested)
         {
             look = new(deployer.Index, slug, start, DateTimeOffset.UtcNow, path, null, exception.Message, null, of);
         }

@@ -102,6 +102,20 @@ public sealed class ServiceClientTests : IAsyncDisposable
     }
 
     [Fact]
+    public async Task A_connection_that_is_reset_in_the_moment_it_is_made_was_never_made()
+    {
+        await using var caller = await Caller.StartAsync(
+            context => _answer(context),
+            [("Retry:Delay", "00:00:00")],
+            // what SocketsHttpHandler throws then, which no server can be told to bring about
+            (_, client) => client.ConfigurePrimaryHttpMessageHandler(() => new NotConnected()));
+
+        (await Should.ThrowAsync<ServiceCallException>(() => caller.Client.GetAsync("/"))).Failure.ShouldBe(ServiceCallFailure.Unreachable);
+
+        caller.Destination.Breaker.Snapshot().Counts.TotalFailures.ShouldBe(3);
+    }
+
+    [Fact]
     public async Task The_recovery_probe_brings_calls_back_long_before_the_break_is_over()
     {
         await StartAsync(("Retry:Sends", "1"));
@@ -361,4 +375,10 @@ public sealed class ServiceClientTests : IAsyncDisposable
 
     private async Task<Caller> StartAsync(params (string Key, string Value)[] policy) =>
         _caller = await Caller.StartAsync(context => _answer(context), policy);
+
+    private sealed class NotConnected : HttpMessageHandler
+    {
+        protected override Task<HttpResponseMessage> SendAsync(HttpRequestMessage request, CancellationToken cancellationToken) =>
+            throw new SocketException((int)SocketError.NotConnected);
+    }
 }
