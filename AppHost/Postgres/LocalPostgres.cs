@@ -92,7 +92,7 @@ internal static class LocalPostgresExtensions
     private static int FreePort()
     {
         var used = IPGlobalProperties.GetIPGlobalProperties().GetActiveTcpListeners().Select(listener => listener.Port).ToHashSet();
-        return Enumerable.Range(15_000, 17_000).OrderBy(_ => Random.Shared.Next()).First(port => !used.Contains(port));
+        return Enumerable.Range(24_000, 8_000).OrderBy(_ => Random.Shared.Next()).First(port => !used.Contains(port));
     }
 
     /// <summary>
