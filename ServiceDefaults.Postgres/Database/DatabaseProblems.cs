@@ -1,3 +1,4 @@
+using System.Data;
 using System.Net.Sockets;
 using Microsoft.AspNetCore.Diagnostics;
 using Platform.ServiceDefaults.Communication;
@@ -24,6 +25,8 @@ public sealed partial class DatabaseProblems(Fallbacks fallbacks, ILogger<Databa
         SocketException => true,
         // the first connections of a process wait for one of them to read the server's types, and say it like this when that takes too long
         TimeoutException => true,
+        // Dapper's, about a row that broke off in its middle
+        DataException { InnerException: { } inner } => IsUnavailable(inner),
         _ => false,
     };
 
@@ -34,6 +37,7 @@ public sealed partial class DatabaseProblems(Fallbacks fallbacks, ILogger<Databa
         PostgresException postgres => postgres.SqlState.StartsWith("08", StringComparison.Ordinal) || postgres.SqlState.StartsWith("57P", StringComparison.Ordinal)
             || postgres.SqlState is PostgresErrorCodes.SerializationFailure or PostgresErrorCodes.DeadlockDetected,
         NpgsqlException => exception.InnerException is not TimeoutException,
+        DataException { InnerException: { } inner } => IsTransient(inner),
         _ => false,
     };
 

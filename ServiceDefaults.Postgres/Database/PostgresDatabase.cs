@@ -119,7 +119,7 @@ public sealed class PostgresDatabase(
         {
             return null;
         }
-        catch (Exception exception) when (DatabaseProblems.IsUnavailable(exception))
+        catch (Exception exception) when (!cancellationToken.IsCancellationRequested)
         {
             return exception.Message;
         }

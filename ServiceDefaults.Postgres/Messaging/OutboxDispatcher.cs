@@ -73,9 +73,9 @@ internal sealed partial class OutboxDispatcher(
                     released = now;
                 }
             }
-            catch (Exception exception) when (DatabaseProblems.IsUnavailable(exception) && !stoppingToken.IsCancellationRequested)
+            catch (Exception exception) when (!stoppingToken.IsCancellationRequested)
             {
-                LogNotTakenOver(logger, exception.Message);
+                LogNotTakenOver(logger, DatabaseProblems.IsUnavailable(exception) ? null : exception, exception.Message);
             }
 
             await signal.WaitAsync(seen, OrphanCheck, stoppingToken);
@@ -124,9 +124,10 @@ internal sealed partial class OutboxDispatcher(
                         await WaitOrTryAsync(seen);
                     }
                 }
-                catch (Exception exception) when (DatabaseProblems.IsUnavailable(exception) && !stoppingToken.IsCancellationRequested)
+                // whatever it is: what was accepted is not left lying here for the rest of this process's life
+                catch (Exception exception) when (!stoppingToken.IsCancellationRequested)
                 {
-                    LogDatabaseAway(logger, destination, exception.Message);
+                    LogDatabaseAway(logger, DatabaseProblems.IsUnavailable(exception) ? null : exception, destination, exception.Message);
                     await Task.Delay(options.Value.PollInterval, time, stoppingToken);
                 }
             }
@@ -402,7 +403,7 @@ internal sealed partial class OutboxDispatcher(
     private static partial void LogDead(ILogger logger, string type, Guid id, Guid partitionKey, string destination, string reason);
 
     [LoggerMessage(LogLevel.Warning, "The database is unavailable, messages to {Destination} wait: {Reason}")]
-    private static partial void LogDatabaseAway(ILogger logger, string destination, string reason);
+    private static partial void LogDatabaseAway(ILogger logger, Exception? exception, string destination, string reason);
 
     [LoggerMessage(LogLevel.Warning, "Sending to {Destination} for key {PartitionKey} was interrupted and is taken up again: {Reason}")]
     private static partial void LogInterrupted(ILogger logger, string destination, Guid partitionKey, string reason);
@@ -411,7 +412,7 @@ internal sealed partial class OutboxDispatcher(
     private static partial void LogTakenOver(ILogger logger, int count, string destination);
 
     [LoggerMessage(LogLevel.Debug, "Dead processes are looked for later: {Reason}")]
-    private static partial void LogNotTakenOver(ILogger logger, string reason);
+    private static partial void LogNotTakenOver(ILogger logger, Exception? exception, string reason);
 
     [LoggerMessage(LogLevel.Debug, "Keys were not given back at the stop: {Reason}")]
     private static partial void LogNotGivenBack(ILogger logger, string reason);

@@ -1,3 +1,4 @@
+using System.Data;
 using System.Net;
 using Dapper;
 using Microsoft.AspNetCore.Builder;
@@ -216,6 +217,16 @@ public sealed class PostgresDatabaseTests(PostgresServer server)
     [Fact]
     public void A_first_connection_that_waits_too_long_for_the_types_that_another_reads_says_that_the_database_is_unavailable() =>
         DatabaseProblems.IsUnavailable(new TimeoutException()).ShouldBeTrue();
+
+    [Fact]
+    public void A_connection_that_breaks_off_in_the_middle_of_a_row_says_that_the_database_is_unavailable()
+    {
+        var inRow = new DataException("Error parsing column 0", new NpgsqlException("Exception while reading from stream", new EndOfStreamException()));
+
+        DatabaseProblems.IsUnavailable(inRow).ShouldBeTrue();
+        DatabaseProblems.IsTransient(inRow).ShouldBeTrue();
+        DatabaseProblems.IsUnavailable(new DataException("Error parsing column 0", new InvalidCastException())).ShouldBeFalse();
+    }
 
     private static Destination Guard(TestApp app) => app.Get<Destinations>()[PostgresDatabase.Name];
 

@@ -41,6 +41,25 @@ public sealed class MessagingTests(PostgresServer server) : IAsyncLifetime
     }
 
     [Fact]
+    public async Task Delivery_goes_on_after_an_error_that_says_nothing_about_availability()
+    {
+        await StartReceiverAsync();
+        var sender = await StartSenderAsync();
+        await EnqueueAsync(sender, Guid.CreateVersion7(), new Note(1));
+        await ReceivedAsync(1);
+        var errors = await ErrorsAsync();
+
+        await _senderDatabase.DataSource.ScalarAsync<string>("alter table outbox_destinations rename to gone");
+        await Eventually.Async(async () => (await ErrorsAsync()).ShouldBeGreaterThan(errors));
+        await _senderDatabase.DataSource.ScalarAsync<string>("alter table gone rename to outbox_destinations");
+
+        await EnqueueAsync(sender, Guid.CreateVersion7(), new Note(2));
+        await ReceivedAsync(2);
+
+        Task<long> ErrorsAsync() => _senderDatabase.DataSource.ScalarAsync<long>("select xact_rollback from pg_stat_database where datname = current_database()");
+    }
+
+    [Fact]
     public async Task A_message_is_applied_right_after_its_transaction_commits()
     {
         await StartReceiverAsync();
