@@ -53,9 +53,19 @@ build() {
   return $code
 }
 
-# True when something that is built from is newer than the stamp, was removed, or has never been built.
-changed_since() {
-  local stamp=$1
+# What everything is built from, but for the tests.
+sources=(AppHost Backend ServiceDefaults ServiceDefaults.Postgres StoreDeployer TemplateRegistry eng/compat eng/UseCompat.props Directory.Build.props Directory.Build.targets Directory.Packages.props global.json nuget.config)
+
+# build_changed <stamp> <project or solution> [option ...]: builds when one of the sources was changed or removed since the stamp, and always with options.
+build_changed() {
+  local stamp=$1 started
   shift
-  [ ! -f "$stamp" ] || [ -n "$(find "$@" \( -name bin -o -name obj \) -prune -o -newer "$stamp" -print 2>/dev/null | head -n1)" ]
+  if [ $# -eq 1 ] && [ -f "$stamp" ] && [ -z "$(find "${sources[@]}" \( -name bin -o -name obj \) -prune -o -newer "$stamp" -print 2>/dev/null | head -n1)" ]; then
+    return 0
+  fi
+  echo "Building ..."
+  rm -f "$stamp"
+  started=$(mktemp)
+  build "$@" || { rm -f "$started"; return 1; }
+  if [ $# -eq 1 ]; then mkdir -p "$(dirname "$stamp")" && mv "$started" "$stamp"; else rm -f "$started"; fi
 }
