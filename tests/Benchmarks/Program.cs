@@ -10,7 +10,7 @@ switch (args)
     default:
         Console.Error.WriteLine("""
             usage: ./bench communication [--requests N] [--seconds N] [--seed N]
-                   ./bench deployments [--deployments N] [--takeovers N] [--reads N] [--jobs N] [--away SECONDS] [--seconds N]
+                   ./bench deployments [--deployments N] [--takeovers N] [--reads N] [--jobs N] [--waiting N] [--away SECONDS] [--seconds N]
             """);
         return 2;
 }

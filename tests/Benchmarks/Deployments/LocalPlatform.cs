@@ -207,7 +207,7 @@ internal sealed class LocalPlatform : IAsyncDisposable
         await using (var admin = new NpgsqlConnection(ConnectionStringTo("postgres") + ";Pooling=false"))
         {
             await admin.OpenAsync();
-            foreach (var database in (string[])["backend", "deployer", "registry", "queue"])
+            foreach (var database in (string[])["backend", "deployer", "registry", "queue", "jobs"])
             {
                 await using var command = new NpgsqlCommand($"create database {database}", admin);
                 await command.ExecuteNonQueryAsync();

@@ -1,0 +1,84 @@
+using System.Text.Json;
+using Platform.ServiceDefaults;
+using Platform.ServiceDefaults.Postgres.Database;
+using Platform.ServiceDefaults.Postgres.Messaging;
+using Platform.StoreDeployer.Deployments;
+using Platform.StoreDeployer.Deployments.Queue;
+using Platform.StoreDeployer.Stores;
+using Platform.TestSupport;
+
+namespace Platform.Benchmarks.Deployments;
+
+/// <summary>
+/// What the queue carries without the work: a message into the inbox, which enqueues; a claim; and the fenced end of the job. Each is the product's own transaction, with the
+/// events that it leaves in the outbox; nobody fetches those.
+/// </summary>
+internal static class QueueBenchmark
+{
+    /// <summary>Jobs a second, after a warm-up as long as the measurement.</summary>
+    public static async Task<double> MeasureAsync(LocalPlatform platform, int workers, TimeSpan time)
+    {
+        await using var app = await TestApp.StartAsync(
+            builder =>
+            {
+                builder.AddServiceDefaults();
+                builder.AddPostgres("deployer-db", typeof(ClaimNextDeployment).Assembly);
+                builder.AddStores();
+                builder.AddDeployments();
+            },
+            _ => { },
+            new Dictionary<string, string?>
+            {
+                ["ConnectionStrings:deployer-db"] = platform.ConnectionStringTo("jobs"),
+                ["services:backend:http:0"] = $"http://127.0.0.1:{FreePort.Next()}",
+                ["services:template-registry:http:0"] = $"http://127.0.0.1:{FreePort.Next()}",
+                ["InternalToken"] = "benchmark",
+                ["Deployments:Workers"] = "0",
+            },
+            environment: "Production");
+        using var limit = new CancellationTokenSource(TimeSpan.FromMinutes(5));
+        var worker = await app.Get<ProcessSession>().GetIdAsync(limit.Token);
+        await RunAsync();
+        return await RunAsync() / time.TotalSeconds;
+
+        async Task<int> RunAsync()
+        {
+            using var over = new CancellationTokenSource(time);
+            var counts = await Task.WhenAll(Enumerable.Range(0, workers).Select(_ => Task.Run(async () =>
+            {
+                var done = 0;
+                for (; !over.IsCancellationRequested; done++)
+                {
+                    await app.Get<Inbox>().ReceiveAsync(Request(), limit.Token);
+                    // now and then another takes one's own, and what others have put in is just being taken too
+                    (DeploymentJob Job, IReadOnlyList<StepState> Steps)? claimed;
+                    while ((claimed = await app.Get<ClaimNextDeployment>().ExecuteAsync(worker, limit.Token)) is null)
+                    {
+                    }
+
+                    await app.Get<FailDeployment>().ExecuteAsync(claimed.Value.Job, claimed.Value.Steps, DeploymentStatus.Cancelled, null, limit.Token);
+                }
+
+                return done;
+            })));
+            return counts.Sum();
+        }
+    }
+
+    private static CloudEvent Request()
+    {
+        var (deployment, shop) = (Guid.CreateVersion7(), Guid.CreateVersion7());
+        var slug = $"shop-{shop:n}";
+        var data = new DeploymentRequested(deployment, shop, slug, DeploymentKind.Deployment, 1, new ShopSnapshot(slug, new Dictionary<string, JsonElement>(), []), DateTimeOffset.UtcNow, new DeployedTemplate("small", "1.0.0", $"sha256:{new string('0', 64)}"));
+        return new()
+        {
+            SpecVersion = "1.0",
+            Id = Guid.CreateVersion7().ToString(),
+            Source = "backend",
+            Type = DeploymentRequested.Type,
+            PartitionKey = shop,
+            Sequence = 1,
+            Data = JsonSerializer.SerializeToElement(data, PlatformJson.Tolerant),
+        };
+    }
+}
