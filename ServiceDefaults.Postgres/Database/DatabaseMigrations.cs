@@ -9,7 +9,7 @@ namespace Platform.ServiceDefaults.Postgres.Database;
 
 /// <summary>Brings the database to the schema of this build at start, retrying until it answers. Only one process at a time does it.</summary>
 public sealed partial class DatabaseMigrations(
-    NpgsqlDataSource dataSource, ReadinessGate gate, Assembly[] assemblies, TimeProvider time, ILogger<DatabaseMigrations> logger) : BackgroundService
+    [FromKeyedServices(PostgresDatabase.Sessions)] NpgsqlDataSource sessions, ReadinessGate gate, Assembly[] assemblies, TimeProvider time, ILogger<DatabaseMigrations> logger) : BackgroundService
 {
     // any number that nothing else in the database uses
     private const long AdvisoryLock = 0x706C6174666F726D;
@@ -44,7 +44,7 @@ public sealed partial class DatabaseMigrations(
 
     private async Task ApplyAsync(List<Migration> migrations, CancellationToken cancellationToken)
     {
-        await using var connection = await dataSource.OpenConnectionAsync(cancellationToken);
+        await using var connection = await sessions.OpenConnectionAsync(cancellationToken);
         await using var transaction = await connection.BeginTransactionAsync(cancellationToken);
         // replicas start together; the lock goes with the transaction, so a killed one never leaves it behind
         await connection.ExecuteAsync(new CommandDefinition(
@@ -89,7 +89,7 @@ public sealed partial class DatabaseMigrations(
 
     private async Task WarnAboutDurabilityAsync(CancellationToken cancellationToken)
     {
-        await using var connection = await dataSource.OpenConnectionAsync(cancellationToken);
+        await using var connection = await sessions.OpenConnectionAsync(cancellationToken);
         foreach (var setting in (string[])["fsync", "synchronous_commit"])
         {
             if (await connection.ExecuteScalarAsync<string>(new CommandDefinition(

@@ -8,14 +8,17 @@ namespace Platform.ServiceDefaults.Postgres.Database;
 /// <c>Services:database</c>, time-outs from <c>Database</c>.
 /// </summary>
 /// <remarks>
-/// A session that is held for long (a listener, a sign of life) takes its connection from the <see cref="NpgsqlDataSource"/> instead: the breaker
-/// learns how a use ended only when its connection is closed.
+/// A session that is held for long or has a state of its own (a listener, a sign of life) takes its connection from the keyed <see cref="NpgsqlDataSource"/>
+/// <see cref="Sessions"/> instead: the breaker learns how a use ended only when its connection is closed, and pooled connections are not reset.
 /// </remarks>
 public sealed class PostgresDatabase(
     NpgsqlDataSource dataSource, [FromKeyedServices(PostgresDatabase.Probe)] NpgsqlDataSource probe, Destinations destinations, IOptions<DatabaseOptions> options, TimeProvider time)
 {
     /// <summary>The name in configuration, metrics and reports.</summary>
     public const string Name = "database";
+
+    /// <summary>The key of the data source without a pool.</summary>
+    public const string Sessions = "database-sessions";
 
     internal const string Probe = "database-probe";
 

@@ -9,7 +9,7 @@ namespace Platform.ServiceDefaults.Postgres.Database;
 /// taken from it like a dead one's.
 /// </summary>
 public sealed partial class ProcessSession(
-    NpgsqlDataSource dataSource, DatabaseMigrations migrations, IHostEnvironment environment, TimeProvider time, ILogger<ProcessSession> logger)
+    [FromKeyedServices(PostgresDatabase.Sessions)] NpgsqlDataSource sessions, DatabaseMigrations migrations, IHostEnvironment environment, TimeProvider time, ILogger<ProcessSession> logger)
     : BackgroundService, IHostedLifecycleService
 {
     /// <summary>First key of the advisory locks; any number that nothing else in the database uses.</summary>
@@ -78,7 +78,7 @@ public sealed partial class ProcessSession(
 
     private async Task HoldAsync(CancellationToken cancellationToken)
     {
-        await using var connection = await dataSource.OpenConnectionAsync(cancellationToken);
+        await using var connection = await sessions.OpenConnectionAsync(cancellationToken);
         var id = Guid.CreateVersion7(time.GetUtcNow());
         var key = await connection.ExecuteScalarAsync<int>(new CommandDefinition("select nextval('process_lock_keys')::int", cancellationToken: cancellationToken));
         // First the lock, then the row: a row whose lock is free is a dead process's.

@@ -7,7 +7,8 @@ namespace Platform.ServiceDefaults.Postgres.Database;
 /// Wakes whoever waits for rows in a table, in this process at once and in all others by one coalesced NOTIFY. A signal can get lost (the
 /// database was away), so who waits also polls.
 /// </summary>
-public sealed partial class Signals(NpgsqlDataSource dataSource, DatabaseMigrations migrations, TimeProvider time, ILogger<Signals> logger) : BackgroundService
+public sealed partial class Signals(
+    NpgsqlDataSource dataSource, [FromKeyedServices(PostgresDatabase.Sessions)] NpgsqlDataSource sessions, DatabaseMigrations migrations, TimeProvider time, ILogger<Signals> logger) : BackgroundService
 {
     // one channel for all signals: a name added later needs no new LISTEN
     private const string PostgresChannel = "platform_signals";
@@ -35,7 +36,7 @@ public sealed partial class Signals(NpgsqlDataSource dataSource, DatabaseMigrati
             try
             {
                 using var session = new SeparateCancellation(cancellationToken);
-                await using var connection = await dataSource.OpenConnectionAsync(session.Token);
+                await using var connection = await sessions.OpenConnectionAsync(session.Token);
                 connection.Notification += (_, notification) => Received(notification.Payload);
                 await using (var listen = new NpgsqlCommand($"listen {PostgresChannel}", connection))
                 {
@@ -58,7 +59,7 @@ public sealed partial class Signals(NpgsqlDataSource dataSource, DatabaseMigrati
                     }
                 }
             }
-            catch (Exception exception) when ((DatabaseProblems.IsUnavailable(exception) || exception is InvalidOperationException) && !cancellationToken.IsCancellationRequested)
+            catch (Exception exception) when (!cancellationToken.IsCancellationRequested)
             {
                 LogDeaf(logger, exception.Message);
                 await Task.Delay(TimeSpan.FromMilliseconds(500), time, cancellationToken);
@@ -91,7 +92,7 @@ public sealed partial class Signals(NpgsqlDataSource dataSource, DatabaseMigrati
                     command.Parameters.Add(new() { Value = names.Select(name => $"{_instance} {name}").ToArray() });
                     await command.ExecuteNonQueryAsync(cancellationToken);
                 }
-                catch (Exception exception) when (DatabaseProblems.IsUnavailable(exception))
+                catch (Exception exception) when (!cancellationToken.IsCancellationRequested)
                 {
                     LogMute(logger, exception.Message);
                 }

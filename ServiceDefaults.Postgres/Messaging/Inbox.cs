@@ -73,19 +73,22 @@ internal sealed partial class Inbox(
         await using var transaction = await connection.BeginTransactionAsync(cancellationToken);
 
         // a concurrent delivery of the same id waits here until this one has committed or not
-        var isNew = await connection.ExecuteAsync(new CommandDefinition(
-            "insert into inbox (source, id) values (@Source, @Id) on conflict do nothing",
-            new { message.Source, message.Id }, transaction, cancellationToken: cancellationToken)) == 1;
+        var (isNew, isNext) = await connection.QuerySingleAsync<(bool IsNew, bool IsNext)>(new CommandDefinition(
+            """
+            with message as (
+              insert into inbox (source, id) values (@Source, @Id) on conflict do nothing returning 1),
+            sequence as (
+              insert into inbox_sequences as s (source, partition_key, last_sequence)
+              select @Source, @PartitionKey, @Sequence from message
+              on conflict (source, partition_key) do update set last_sequence = excluded.last_sequence where s.last_sequence < excluded.last_sequence
+              returning 1)
+            select exists (select from message), exists (select from sequence)
+            """, new { message.Source, message.Id, message.PartitionKey, message.Sequence }, transaction, cancellationToken: cancellationToken));
         if (!isNew)
         {
             return Receipt.Known;
         }
 
-        var isNext = await connection.ExecuteAsync(new CommandDefinition(
-            """
-            insert into inbox_sequences as s (source, partition_key, last_sequence) values (@Source, @PartitionKey, @Sequence)
-            on conflict (source, partition_key) do update set last_sequence = excluded.last_sequence where s.last_sequence < excluded.last_sequence
-            """, new { message.Source, message.PartitionKey, message.Sequence }, transaction, cancellationToken: cancellationToken)) == 1;
         if (!isNext)
         {
             LogStale(logger, message.Type, message.Id, message.Source, message.Sequence, message.PartitionKey);

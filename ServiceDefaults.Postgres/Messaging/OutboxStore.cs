@@ -22,7 +22,7 @@ internal sealed class OutboxStore(PostgresDatabase database, ProcessSession sess
     public async Task<IReadOnlyList<ClaimedKey>> ClaimTrialKeyAsync(string destination, Guid lease, CancellationToken cancellationToken) =>
         await ClaimAsync("", destination, lease, 1, cancellationToken);
 
-    /// <summary>When to look again: at the next key that is due, or when the destination may be tried.</summary>
+    /// <summary>When to look again: at the next key that is due, or when the destination may be tried. Of a backlog only its head is looked at.</summary>
     public async Task<DestinationState> GetStateAsync(string destination, CancellationToken cancellationToken)
     {
         await using var connection = await database.OpenConnectionAsync(cancellationToken);
@@ -31,7 +31,8 @@ internal sealed class OutboxStore(PostgresDatabase database, ProcessSession sess
             select d.failures > 0 as Away,
                    coalesce(extract(epoch from d.not_before - now()), 0)::float8 as TrialInSeconds,
                    (select extract(epoch from min(greatest(k.next_attempt_at, k.lease_until)) - now())::float8
-                    from outbox_keys k where k.destination = d.destination and k.pending > 0 and not k.held) as DueInSeconds
+                    from (select next_attempt_at, lease_until from outbox_keys
+                          where destination = d.destination and pending > 0 and not held order by next_attempt_at limit 500) k) as DueInSeconds
             from outbox_destinations d where d.destination = @destination
             """, new { destination }, cancellationToken: cancellationToken));
     }

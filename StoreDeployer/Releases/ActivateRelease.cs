@@ -18,8 +18,7 @@ internal sealed class ActivateRelease(PostgresDatabase database, DeploymentEvent
     {
         await using var connection = await database.OpenConnectionAsync(cancellationToken);
         await using var transaction = await connection.BeginTransactionAsync(cancellationToken);
-        await ShopLock.TakeAsync(transaction, job.ShopId, cancellationToken);
-        await job.AssertHeldAsync(transaction, cancellationToken);
+        await ShopLock.TakeWithLeaseAsync(transaction, job, cancellationToken);
         var (cancelled, takenDown, newer) = await connection.QuerySingleAsync<(bool, bool, bool)>(new CommandDefinition(
             """
             select d.cancel_requested_at is not null, s.taken_down_at is not null, s.active_sequence >= d.sequence
@@ -37,15 +36,17 @@ internal sealed class ActivateRelease(PostgresDatabase database, DeploymentEvent
             return status;
         }
 
+        DateTime changedAt;
         try
         {
-            await connection.ExecuteAsync(new CommandDefinition(
+            changedAt = await connection.ExecuteScalarAsync<DateTime>(new CommandDefinition(
                 """
                 update stores
                 set active_release = @release, active_sequence = @Sequence, slug = @Slug,
                   -- not now(), which is when this transaction began: readers take what changed later for newer
                   changed_at = greatest(clock_timestamp(), changed_at + interval '1 microsecond')
-                where shop_id = @ShopId;
+                where shop_id = @ShopId
+                returning changed_at;
                 update releases set activated_at = now() where id = @release;
                 update deployments set status = 'live', release = @release, error = null, worker = null, lease_until = null, finished_at = now() where id = @Id
                 """, new { release, job.Sequence, job.Slug, job.ShopId, job.Id }, transaction, cancellationToken: cancellationToken));
@@ -59,7 +60,7 @@ internal sealed class ActivateRelease(PostgresDatabase database, DeploymentEvent
         await events.LiveAsync(transaction, job, release, steps.Snapshot(), cancellationToken);
         // From here on it is done or not done, and being told to stop would only hide which.
         await transaction.CommitAsync(CancellationToken.None);
-        await directory.RefreshAsync(job.Slug, CancellationToken.None);
+        await directory.RefreshAsync(job.Slug, new DateTimeOffset(changedAt), CancellationToken.None);
         signals[StoreDirectory.SignalName].Set();
         events.Wake();
         return DeploymentStatus.Live;

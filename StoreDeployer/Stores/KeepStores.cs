@@ -5,13 +5,14 @@ namespace Platform.StoreDeployer.Stores;
 
 /// <summary>Keeps every live store on this process's disk, and follows what other processes activate and take down.</summary>
 internal sealed partial class KeepStores(
-    StoreDirectory directory, DatabaseMigrations migrations, Signals signals, IOptions<StoreOptions> options, ILogger<KeepStores> logger) : BackgroundService
+    StoreDirectory directory, DatabaseMigrations migrations, Signals signals, IOptions<StoreOptions> options, TimeProvider time, ILogger<KeepStores> logger) : BackgroundService
 {
-    // What commits later may have been changed earlier, though never at one address.
+    // What commits later may have been changed earlier, though never at one address: by so much at most, and hardly ever by more than so little.
     private static readonly TimeSpan Overlap = TimeSpan.FromSeconds(30);
+    private static readonly TimeSpan OverlapAtSignal = TimeSpan.FromSeconds(1);
 
-    private readonly Dictionary<string, DateTimeOffset> _seen = [];
     private DateTimeOffset? _latest;
+    private long _looked;
 
     protected override async Task ExecuteAsync(CancellationToken stoppingToken)
     {
@@ -35,16 +36,18 @@ internal sealed partial class KeepStores(
 
     private async Task FollowAsync(CancellationToken cancellationToken)
     {
-        foreach (var (slug, changedAt) in await directory.ChangedAsync(_latest - Overlap, cancellationToken))
+        var now = time.GetTimestamp();
+        var atSignal = _latest is not null && time.GetElapsedTime(_looked, now) < options.Value.PollInterval;
+        foreach (var (slug, changedAt) in await directory.ChangedAsync(_latest - (atSignal ? OverlapAtSignal : Overlap), cancellationToken))
         {
-            if (_seen.TryGetValue(slug, out var known) && known == changedAt)
+            if (await directory.RefreshAsync(slug, changedAt, cancellationToken) is null)
                 continue;
-            if (await directory.RefreshAsync(slug, cancellationToken) is null)
-                continue;
-            _seen[slug] = changedAt;
             if (_latest is null || changedAt > _latest)
                 _latest = changedAt;
         }
+
+        if (!atSignal)
+            _looked = now;
     }
 
     [LoggerMessage(LogLevel.Warning, "Could not follow the stores: {Reason}")]

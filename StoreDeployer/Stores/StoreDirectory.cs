@@ -66,12 +66,12 @@ internal sealed partial class StoreDirectory : IDisposable
         return _stores.TryGetValue(slug, out Store? store) ? store : await LoadAsync(slug, again: false, cancellationToken);
     }
 
-    /// <summary>Looks at the database again. When it is away, what is known stays; the next poll makes up for it.</summary>
-    public async Task<Store?> RefreshAsync(string slug, CancellationToken cancellationToken)
+    /// <summary>Looks at the database again, unless the change of <paramref name="changedAt"/> is known. When it is away, what is known stays; the next poll makes up for it.</summary>
+    public async Task<Store?> RefreshAsync(string slug, DateTimeOffset? changedAt, CancellationToken cancellationToken)
     {
         try
         {
-            return await LoadAsync(slug, again: true, cancellationToken);
+            return await LoadAsync(slug, again: true, cancellationToken, changedAt);
         }
         catch (Exception e) when (DatabaseProblems.IsUnavailable(e))
         {
@@ -100,14 +100,14 @@ internal sealed partial class StoreDirectory : IDisposable
             semaphore.Dispose();
     }
 
-    private async Task<Store?> LoadAsync(string slug, bool again, CancellationToken cancellationToken)
+    private async Task<Store?> LoadAsync(string slug, bool again, CancellationToken cancellationToken, DateTimeOffset? changedAt = null)
     {
         // One at a time, so that what was read first never replaces what was read later.
         var loading = _loading[(uint)string.GetHashCode(slug, StringComparison.Ordinal) % _loading.Length];
         await loading.WaitAsync(cancellationToken);
         try
         {
-            if (!again && _stores.TryGetValue(slug, out Store? known))
+            if (_stores.TryGetValue(slug, out Store? known) && (!again || known!.ChangedAt >= changedAt))
                 return known;
             Store? store;
             var fromDatabase = false;
@@ -153,19 +153,19 @@ internal sealed partial class StoreDirectory : IDisposable
               select shop_id, active_release, taken_down_at is not null as taken_down, changed_at from stores
               where slug = @slug order by taken_down_at is null desc, changed_at desc limit 1)
             select s.active_release as Release, s.taken_down as TakenDown, s.changed_at as ChangedAt,
-              f.path as Path, f.digest as Digest, f.content_type as ContentType, f.size as Size
+              f.path as Path, f.digest as Digest, f.content_type as ContentType, c.size as Size
             from store s left join lateral (
-              select r.path, r.digest, r.content_type, c.size from release_files r join files c on c.digest = r.digest
+              select r.path, r.digest, r.content_type from release_files r
               where r.release_id = s.active_release
               union
-              select r.path, r.digest, r.content_type, c.size
+              select r.path, r.digest, r.content_type
               from (
                 select id from releases where shop_id = s.shop_id and activated_at is not null
-                order by activated_at desc limit @_retainedReleases) a
-              join release_files r on r.release_id = a.id join files c on c.digest = r.digest
+                order by activated_at desc limit @retained) a
+              join release_files r on r.release_id = a.id
               where r.path like @assets
-            ) f on s.active_release is not null
-            """, new { slug, _retainedReleases, assets = ReleaseFile.AssetsFolder.Replace("_", @"\_", StringComparison.Ordinal) + "%" }, cancellationToken: cancellationToken)), cancellationToken)).AsList();
+            ) f on s.active_release is not null left join files c on c.digest = f.digest
+            """, new { slug, retained = _retainedReleases, assets = ReleaseFile.AssetsFolder.Replace("_", @"\_", StringComparison.Ordinal) + "%" }, cancellationToken: cancellationToken)), cancellationToken)).AsList();
         return rows is [] || rows[0] is { Release: null, TakenDown: false }
             ? null
             : new Store(slug, rows[0].Release, rows[0].TakenDown, new DateTimeOffset(rows[0].ChangedAt), rows.Where(row => row.Path is not null)

@@ -41,7 +41,7 @@ internal static class StoreEndpoints
         catch (FileNotFoundException)
         {
             // The store has gone on or closed without this process having heard of it, and what it had is collected.
-            return await ServeAsync(await directory.RefreshAsync(slug, cancellationToken), path, context, files, cancellationToken);
+            return await ServeAsync(await directory.RefreshAsync(slug, changedAt: null, cancellationToken), path, context, files, cancellationToken);
         }
     }
 

@@ -64,7 +64,7 @@ internal sealed class ClaimNextDeployment(PostgresDatabase database, DeploymentE
                 new { job.Id }, transaction, cancellationToken: cancellationToken));
         }
 
-        var steps = await DeploymentSteps.ReadAsync(connection, transaction, job.Id, job.Kind, cancellationToken);
+        var steps = job.FencingToken > 1 ? await DeploymentSteps.ReadAsync(connection, transaction, job.Id, job.Kind, cancellationToken) : DeploymentSteps.None(job.Kind);
         await events.ProgressedAsync(transaction, job.ShopId, job.Id, DeploymentStatus.Running, steps.Snapshot(), cancellationToken);
         await transaction.CommitAsync(cancellationToken);
         events.Wake();

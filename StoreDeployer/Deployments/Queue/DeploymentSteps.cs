@@ -8,9 +8,12 @@ namespace Platform.StoreDeployer.Deployments.Queue;
 /// <summary>The rows of a deployment's steps.</summary>
 internal static class DeploymentSteps
 {
+    /// <summary>The steps of a deployment that was never claimed.</summary>
+    public static IReadOnlyList<StepState> None(string kind) => [.. StepState.NamesFor(kind).Select((name, position) => new StepState((short)position, name))];
+
     public static async Task<IReadOnlyList<StepState>> ReadAsync(NpgsqlConnection connection, NpgsqlTransaction? transaction, Guid deploymentId, string kind, CancellationToken cancellationToken)
     {
-        var steps = StepState.NamesFor(kind).Select((name, position) => new StepState((short)position, name)).ToList();
+        var steps = None(kind);
         var rows = await connection.QueryAsync<Row>(new CommandDefinition(
             """
             select position as Position, started_at as StartedAt, finished_at as FinishedAt, attempts as Attempts, failures as Failures, error::text as Error

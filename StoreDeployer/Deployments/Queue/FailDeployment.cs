@@ -15,8 +15,7 @@ internal sealed class FailDeployment(PostgresDatabase database, DeploymentEvents
     {
         await using var connection = await database.OpenConnectionAsync(cancellationToken);
         await using var transaction = await connection.BeginTransactionAsync(cancellationToken);
-        await ShopLock.TakeAsync(transaction, lease.ShopId, cancellationToken);
-        await lease.AssertHeldAsync(transaction, cancellationToken);
+        await ShopLock.TakeWithLeaseAsync(transaction, lease, cancellationToken);
         await WithLeaseHeldAsync(transaction, lease, steps, status, error, cancellationToken);
         await transaction.CommitAsync(cancellationToken);
         events.Wake();

@@ -23,16 +23,17 @@ internal sealed class RecordProgress(PostgresDatabase database, DeploymentEvents
 
 internal static class LeaseChecks
 {
+    public const string Sql =
+        """
+        select true from deployments
+        where id = @Id and worker = @Worker and fencing_token = @FencingToken and status = 'running' for no key update
+        """;
+
     /// <summary>Locks the deployment for the rest of the transaction, if the lease holds.</summary>
     /// <exception cref="LeaseLostException">It doesn't.</exception>
     public static async Task AssertHeldAsync(this DeploymentLease lease, NpgsqlTransaction transaction, CancellationToken cancellationToken)
     {
-        var held = await transaction.Connection!.ExecuteScalarAsync<bool>(new CommandDefinition(
-            """
-            select true from deployments
-            where id = @Id and worker = @Worker and fencing_token = @FencingToken and status = 'running' for no key update
-            """, lease, transaction, cancellationToken: cancellationToken));
-        if (!held)
+        if (!await transaction.Connection!.ExecuteScalarAsync<bool>(new CommandDefinition(Sql, lease, transaction, cancellationToken: cancellationToken)))
             throw new LeaseLostException(lease);
     }
 }

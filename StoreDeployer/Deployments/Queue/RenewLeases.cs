@@ -4,7 +4,10 @@ using Platform.ServiceDefaults.Postgres.Database;
 
 namespace Platform.StoreDeployer.Deployments.Queue;
 
-/// <summary>Extends this process's leases, by the database's clock, and says which deployments somebody wants cancelled.</summary>
+/// <summary>
+/// Extends this process's leases, by the database's clock, and says which deployments somebody wants cancelled. It is called more often than leases need it; an
+/// update each time would wait for the runs' own transactions, and they for it.
+/// </summary>
 internal sealed class RenewLeases(PostgresDatabase database, IOptions<DeploymentOptions> options)
 {
     /// <summary>Of <paramref name="leases"/>, those that still hold; the others are lost.</summary>
@@ -13,14 +16,23 @@ internal sealed class RenewLeases(PostgresDatabase database, IOptions<Deployment
         await using var connection = await database.OpenConnectionAsync(cancellationToken);
         return [.. await connection.QueryAsync<(Guid, long, bool)>(new CommandDefinition(
             """
-            update deployments d set lease_until = now() + @Lease
-            from unnest(@ids, @workers, @tokens) as l (id, worker, token)
-            where d.id = l.id and d.worker = l.worker and d.fencing_token = l.token and d.status = 'running'
-            returning d.id, d.fencing_token, d.cancel_requested_at is not null
+            with mine as (
+              select d.id, d.worker, d.fencing_token, d.cancel_requested_at is not null as cancelled, d.lease_until < now() + @Lease - @age as due
+              from unnest(@ids, @workers, @tokens) as l (id, worker, token)
+              join deployments d on d.id = l.id and d.worker = l.worker and d.fencing_token = l.token and d.status = 'running'),
+            renewed as (
+              update deployments d set lease_until = now() + @Lease
+              from mine where mine.due and d.id = mine.id and d.worker = mine.worker and d.fencing_token = mine.fencing_token and d.status = 'running'
+              returning d.id, d.fencing_token, d.cancel_requested_at is not null)
+            select id, fencing_token, cancelled from mine where not due
+            union all
+            select * from renewed
             """,
             new
             {
                 options.Value.Lease,
+                // younger ones are left alone
+                age = options.Value.LeaseRenewal / 2,
                 ids = leases.Select(lease => lease.Id).ToArray(),
                 workers = leases.Select(lease => lease.Worker).ToArray(),
                 tokens = leases.Select(lease => lease.FencingToken).ToArray(),

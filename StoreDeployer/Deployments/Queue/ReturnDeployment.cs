@@ -40,8 +40,7 @@ internal sealed class ReturnDeployment(PostgresDatabase database, DeploymentEven
     {
         await using var connection = await database.OpenConnectionAsync(cancellationToken);
         await using var transaction = await connection.BeginTransactionAsync(cancellationToken);
-        await ShopLock.TakeAsync(transaction, lease.ShopId, cancellationToken);
-        await lease.AssertHeldAsync(transaction, cancellationToken);
+        await ShopLock.TakeWithLeaseAsync(transaction, lease, cancellationToken);
         var lost = reason == ReturnReason.LeaseLost;
         if (lost)
             await AssertOrphanedAsync(transaction, lease, cancellationToken);

@@ -81,7 +81,7 @@ public sealed class DatabaseAwayTests
             update stores set changed_at = clock_timestamp(),
               active_release = (select id from releases r where r.id <> stores.active_release order by created_at limit 1)
             """);
-        await Should.ThrowAsync<PostgresException>(() => other.Services.GetRequiredService<StoreDirectory>().RefreshAsync("mugs", TestContext.Current.CancellationToken));
+        await Should.ThrowAsync<PostgresException>(() => other.Services.GetRequiredService<StoreDirectory>().RefreshAsync("mugs", changedAt: null, TestContext.Current.CancellationToken));
         (await other.PageAsync("mugs")).ShouldContain("Present shop");
         (await other.PageAsync("mugs", "products/a-1/")).ShouldContain("<h1>Mug</h1>");
 
