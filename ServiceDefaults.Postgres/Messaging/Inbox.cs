@@ -103,9 +103,9 @@ internal sealed partial class Inbox(
         }
 
         await transaction.CommitAsync(cancellationToken);
-        // the handler may have enqueued an answer
-        outbox.Wake();
         context.Committed.ForEach(action => action());
+        // the handler may have enqueued an answer, which says that all of this is done
+        outbox.Wake();
         return Receipt.Accepted;
     }
 

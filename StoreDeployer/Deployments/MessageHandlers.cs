@@ -143,7 +143,7 @@ internal sealed class RetryDeployment(DeploymentEvents events, Signals signals) 
 }
 
 /// <summary>Takes a shop's store down, for good.</summary>
-internal sealed class TakeStoreDown(DeploymentEvents events, Signals signals) : IMessageHandler<ShopDeleted>
+internal sealed class TakeStoreDown(DeploymentEvents events, StoreDirectory directory, Signals signals) : IMessageHandler<ShopDeleted>
 {
     public async Task HandleAsync(ShopDeleted data, MessageContext context, CancellationToken cancellationToken)
     {
@@ -176,6 +176,8 @@ internal sealed class TakeStoreDown(DeploymentEvents events, Signals signals) : 
         await events.StoreRemovedAsync(transaction, data.ShopId, cancellationToken);
         context.AfterCommit(() =>
         {
+            // Backend is told that nothing is served any more: so it is here, at once, and elsewhere at the signal.
+            directory.Forget(data.Slug);
             signals[StoreDirectory.SignalName].Set();
             signals[DeploymentWorker.SignalName].Set();
         });

@@ -66,6 +66,9 @@ internal sealed partial class StoreDirectory : IDisposable
         return _stores.TryGetValue(slug, out Store? store) ? store : await LoadAsync(slug, again: false, cancellationToken);
     }
 
+    /// <summary>Makes the next reader look at the database.</summary>
+    public void Forget(string slug) => _stores.Remove(slug);
+
     /// <summary>Looks at the database again, unless the change of <paramref name="changedAt"/> is known. When it is away, what is known stays; the next poll makes up for it.</summary>
     public async Task<Store?> RefreshAsync(string slug, DateTimeOffset? changedAt, CancellationToken cancellationToken)
     {
