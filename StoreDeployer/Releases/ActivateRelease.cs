@@ -60,6 +60,8 @@ internal sealed class ActivateRelease(PostgresDatabase database, DeploymentEvent
         await events.LiveAsync(transaction, job, release, steps.Snapshot(), cancellationToken);
         // From here on it is done or not done, and being told to stop would only hide which.
         await transaction.CommitAsync(CancellationToken.None);
+        // Who is told that it is live and asks here gets the new pages, even before they are read below.
+        directory.Forget(job.Slug);
         await directory.RefreshAsync(job.Slug, new DateTimeOffset(changedAt), CancellationToken.None);
         signals[StoreDirectory.SignalName].Set();
         events.Wake();
