@@ -1,15 +1,16 @@
 using Microsoft.AspNetCore.Http.HttpResults;
+using OpenTelemetry.Metrics;
 using Platform.ServiceDefaults.Communication;
 using Platform.ServiceDefaults.Health;
 using Platform.ServiceDefaults.Problems;
 
 namespace Platform.ServiceDefaults;
 
-/// <summary><c>/alive</c>, <c>/ready</c> and <c>/health</c>.</summary>
+/// <summary><c>/alive</c>, <c>/ready</c>, <c>/health</c> and <c>/metrics</c>.</summary>
 internal static class DefaultEndpoints
 {
     public static bool IsProbe(PathString path) =>
-        path.Value is "/alive" or "/ready" or "/health";
+        path.Value is "/alive" or "/ready" or "/health" or "/metrics";
 
     public static void MapHealth(this IEndpointRouteBuilder endpoints)
     {
@@ -18,6 +19,8 @@ internal static class DefaultEndpoints
         group.MapGet("/ready", Ready).WithName("GetReady").WithSummary("Readiness: started and not draining.");
         group.MapGet("/health", Health).WithName("GetHealth").WithSummary("The state of the service and of what it depends on.")
             .Produces<HealthReport>(StatusCodes.Status503ServiceUnavailable);
+        group.MapPrometheusScrapingEndpoint("/metrics", endpoints.ServiceProvider.GetRequiredService<MeterProvider>(), configureBranchedPipeline: null, optionsName: null)
+            .ExcludeFromDescription();
     }
 
     private static Ok<ProbeAnswer> Alive() => TypedResults.Ok(new ProbeAnswer("alive"));

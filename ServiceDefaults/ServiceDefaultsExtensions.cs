@@ -82,7 +82,7 @@ public static class ServiceDefaultsExtensions
         return app;
     }
 
-    /// <summary>Maps <c>/alive</c>, <c>/ready</c>, <c>/health</c> and <c>/openapi/v1.json</c>.</summary>
+    /// <summary>Maps <c>/alive</c>, <c>/ready</c>, <c>/health</c>, <c>/metrics</c> and <c>/openapi/v1.json</c>.</summary>
     public static WebApplication MapDefaultEndpoints(this WebApplication app)
     {
         app.MapHealth();

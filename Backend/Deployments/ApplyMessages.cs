@@ -33,7 +33,7 @@ internal sealed partial class ApplyDeploymentProgressed(TimeProvider time, Signa
 }
 
 /// <summary>A deployment became final. What is final stays so, unless a failed one is retried.</summary>
-internal sealed partial class ApplyDeploymentFinished(TimeProvider time, Signals signals, ILogger<ApplyDeploymentFinished> logger) : IMessageHandler<DeploymentFinished>
+internal sealed partial class ApplyDeploymentFinished(TimeProvider time, Signals signals, DeploymentMetrics metrics, ILogger<ApplyDeploymentFinished> logger) : IMessageHandler<DeploymentFinished>
 {
     public async Task HandleAsync(DeploymentFinished data, MessageContext context, CancellationToken cancellationToken)
     {
@@ -59,6 +59,7 @@ internal sealed partial class ApplyDeploymentFinished(TimeProvider time, Signals
         }
 
         context.AfterCommit(signals[DeploymentRows.SignalName].Set);
+        context.AfterCommit(() => metrics.Finished(deployment));
         LogFinished(logger, deployment.Id, deployment.ShopId, deployment.Status);
         if (deployment.Status == DeploymentStatus.Live)
             await PointShopAtAsync(context.Transaction, deployment, cancellationToken);

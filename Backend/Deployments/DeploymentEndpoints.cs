@@ -25,6 +25,7 @@ internal static class DeploymentEndpoints
     public static void AddDeployments(this IHostApplicationBuilder builder)
     {
         builder.Services.AddOptions<DeploymentEventOptions>().BindConfiguration("DeploymentEvents").ValidateDataAnnotations().ValidateOnStart();
+        builder.Services.AddSingleton<DeploymentMetrics>();
         builder.Services.AddScoped<FindDeployment>();
         builder.Services.AddScoped<ListDeployments>();
         builder.Services.AddScoped<ReadDeploymentEvents>();
@@ -42,6 +43,8 @@ internal static class DeploymentEndpoints
 
     public static void MapDeployments(this IEndpointRouteBuilder routes)
     {
+        // made now, so that it tells of itself before the first deployment ends
+        _ = routes.ServiceProvider.GetRequiredService<DeploymentMetrics>();
         var shops = routes.MapGroup("/api/shops/{id:guid}").WithTags("Deployments").ProducesProblem(404).WithIdempotency();
         shops.MapPost("/deployments", Create).WithName("CreateDeployment").WithPriority(RequestPriority.Deployment).ProducesProblem(409).ProducesProblem(422)
             .WithSummary("Deploys the shop as it stands.")

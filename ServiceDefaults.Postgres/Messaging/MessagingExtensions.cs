@@ -24,6 +24,7 @@ public static class MessagingExtensions
         builder.Services.AddProcessSession();
         builder.Services.AddSingleton<OutboxStore>();
         builder.Services.AddHostedService<OutboxDispatcher>();
+        builder.Services.AddHostedService<BacklogMetrics>();
         return builder;
     }
 

@@ -168,6 +168,14 @@ internal sealed partial class AdmissionSignals
         (_time, _logger) = (time, logger);
         var meter = meters.CreateMeter("communication");
         _rejections = meter.CreateCounter<long>("platform.communication.admission.rejections", "{request}", "Requests refused, by reason (rate, concurrency) and priority");
+        foreach (var reason in (string[])["rate", "concurrency"])
+        {
+            foreach (var priority in (string[])["read", "write", "deployment"])
+            {
+                _rejections.Add(0, new("reason", reason), new("priority", priority));
+            }
+        }
+
         meter.CreateObservableUpDownCounter("platform.communication.admission.in_flight", () => places.Taken, "{request}", "Requests that hold a place");
         meter.CreateObservableUpDownCounter("platform.communication.admission.queue", () => places.Waiting, "{request}", "Requests that wait for a place");
     }

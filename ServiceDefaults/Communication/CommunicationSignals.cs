@@ -8,6 +8,8 @@ namespace Platform.ServiceDefaults.Communication;
 /// <summary>The meter <c>platform.communication</c> and the log lines with <c>event=resilience</c>. Only decisions are logged, never plain successes.</summary>
 internal sealed partial class CommunicationSignals
 {
+    private static readonly InstrumentAdvice<double> Long = new() { HistogramBucketBoundaries = [0.5, 1, 2, 5, 10, 30, 60, 300, 1800, 7200] };
+
     private readonly ConcurrentBag<Destination> _observed = [];
     private readonly Counter<long> _attempts;
     private readonly Counter<long> _retries;
@@ -17,6 +19,8 @@ internal sealed partial class CommunicationSignals
     private readonly Counter<long> _deadlines;
     private readonly Counter<long> _fallbacks;
     private readonly Histogram<double> _duration;
+    private readonly Histogram<double> _recovery;
+    private readonly Histogram<double> _staleAge;
     private readonly ILogger<CommunicationSignals> _logger;
 
     public CommunicationSignals(IMeterFactory meters, ILogger<CommunicationSignals> logger)
@@ -31,11 +35,20 @@ internal sealed partial class CommunicationSignals
         _deadlines = meter.CreateCounter<long>("platform.communication.deadline_expiries", "{call}", "Calls whose time was up, by destination and where: headers, body.");
         _fallbacks = meter.CreateCounter<long>("platform.communication.fallbacks", "{fallback}", "Uses of a fallback, by destination, use and kind: fail-open, queue, fail-closed, best-effort.");
         _duration = meter.CreateHistogram<double>("platform.communication.duration", "s", "Time of a call with all its sends and pauses until the headers, by destination and outcome.");
+        _recovery = meter.CreateHistogram("platform.communication.recovery.duration", "s", "Time from a breaker's opening to its closing, by destination.", advice: Long);
+        _staleAge = meter.CreateHistogram("platform.communication.stale.age", "s", "Age of the stale answers that were given, by destination and use.", advice: Long);
         meter.CreateObservableGauge("platform.communication.breaker.state", () => Read(d => (int)d.Breaker.State), null, "0 closed, 1 open, 2 half-open, by destination.");
         meter.CreateObservableGauge("platform.communication.retry_budget.left", () => Read(d => d.Budget.Left), "{retry}", "Retries that the budget would allow now, by destination.");
     }
 
-    public void Observe(Destination destination) => _observed.Add(destination);
+    public void Observe(Destination destination)
+    {
+        _observed.Add(destination);
+        // shown from the start: the first one is otherwise no increase to who reads the counter
+        _retriesRefused.Add(0, To(destination.Name), new("refused_by", "budget"));
+        _rejections.Add(0, To(destination.Name), new("refused_by", "breaker"));
+        _deadlines.Add(0, To(destination.Name), new("at", "headers"));
+    }
 
     public void Attempted(string destination, string outcome) => _attempts.Add(1, To(destination), new("outcome", outcome));
 
@@ -55,12 +68,27 @@ internal sealed partial class CommunicationSignals
         LogDeadline(_logger, destination, at);
     }
 
-    public void FellBack(Fallback fallback) => _fallbacks.Add(1, To(fallback.Destination), new("use", fallback.Use), new("kind", fallback.KindText));
+    public void FellBack(Fallback fallback, TimeSpan? age)
+    {
+        _fallbacks.Add(1, To(fallback.Destination), new("use", fallback.Use), new("kind", fallback.KindText));
+        if (age is { } old)
+        {
+            _staleAge.Record(old.TotalSeconds, To(fallback.Destination), new("use", fallback.Use));
+        }
+    }
 
     public void Ended(string destination, string outcome, TimeSpan elapsed) => _duration.Record(elapsed.TotalSeconds, To(destination), new("outcome", outcome));
 
-    public void BreakerChanged(string destination, CircuitTransition change)
+    /// <param name="destination">Whose breaker.</param>
+    /// <param name="change">What it did.</param>
+    /// <param name="open">For how long it had not been closed, when it closed.</param>
+    public void BreakerChanged(string destination, CircuitTransition change, TimeSpan? open)
     {
+        if (open is { } time)
+        {
+            _recovery.Record(time.TotalSeconds, To(destination));
+        }
+
         var to = change.To.ToText();
         _transitions.Add(1, To(destination), new("state", to));
         if (change.To == CircuitState.Open)

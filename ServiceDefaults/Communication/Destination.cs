@@ -14,6 +14,7 @@ public sealed class Destination : IDisposable
     private readonly ServicePolicy _policy;
     private readonly Lock _gate = new();
     private readonly Func<CancellationToken, Task<string?>> _probe;
+    private long _openedAt;
     private (ConcurrencyOptions Options, ConcurrencyLimiter Limiter)? _limiter;
 
     internal Destination(ServicePolicy policy, Func<CancellationToken, Task<string?>> probe, bool probeIsUse, CommunicationSignals signals, CallLog calls, TimeProvider time)
@@ -26,7 +27,7 @@ public sealed class Destination : IDisposable
         Time = time;
         Breaker = new(() => Policy.CircuitBreaker, time);
         Budget = new(() => Policy.RetryBudget);
-        Breaker.Subscribe(change => signals.BreakerChanged(Name, change));
+        Breaker.Subscribe(change => signals.BreakerChanged(Name, change, TimeOpen(change)));
         signals.Observe(this);
     }
 
@@ -71,6 +72,24 @@ public sealed class Destination : IDisposable
                 }
 
                 return current.Limiter;
+            }
+        }
+    }
+
+    // From the first opening on: a trial that fails does not begin anew.
+    private TimeSpan? TimeOpen(CircuitTransition change)
+    {
+        lock (_gate)
+        {
+            switch (change)
+            {
+                case { From: CircuitState.Closed }:
+                    _openedAt = Time.GetTimestamp();
+                    return null;
+                case { To: CircuitState.Closed }:
+                    return Time.GetElapsedTime(_openedAt);
+                default:
+                    return null;
             }
         }
     }

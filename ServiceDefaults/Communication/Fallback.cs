@@ -77,7 +77,7 @@ public sealed class Fallbacks
         var uses = _uses[fallback];
         Interlocked.Increment(ref uses.Count);
         Interlocked.Exchange(ref uses.LastTicks, _time.GetUtcNow().UtcTicks);
-        _signals.FellBack(fallback);
+        _signals.FellBack(fallback, age);
         Activity.Current?.AddEvent(new("fallback", _time.GetUtcNow(), new()
         {
             ["peer.service"] = fallback.Destination,

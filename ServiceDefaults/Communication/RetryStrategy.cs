@@ -22,7 +22,7 @@ internal sealed class RetryStrategy(Destination destination) : ResilienceStrateg
             var cutShort = call.Left < destination.Policy.AttemptTimeout;
             var outcome = await callback(context, state).ConfigureAwait(context.ContinueOnCapturedContext);
             var result = SendResult.Of(outcome, cutShort, context.CancellationToken);
-            destination.Signals.Attempted(destination.Name, result.Text);
+            destination.Signals.Attempted(destination.Name, result.Label);
             if (result.Kind is SendKind.Success)
             {
                 destination.Budget.Earn();
@@ -35,7 +35,7 @@ internal sealed class RetryStrategy(Destination destination) : ResilienceStrateg
             }
 
             outcome.Result?.Dispose();
-            destination.Signals.Retrying(destination.Name, result.Text);
+            destination.Signals.Retrying(destination.Name, result.Label);
             call.Decide("retry", $"send {call.Attempt} failed ({result.Text}); send {call.Attempt + 1} in {ServiceCall.Milliseconds(delay)}, {ServiceCall.Milliseconds(call.Left)} left");
             try
             {

@@ -56,6 +56,13 @@ internal sealed class ServiceCall(Destination destination, HttpRequestMessage re
 /// <summary>How a send ended, for those who decide over retries and breakers.</summary>
 internal readonly record struct SendResult(SendKind Kind, string Text, bool NeverConnected = false)
 {
+    /// <summary>For metrics: one of few, where <see cref="Text"/> may be what an exception says.</summary>
+    public string Label
+    {
+        get => field ?? Text;
+        init;
+    }
+
     /// <summary>Reads an outcome. <paramref name="cutShort"/>: the caller's time ended the send before the policy's would have.</summary>
     public static SendResult Of(Outcome<HttpResponseMessage> outcome, bool cutShort, CancellationToken cancellationToken)
     {
@@ -85,10 +92,13 @@ internal readonly record struct SendResult(SendKind Kind, string Text, bool Neve
             HttpRequestException failure => new(
                 SendKind.Failure,
                 failure.HttpRequestError is HttpRequestError.Unknown ? failure.Message : failure.HttpRequestError.ToString(),
-                failure.HttpRequestError is HttpRequestError.ConnectionError or HttpRequestError.NameResolutionError or HttpRequestError.SecureConnectionError),
-            IOException failure => new(SendKind.Failure, failure.Message),
+                failure.HttpRequestError is HttpRequestError.ConnectionError or HttpRequestError.NameResolutionError or HttpRequestError.SecureConnectionError)
+            {
+                Label = failure.HttpRequestError.ToString(),
+            },
+            IOException failure => new(SendKind.Failure, failure.Message) { Label = nameof(IOException) },
             // SocketsHttpHandler lets it out as it is when a connection is reset in the moment it is made
-            SocketException failure => new(SendKind.Failure, failure.Message, NeverConnected: true),
+            SocketException failure => new(SendKind.Failure, failure.Message, NeverConnected: true) { Label = failure.SocketErrorCode.ToString() },
             _ => new(SendKind.CutShort, outcome.Exception?.GetType().Name ?? "nothing"),
         };
     }

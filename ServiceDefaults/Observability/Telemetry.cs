@@ -1,4 +1,5 @@
 using System.Diagnostics;
+using System.Diagnostics.Metrics;
 using System.Reflection;
 using OpenTelemetry;
 using OpenTelemetry.Exporter;
@@ -10,7 +11,8 @@ using OpenTelemetry.Trace;
 namespace Platform.ServiceDefaults.Observability;
 
 /// <summary>
-/// Traces, metrics and logs over OTLP, when <c>OTEL_EXPORTER_OTLP_ENDPOINT</c> is set. The standard <c>OTEL_*</c> variables hold.
+/// Metrics for Prometheus to fetch, always; traces, metrics and logs over OTLP, when <c>OTEL_EXPORTER_OTLP_ENDPOINT</c> is set. The standard <c>OTEL_*</c>
+/// variables hold, those for sampling among them (<c>OTEL_TRACES_SAMPLER</c>).
 /// </summary>
 internal static class TelemetryExtensions
 {
@@ -18,6 +20,13 @@ internal static class TelemetryExtensions
 
     public static void AddTelemetry(this IHostApplicationBuilder builder)
     {
+        builder.Services.AddSingleton(provider => CreateMeters(provider, metrics => metrics
+            // Prometheus keeps the ending for histograms
+            .AddView("db.client.connection.count", "db.client.connections")
+            .AddView("dotnet.assembly.count", "dotnet.assemblies")
+            .AddView("dotnet.process.cpu.count", "dotnet.process.cpus")
+            .AddView("dotnet.timer.count", "dotnet.timers")
+            .AddPrometheusExporter()));
         builder.Services.AddHostedService<TraceIds>();
         if (string.IsNullOrWhiteSpace(builder.Configuration[EndpointVariable]))
         {
@@ -32,7 +41,19 @@ internal static class TelemetryExtensions
             logging.AddOtlpExporter();
         });
         // first of the hosted services, so that the others' first spans are seen
-        builder.Services.Insert(0, ServiceDescriptor.Singleton<IHostedService, TelemetryProviders>());
+        builder.Services.Insert(0, ServiceDescriptor.Singleton<IHostedService, OtlpExport>());
+    }
+
+    public static MeterProvider CreateMeters(IServiceProvider services, Func<MeterProviderBuilder, MeterProviderBuilder> export)
+    {
+        var own = services.GetRequiredService<IMeterFactory>();
+        return export(Sdk.CreateMeterProviderBuilder()
+            .ConfigureServices(inner => inner.AddSingleton(services.GetRequiredService<IConfiguration>()))
+            .SetResourceBuilder(CreateResource(services.GetRequiredService<IHostEnvironment>()))
+            .AddMeter("Microsoft.AspNetCore.*", "System.Net.Http", "System.Runtime", "Npgsql", PlatformTelemetry.MeterPrefix + "*")
+            // two services may live in one process, in tests for instance, and each tells of itself
+            .AddView(instrument => instrument.Meter.Scope is IMeterFactory scope && scope != own ? MetricStreamConfiguration.Drop : null))
+            .Build();
     }
 
     public static ResourceBuilder CreateResource(IHostEnvironment environment)
@@ -46,8 +67,8 @@ internal static class TelemetryExtensions
     }
 }
 
-/// <summary>Holds the providers as long as the service runs. OpenTelemetry's hosting package would do this; the SDK alone is enough.</summary>
-internal sealed class TelemetryProviders(IConfiguration configuration, IHostEnvironment environment, LoggerProvider logging) : IHostedLifecycleService, IDisposable
+/// <summary>Holds the providers that export over OTLP as long as the service runs. OpenTelemetry's hosting package would do this; the SDK alone is enough.</summary>
+internal sealed class OtlpExport(IServiceProvider services, IConfiguration configuration, IHostEnvironment environment, LoggerProvider logging) : IHostedLifecycleService, IDisposable
 {
     // what is still queued gets this long when the service stops; a collector that is gone must not keep it
     private const int FlushMilliseconds = 500;
@@ -58,18 +79,13 @@ internal sealed class TelemetryProviders(IConfiguration configuration, IHostEnvi
     public Task StartAsync(CancellationToken cancellationToken)
     {
         _tracing = Sdk.CreateTracerProviderBuilder()
-            .ConfigureServices(services => services.AddSingleton(configuration))
+            .ConfigureServices(inner => inner.AddSingleton(configuration))
             .SetResourceBuilder(TelemetryExtensions.CreateResource(environment))
             .AddSource("Microsoft.AspNetCore", "System.Net.Http", "Npgsql", PlatformTelemetry.SourceName)
             .AddProcessor(new RootStatementFilter())
             .AddOtlpExporter()
             .Build();
-        _metrics = Sdk.CreateMeterProviderBuilder()
-            .ConfigureServices(services => services.AddSingleton(configuration))
-            .SetResourceBuilder(TelemetryExtensions.CreateResource(environment))
-            .AddMeter("Microsoft.AspNetCore.*", "System.Net.Http", "System.Runtime", "Npgsql", PlatformTelemetry.MeterPrefix + "*")
-            .AddOtlpExporter()
-            .Build();
+        _metrics = TelemetryExtensions.CreateMeters(services, metrics => metrics.AddOtlpExporter());
         return Task.CompletedTask;
     }
 

@@ -41,6 +41,7 @@ internal static class DeploymentRegistration
         builder.Services.AddProcessSession();
         builder.Services.AddSingleton<DeploymentWorker>();
         builder.Services.AddHostedService(services => services.GetRequiredService<DeploymentWorker>());
+        builder.Services.AddHostedService<QueueMetrics>();
         builder.Services.AddSingleton<CollectReleases>();
         builder.Services.AddHostedService(services => services.GetRequiredService<CollectReleases>());
     }

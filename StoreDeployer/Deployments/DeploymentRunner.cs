@@ -35,7 +35,7 @@ internal sealed partial class DeploymentRunner(
         using var correlation = job.CorrelationId is null ? null : CorrelationContext.Begin(job.CorrelationId);
         using var activity = PlatformTelemetry.Source.StartActivity("deployment run", ActivityKind.Consumer, job.Traceparent);
         activity?.SetTag("platform.deployment.id", job.Id).SetTag("platform.shop.id", job.ShopId).SetTag("platform.deployment.kind", job.Kind);
-        using var scope = logger.BeginScope(new Dictionary<string, object> { ["DeploymentId"] = job.Id, ["ShopId"] = job.ShopId });
+        using var scope = logger.BeginScope(new Dictionary<string, object> { ["DeploymentId"] = job.Id, ["ShopId"] = job.ShopId, ["CorrelationId"] = job.CorrelationId ?? "" });
 
         using var progress = new StepProgress(running, recordProgress, options.Value.ProgressInterval, time);
         try

@@ -269,7 +269,8 @@ public sealed class MessagingTests(PostgresServer server) : IAsyncLifetime
         var backlog = (await sender.Client.GetFromJsonAsync<JsonElement>("/backlog")).EnumerateArray().ShouldHaveSingleItem();
         backlog.GetProperty("destination").GetString().ShouldBe("receiver");
         (backlog.GetProperty("waiting").GetInt32(), backlog.GetProperty("deadLetters").GetInt32(), backlog.GetProperty("away").GetBoolean()).ShouldBe((1, 3, false));
-        backlog.GetProperty("oldestAt").GetDateTimeOffset().ShouldBeGreaterThan(DateTimeOffset.UtcNow.AddMinutes(-1));
+        // what waits behind a dead letter waits for a person
+        backlog.TryGetProperty("oldestAt", out _).ShouldBeFalse();
 
         (await DecideAsync(sender, letters.Single(letter => letter.GetProperty("data").GetProperty("n").GetInt32() == 1), "discard")).ShouldBe(HttpStatusCode.NoContent);
         await ReceivedAsync(1);
