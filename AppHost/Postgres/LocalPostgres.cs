@@ -59,7 +59,24 @@ internal static class LocalPostgresExtensions
     {
         var database = new LocalPostgresDatabaseResource(name, databaseName, server.Resource);
         server.OnResourceReady((resource, _, cancellationToken) => CreateDatabaseIfAbsentAsync(resource, databaseName, cancellationToken));
-        return server.ApplicationBuilder.AddResource(database).WithConnectionCheck();
+        return server.ApplicationBuilder.AddResource(database).OnInitializeResource(FollowServerAsync).WithConnectionCheck();
+    }
+
+    /// <summary>A database runs as long as its server does. Aspire says so by itself only of servers that are containers.</summary>
+    private static async Task FollowServerAsync(LocalPostgresDatabaseResource database, InitializeResourceEvent initialize, CancellationToken cancellationToken)
+    {
+        await foreach (var change in initialize.Notifications.WatchAsync(cancellationToken))
+        {
+            if (change.Resource == database.Parent)
+            {
+                await initialize.Notifications.PublishUpdateAsync(database, snapshot => snapshot with
+                {
+                    State = change.Snapshot.State,
+                    StartTimeStamp = change.Snapshot.StartTimeStamp,
+                    StopTimeStamp = change.Snapshot.StopTimeStamp,
+                });
+            }
+        }
     }
 
     private static async Task CreateDatabaseIfAbsentAsync(LocalPostgresServerResource server, string databaseName, CancellationToken cancellationToken)

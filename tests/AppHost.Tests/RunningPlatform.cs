@@ -70,12 +70,12 @@ public sealed class RunningPlatform : IAsyncLifetime
         await InitializeAsync();
     }
 
-    /// <summary>Kills the process of a resource (SIGKILL) and waits until the orchestrator has noticed.</summary>
+    /// <summary>Kills a service (SIGKILL) and waits until the orchestrator has noticed.</summary>
     public async Task KillAsync(string resource)
     {
         var running = await App.ResourceNotifications.WaitForResourceAsync(resource, e => Pid(e) is not null, Cancel);
         using var process = System.Diagnostics.Process.GetProcessById(Pid(running)!.Value);
-        process.Kill();
+        process.Kill(entireProcessTree: true); // what the orchestrator has started may be `dotnet run`, and the service a child of it
         await App.ResourceNotifications.WaitForResourceAsync(resource, KnownResourceStates.TerminalStates, Cancel);
     }
 

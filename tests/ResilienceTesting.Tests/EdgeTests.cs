@@ -12,7 +12,12 @@ namespace Platform.ResilienceTesting.Tests;
 /// <summary>An application model whose resources play dead: what each would be told in its environment, the test tries itself.</summary>
 public sealed class EdgeTests : IAsyncLifetime
 {
-    private readonly IDistributedApplicationBuilder _builder = DistributedApplication.CreateBuilder(new DistributedApplicationOptions { DisableDashboard = true });
+    private readonly IDistributedApplicationBuilder _builder = DistributedApplication.CreateBuilder(new DistributedApplicationOptions
+    {
+        DisableDashboard = true,
+        // asked for, and never started
+        Args = ["--DcpPublisher:CliPath=none", "--DcpPublisher:DashboardPath=none"],
+    });
     private StubService _service = null!;
     private IResourceBuilder<ExecutableResource> _registry = null!;
     private DistributedApplication? _app;

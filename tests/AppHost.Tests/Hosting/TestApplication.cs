@@ -23,7 +23,8 @@ internal static class TestApplication
         """;
 
     public static IDistributedApplicationTestingBuilder Create(params string[] args) =>
-        DistributedApplicationTestingBuilder.Create([$"--DcpPublisher:CliPath={DcpPath()}", .. args]);
+        DistributedApplicationTestingBuilder.Create(
+            [$"--DcpPublisher:CliPath={OfAppHost("dcpclipath")}", $"--DcpPublisher:DashboardPath={OfAppHost("aspiredashboardpath")}", .. args]);
 
     public static IResourceBuilder<ExecutableResource> AddServer(this IDistributedApplicationBuilder builder, string name) =>
         builder.AddExecutable(name, "node", ".", "-e", ServerScript).WithHttpEndpoint(env: "PORT");
@@ -72,6 +73,6 @@ internal static class TestApplication
     }
 
     // A test project is not an AppHost: what an AppHost's build knows of the orchestrator, it has to be told.
-    private static string? DcpPath() => typeof(Projects.AppHost).Assembly.GetCustomAttributes<AssemblyMetadataAttribute>()
-        .FirstOrDefault(a => string.Equals(a.Key, "dcpclipath", StringComparison.OrdinalIgnoreCase))?.Value;
+    private static string? OfAppHost(string key) => typeof(Projects.AppHost).Assembly.GetCustomAttributes<AssemblyMetadataAttribute>()
+        .FirstOrDefault(a => string.Equals(a.Key, key, StringComparison.OrdinalIgnoreCase))?.Value;
 }

@@ -67,7 +67,7 @@ internal sealed class Caller : IAsyncDisposable
             var log = new ConcurrentQueue<string>();
             var builder = Host.CreateEmptyApplicationBuilder(null);
             configure(builder, leaf.Address);
-            builder.Logging.SetMinimumLevel(LogLevel.Information);
+            builder.Logging.AddConfiguration(builder.Configuration.GetSection("Logging")).SetMinimumLevel(LogLevel.Information);
             builder.Logging.AddProvider(new ListProvider(log));
             var host = builder.Build();
             await host.StartAsync();

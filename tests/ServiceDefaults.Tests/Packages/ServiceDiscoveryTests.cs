@@ -94,7 +94,8 @@ public sealed class ServiceDiscoveryTests : IAsyncDisposable
         for (var i = 0; i < 4; i++)
             answers.Add(await GetAsync("http://catalog"));
 
-        answers.ShouldBe(["1", "2", "1", "2"]);
+        answers[..2].ShouldBe(["1", "2"], ignoreOrder: true);
+        answers[2..].ShouldBe(answers[..2]);
     }
 
     [Fact]

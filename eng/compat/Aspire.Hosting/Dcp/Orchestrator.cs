@@ -438,7 +438,8 @@ internal sealed class Orchestrator(
         }).ConfigureAwait(false);
 
         notifications.TryGetCurrentState(name, out var after);
-        foreach (var child in ChildrenOf(instance.Resource))
+        // as in the real one, of containers only
+        foreach (var child in instance.Resource is ContainerResource ? ChildrenOf(instance.Resource) : [])
         {
             await notifications.PublishUpdateAsync(child, s => s with
             {
