@@ -39,7 +39,7 @@ internal sealed class DeploymentOptions
     [Range(typeof(TimeSpan), "00:00:00.1", "01:00:00")]
     public TimeSpan MaxBackOff { get; set; } = TimeSpan.FromSeconds(30);
 
-    /// <summary>Least time between two progress messages of a deployment; 100 ms. One that is over sooner sends only its begin and its end.</summary>
+    /// <summary>Least time between two progress messages of a deployment; 100 ms. One that is over sooner sends only how it ended.</summary>
     [Range(typeof(TimeSpan), "00:00:00.01", "00:01:00")]
     public TimeSpan ProgressInterval { get; set; } = TimeSpan.FromMilliseconds(100);
 

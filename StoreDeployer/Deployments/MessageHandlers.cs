@@ -14,6 +14,8 @@ namespace Platform.StoreDeployer.Deployments;
 /// <summary>Puts a deployment in the queue, and supersedes those of its shop that are still waiting there.</summary>
 internal sealed class EnqueueDeployment(DeploymentEvents events, Signals signals) : IMessageHandler<DeploymentRequested>
 {
+    private static readonly DeploymentError ShopDeletedError = new("shop-deleted", "The shop was deleted.");
+
     public async Task HandleAsync(DeploymentRequested data, MessageContext context, CancellationToken cancellationToken)
     {
         if (data.Kind is not (DeploymentKind.Deployment or DeploymentKind.Rollback))
@@ -24,26 +26,26 @@ internal sealed class EnqueueDeployment(DeploymentEvents events, Signals signals
             throw new MessageRefusedException("a deployment needs its template.");
 
         var (transaction, connection) = (context.Transaction, context.Connection);
-        var takenDown = await connection.ExecuteScalarAsync<bool>(new CommandDefinition(
+        // One round trip, and yet two statements: what waited for the shop's lock must see what its holder has left.
+        await using var results = await connection.QueryMultipleAsync(new CommandDefinition(
             """
             insert into stores (shop_id, slug) values (@ShopId, @Slug)
             on conflict (shop_id) do update set slug = stores.slug
-            returning taken_down_at is not null
-            """, data, transaction, cancellationToken: cancellationToken));
-        var superseded = (await connection.QueryAsync<(Guid Id, string Kind, DateTime QueuedAt)>(new CommandDefinition(
-            """
-            update deployments set status = 'superseded', error = null, finished_at = now()
-            where shop_id = @ShopId and status = 'queued' and sequence < @Sequence
-            returning id, kind, queued_at
-            """, new { data.ShopId, context.Sequence }, transaction, cancellationToken: cancellationToken))).AsList();
+            returning taken_down_at is not null;
 
-        var error = takenDown ? new DeploymentError("shop-deleted", "The shop was deleted.") : null;
-        await connection.ExecuteAsync(new CommandDefinition(
-            """
-            insert into deployments (id, shop_id, sequence, kind, priority, slug, template_name, template_version, template_digest, spec, rollback_to,
-              status, queued_at, correlation_id, traceparent, created_at, error, finished_at)
-            values (@DeploymentId, @ShopId, @Sequence, @Kind, @Priority, @Slug, @name, @version, @digest, @spec::jsonb, @RollbackTo,
-              @status, coalesce(@queuedAt::timestamptz, now()), @CorrelationId, @traceparent, @createdAt, @error::jsonb, case when @takenDown then now() end)
+            with older as (
+              update deployments set status = 'superseded', error = null, finished_at = now()
+              where shop_id = @ShopId and status = 'queued' and sequence < @Sequence
+              returning id, kind, queued_at),
+            added as (
+              insert into deployments (id, shop_id, sequence, kind, priority, slug, template_name, template_version, template_digest, spec, rollback_to,
+                status, queued_at, correlation_id, traceparent, created_at, error, finished_at)
+              select @DeploymentId, @ShopId, @Sequence, @Kind, @Priority, @Slug, @name, @version, @digest, @spec::jsonb, @RollbackTo,
+                case when s.taken_down_at is null then 'queued' else 'cancelled' end, coalesce((select min(queued_at) from older), now()),
+                @CorrelationId, @traceparent, @createdAt,
+                case when s.taken_down_at is not null then @error::jsonb end, case when s.taken_down_at is not null then now() end
+              from stores s where s.shop_id = @ShopId)
+            select id, kind from older
             """,
             new
             {
@@ -58,14 +60,13 @@ internal sealed class EnqueueDeployment(DeploymentEvents events, Signals signals
                 digest = data.Template?.Digest,
                 spec = JsonSerializer.Serialize(data.Shop, PlatformJson.Tolerant),
                 data.RollbackTo,
-                status = (takenDown ? DeploymentStatus.Cancelled : DeploymentStatus.Queued).Text(),
-                queuedAt = superseded.Count > 0 ? superseded.Min(older => older.QueuedAt) : (DateTime?)null,
                 context.CorrelationId,
                 traceparent = Activity.Current?.Id,
                 createdAt = data.RequestedAt.UtcDateTime,
-                error = error is null ? null : JsonSerializer.Serialize(error, PlatformJson.Tolerant),
-                takenDown,
+                error = JsonSerializer.Serialize(ShopDeletedError, PlatformJson.Tolerant),
             }, transaction, cancellationToken: cancellationToken));
+        var takenDown = await results.ReadSingleAsync<bool>();
+        var superseded = (await results.ReadAsync<(Guid Id, string Kind)>()).AsList();
 
         foreach (var older in superseded)
         {
@@ -74,7 +75,7 @@ internal sealed class EnqueueDeployment(DeploymentEvents events, Signals signals
         }
 
         if (takenDown)
-            await events.FinishedAsync(transaction, data.ShopId, data.DeploymentId, DeploymentStatus.Cancelled, [], error, cancellationToken);
+            await events.FinishedAsync(transaction, data.ShopId, data.DeploymentId, DeploymentStatus.Cancelled, [], ShopDeletedError, cancellationToken);
         context.AfterCommit(signals[DeploymentWorker.SignalName].Set);
     }
 }

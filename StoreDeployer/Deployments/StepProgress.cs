@@ -18,7 +18,8 @@ internal sealed class StepProgress : IDisposable
     private readonly Task _reporting;
     private readonly int[] _attemptsBefore;
     private readonly Lock _lock = new();
-    private bool _dirty;
+    // that it runs at all is the first thing to report
+    private bool _dirty = true;
 
     public StepProgress(RunningDeployment running, RecordProgress record, TimeSpan interval, TimeProvider time)
     {

@@ -1,4 +1,3 @@
-using Dapper;
 using Npgsql;
 using Platform.ServiceDefaults.Postgres.Database;
 using Platform.StoreDeployer.Deployments;
@@ -18,12 +17,13 @@ internal sealed class ActivateRelease(PostgresDatabase database, DeploymentEvent
     {
         await using var connection = await database.OpenConnectionAsync(cancellationToken);
         await using var transaction = await connection.BeginTransactionAsync(cancellationToken);
-        await ShopLock.TakeWithLeaseAsync(transaction, job, cancellationToken);
-        var (cancelled, takenDown, newer) = await connection.QuerySingleAsync<(bool, bool, bool)>(new CommandDefinition(
+        // the time is not now(), which is when this transaction began: readers take what changed later for newer
+        var (cancelled, takenDown, newer, changedAt) = await ShopLock.TakeWithLeaseAsync<(bool, bool, bool, DateTime)>(transaction, job,
             """
-            select d.cancel_requested_at is not null, s.taken_down_at is not null, s.active_sequence >= d.sequence
+            select d.cancel_requested_at is not null, s.taken_down_at is not null, s.active_sequence >= d.sequence,
+              greatest(clock_timestamp(), s.changed_at + interval '1 microsecond')
             from deployments d join stores s on s.shop_id = d.shop_id where d.id = @Id
-            """, job, transaction, cancellationToken: cancellationToken));
+            """, cancellationToken);
         if (cancelled || takenDown || newer)
         {
             var status = cancelled || takenDown ? DeploymentStatus.Cancelled : DeploymentStatus.Superseded;
@@ -36,27 +36,20 @@ internal sealed class ActivateRelease(PostgresDatabase database, DeploymentEvent
             return status;
         }
 
-        DateTime changedAt;
         try
         {
-            changedAt = await connection.ExecuteScalarAsync<DateTime>(new CommandDefinition(
+            await DeploymentSteps.WriteAfterAsync(
                 """
-                update stores
-                set active_release = @release, active_sequence = @Sequence, slug = @Slug,
-                  -- not now(), which is when this transaction began: readers take what changed later for newer
-                  changed_at = greatest(clock_timestamp(), changed_at + interval '1 microsecond')
-                where shop_id = @ShopId
-                returning changed_at;
+                update stores set active_release = @release, active_sequence = @Sequence, slug = @Slug, changed_at = @changedAt where shop_id = @ShopId;
                 update releases set activated_at = now() where id = @release;
-                update deployments set status = 'live', release = @release, error = null, worker = null, lease_until = null, finished_at = now() where id = @Id
-                """, new { release, job.Sequence, job.Slug, job.ShopId, job.Id }, transaction, cancellationToken: cancellationToken));
+                update deployments set status = 'live', release = @release, error = null, worker = null, lease_until = null, finished_at = now() where id = @Id;
+                """, new { release, job.Sequence, job.Slug, job.ShopId, job.Id, changedAt }, transaction, job.Id, steps, cancellationToken);
         }
         catch (PostgresException e) when (e.SqlState == PostgresErrorCodes.UniqueViolation)
         {
             throw new MustWaitException("slug-in-use", $"The address {job.Slug} still belongs to the store of a deleted shop.", inner: e);
         }
 
-        await DeploymentSteps.WriteAsync(transaction, job.Id, steps, cancellationToken);
         await events.LiveAsync(transaction, job, release, steps.Snapshot(), cancellationToken);
         // From here on it is done or not done, and being told to stop would only hide which.
         await transaction.CommitAsync(CancellationToken.None);

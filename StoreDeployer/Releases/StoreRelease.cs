@@ -11,7 +11,7 @@ namespace Platform.StoreDeployer.Releases;
 /// Stores a deployment's files: those whose digest the database lacks, and a release that names all of them. A release that an earlier try left behind
 /// is replaced.
 /// </summary>
-internal sealed class StoreRelease(PostgresDatabase database, DigestCache cache)
+internal sealed class StoreRelease(PostgresDatabase database, DigestCache cache, ReleaseContents contents)
 {
     /// <summary>Stores <paramref name="files"/> as the release of <paramref name="job"/>.</summary>
     /// <returns>The release's id.</returns>
@@ -21,6 +21,7 @@ internal sealed class StoreRelease(PostgresDatabase database, DigestCache cache)
         // Also into this process's cache, so that the release is served from the moment on at which it is activated.
         var caching = Task.WhenAll(files.Select(file => cache.WriteAsync(file.Digest, file.Content, cancellationToken)));
         var release = await WriteAsync(job, files, cancellationToken);
+        contents.Add(release, files);
         await caching;
         return release;
     }

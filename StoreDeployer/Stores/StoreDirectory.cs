@@ -14,16 +14,32 @@ using Platform.StoreDeployer.Releases;
 
 namespace Platform.StoreDeployer.Stores;
 
-/// <summary>A file that a store serves.</summary>
-internal sealed record StoredFile(FileDigest Digest, string ContentType, int Size);
-
 /// <summary>What is served at a slug: the pages of the active release, and the assets of all that are retained, since a page that was loaded before an activation still asks for its own.</summary>
 /// <param name="Slug">The store's part of its address.</param>
 /// <param name="Release">The active release; null when there is none.</param>
 /// <param name="TakenDown">Whether there was a store that is gone.</param>
 /// <param name="ChangedAt">When the pointer last changed, by the database's clock.</param>
-/// <param name="Files">By path within the store.</param>
-internal sealed record Store(string Slug, Guid? Release, bool TakenDown, DateTimeOffset ChangedAt, FrozenDictionary<string, StoredFile> Files);
+/// <param name="Releases">The files of each release by path, the active one's first.</param>
+internal sealed record Store(string Slug, Guid? Release, bool TakenDown, DateTimeOffset ChangedAt, IReadOnlyList<FrozenDictionary<string, StoredFile>> Releases)
+{
+    /// <summary>All files that are served.</summary>
+    public IEnumerable<KeyValuePair<string, StoredFile>> Files =>
+        Releases.SelectMany((files, index) => index == 0 ? files : files.Where(file => IsAsset(file.Key))).DistinctBy(file => file.Key);
+
+    /// <summary>The file at a path, or null.</summary>
+    public StoredFile? Find(string path)
+    {
+        foreach (var files in IsAsset(path) ? Releases : Releases.Take(1))
+        {
+            if (files.TryGetValue(path, out var file))
+                return file;
+        }
+
+        return null;
+    }
+
+    private static bool IsAsset(string path) => path.StartsWith(ReleaseFile.AssetsFolder, StringComparison.Ordinal);
+}
 
 /// <summary>
 /// The pointers of the stores: in memory, and on disk for when the database is away. A change made by this process is seen at once, one made by another at
@@ -33,25 +49,25 @@ internal sealed partial class StoreDirectory : IDisposable
 {
     public const string SignalName = "stores";
 
-    // Files of stores that are kept in memory, as a measure of what they take; some 100 MB.
-    private const int MaxFiles = 500_000;
+    private const int MaxStores = 100_000;
 
     public static readonly Fallback Fallback = new(PostgresDatabase.Name, "live stores", FallbackKind.FailOpen);
 
     private readonly PostgresDatabase _database;
+    private readonly ReleaseContents _contents;
     private readonly StoreFiles _files;
     private readonly Fallbacks _fallbacks;
     private readonly ILogger<StoreDirectory> _logger;
     private readonly int _retainedReleases;
     private readonly string _folder;
-    private readonly MemoryCache _stores = new(new MemoryCacheOptions { SizeLimit = MaxFiles });
+    private readonly MemoryCache _stores = new(new MemoryCacheOptions { SizeLimit = MaxStores });
     private readonly SemaphoreSlim[] _loading = [.. Enumerable.Range(0, 64).Select(_ => new SemaphoreSlim(1))];
 
     public StoreDirectory(
-        PostgresDatabase database, DigestCache disk, StoreFiles files, Fallbacks fallbacks, IOptions<StoreOptions> options, ILogger<StoreDirectory> logger)
+        PostgresDatabase database, DigestCache disk, ReleaseContents contents, StoreFiles files, Fallbacks fallbacks, IOptions<StoreOptions> options, ILogger<StoreDirectory> logger)
     {
         _retainedReleases = options.Value.RetainedReleases;
-        (_database, _files, _fallbacks, _logger) = (database, files, fallbacks, logger);
+        (_database, _contents, _files, _fallbacks, _logger) = (database, contents, files, fallbacks, logger);
         // The pointers of one database only: the cache may be shared, or left over from another.
         var name = SHA256.HashData(Encoding.UTF8.GetBytes(database.Address));
         _folder = Path.Combine(disk.DirectoryPath, "stores", Convert.ToHexStringLower(name)[..16]);
@@ -119,7 +135,7 @@ internal sealed partial class StoreDirectory : IDisposable
                 store = await ReadFromDatabaseAsync(slug, cancellationToken);
                 // The files first: were the database to go away in between, a store that is served as it was is better than a new one without pages.
                 if (store is not null)
-                    await _files.KeepAsync(store.Files.Values, cancellationToken);
+                    await _files.KeepAsync(store.Files.Select(file => file.Value), cancellationToken);
                 fromDatabase = true;
             }
             catch (Exception e) when (!again && DatabaseProblems.IsUnavailable(e) && ReadFromDisk(slug) is { } kept)
@@ -136,7 +152,7 @@ internal sealed partial class StoreDirectory : IDisposable
                 return null;
             }
 
-            _stores.Set(slug, store, new MemoryCacheEntryOptions { Size = 1 + store.Files.Count });
+            _stores.Set(slug, store, new MemoryCacheEntryOptions { Size = 1 });
             if (fromDatabase)
                 await WriteToDiskAsync(store, cancellationToken);
             return store;
@@ -149,30 +165,26 @@ internal sealed partial class StoreDirectory : IDisposable
 
     private async Task<Store?> ReadFromDatabaseAsync(string slug, CancellationToken cancellationToken)
     {
-        // One statement, so that pointer and files are of one moment.
-        var rows = (await _database.ReadAsync(connection => connection.QueryAsync<Row>(new CommandDefinition(
-            """
-            with store as (
-              select shop_id, active_release, taken_down_at is not null as taken_down, changed_at from stores
-              where slug = @slug order by taken_down_at is null desc, changed_at desc limit 1)
-            select s.active_release as Release, s.taken_down as TakenDown, s.changed_at as ChangedAt,
-              f.path as Path, f.digest as Digest, f.content_type as ContentType, c.size as Size
-            from store s left join lateral (
-              select r.path, r.digest, r.content_type from release_files r
-              where r.release_id = s.active_release
-              union
-              select r.path, r.digest, r.content_type
-              from (
-                select id from releases where shop_id = s.shop_id and activated_at is not null
-                order by activated_at desc limit @retained) a
-              join release_files r on r.release_id = a.id
-              where r.path like @assets
-            ) f on s.active_release is not null left join files c on c.digest = f.digest
-            """, new { slug, retained = _retainedReleases, assets = ReleaseFile.AssetsFolder.Replace("_", @"\_", StringComparison.Ordinal) + "%" }, cancellationToken: cancellationToken)), cancellationToken)).AsList();
-        return rows is [] || rows[0] is { Release: null, TakenDown: false }
-            ? null
-            : new Store(slug, rows[0].Release, rows[0].TakenDown, new DateTimeOffset(rows[0].ChangedAt), rows.Where(row => row.Path is not null)
-                .DistinctBy(row => row.Path).ToFrozenDictionary(row => row.Path!, row => new StoredFile(FileDigest.From(row.Digest!), row.ContentType!, row.Size!.Value)));
+        while (true)
+        {
+            var pointer = await _database.ReadAsync(connection => connection.QuerySingleOrDefaultAsync<Pointer>(new CommandDefinition(
+                """
+                select s.active_release as Release, s.taken_down_at is not null as TakenDown, s.changed_at as ChangedAt,
+                  array(select id from releases where shop_id = s.shop_id and activated_at is not null order by activated_at desc limit @retained) as Retained
+                from stores s where s.slug = @slug
+                order by s.taken_down_at is null desc, s.changed_at desc limit 1
+                """, new { slug, retained = _retainedReleases }, cancellationToken: cancellationToken)), cancellationToken);
+            if (pointer is null or { Release: null, TakenDown: false })
+                return null;
+            if (pointer.Release is not { } active)
+                return new Store(slug, null, pointer.TakenDown, new DateTimeOffset(pointer.ChangedAt), []);
+            var contents = await _contents.GetAsync([active, .. pointer.Retained], cancellationToken);
+            // Collected already: then it is not the active one any more.
+            if (!contents.TryGetValue(active, out var pages))
+                continue;
+            return new Store(slug, active, pointer.TakenDown, new DateTimeOffset(pointer.ChangedAt),
+                [pages, .. pointer.Retained.Where(release => release != active && contents.ContainsKey(release)).Select(release => contents[release])]);
+        }
     }
 
     private Store? ReadFromDisk(string slug)
@@ -180,9 +192,9 @@ internal sealed partial class StoreDirectory : IDisposable
         try
         {
             var kept = JsonSerializer.Deserialize<Kept>(File.ReadAllBytes(PathOf(slug)), PlatformJson.Tolerant);
-            return kept is null ? null : new Store(slug, kept.Release, kept.TakenDown, kept.ChangedAt, kept.Files.ToFrozenDictionary(
+            return kept is null ? null : new Store(slug, kept.Release, kept.TakenDown, kept.ChangedAt, [kept.Files.ToFrozenDictionary(
                 file => file.Path,
-                file => new StoredFile(FileDigest.TryParse(file.Digest, out var digest) ? digest : throw new JsonException("Not a digest."), file.ContentType, file.Size)));
+                file => new StoredFile(FileDigest.TryParse(file.Digest, out var digest) ? digest : throw new JsonException("Not a digest."), file.ContentType, file.Size))]);
         }
         catch (Exception e) when (e is IOException or UnauthorizedAccessException or JsonException)
         {
@@ -218,7 +230,17 @@ internal sealed partial class StoreDirectory : IDisposable
     [LoggerMessage(LogLevel.Debug, "The pointer of store {Slug} is not kept on disk: {Reason}")]
     private static partial void LogNotKept(ILogger logger, string slug, string reason);
 
-    private sealed record Row(Guid? Release, bool TakenDown, DateTime ChangedAt, string? Path, byte[]? Digest, string? ContentType, int? Size);
+    // Not by its constructor: an array's type is not known to Dapper beforehand.
+    private sealed record Pointer
+    {
+        public Guid? Release { get; init; }
+
+        public bool TakenDown { get; init; }
+
+        public DateTime ChangedAt { get; init; }
+
+        public Guid[] Retained { get; init; } = [];
+    }
 
     private sealed record Kept(Guid? Release, bool TakenDown, DateTimeOffset ChangedAt, IReadOnlyList<KeptFile> Files);
 

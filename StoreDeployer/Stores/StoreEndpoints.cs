@@ -60,7 +60,7 @@ internal static class StoreEndpoints
         if (path.Length == 0 && !context.Request.Path.Value!.EndsWith('/'))
             return Redirect(context, "/");
         var name = path.Length == 0 || path.EndsWith('/') ? path + StorePaths.Index : path;
-        if (store.Files.TryGetValue(name, out var file))
+        if (store.Find(name) is { } file)
         {
             var content = await files.GetAsync(file.Digest, cancellationToken);
             context.Response.Headers.CacheControl = name.StartsWith(ReleaseFile.AssetsFolder, StringComparison.Ordinal)
@@ -69,10 +69,10 @@ internal static class StoreEndpoints
             return TypedResults.Bytes(content, file.ContentType, entityTag: new EntityTagHeaderValue($"\"{file.Digest}\""));
         }
 
-        if (store.Files.ContainsKey($"{path}/{StorePaths.Index}"))
+        if (store.Find($"{path}/{StorePaths.Index}") is not null)
             return Redirect(context, "/");
         context.Response.Headers.CacheControl = "no-cache";
-        return store.Files.TryGetValue(StorePaths.NotFound, out var notFound)
+        return store.Find(StorePaths.NotFound) is { } notFound
             ? TypedResults.Text((await files.GetAsync(notFound.Digest, cancellationToken)).AsSpan(), notFound.ContentType, StatusCodes.Status404NotFound)
             : Message(StatusCodes.Status404NotFound, "Page not found", "The store has no such page.");
     }

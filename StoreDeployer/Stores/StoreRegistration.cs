@@ -22,6 +22,7 @@ internal static class StoreRegistration
         builder.Services.AddSingleton<StoreUrls>();
         builder.Services.AddSingleton<DigestCache>();
         builder.Services.AddSingleton<StoreFiles>();
+        builder.Services.AddSingleton<ReleaseContents>();
         builder.Services.AddSingleton<StoreDirectory>();
         builder.Services.AddFallback(StoreDirectory.Fallback);
         builder.Services.AddHostedService<KeepStores>();

@@ -34,24 +34,33 @@ internal static class DeploymentSteps
 
     /// <summary>Writes the steps. The transaction must hold the deployment's row under its fence, or the shop's lock.</summary>
     public static Task WriteAsync(NpgsqlTransaction transaction, Guid deploymentId, IReadOnlyList<StepState> steps, CancellationToken cancellationToken) =>
-        transaction.Connection!.ExecuteAsync(new CommandDefinition(
-            """
+        WriteAfterAsync("", new { }, transaction, deploymentId, steps, cancellationToken);
+
+    /// <summary>Runs <paramref name="sql"/>, which may name several statements, and then writes the steps, in one round trip. The transaction must hold what <see cref="WriteAsync"/> asks for.</summary>
+    public static Task WriteAfterAsync(
+        string sql, object parameters, NpgsqlTransaction transaction, Guid deploymentId, IReadOnlyList<StepState> steps, CancellationToken cancellationToken)
+    {
+        var all = new DynamicParameters(parameters);
+        all.AddDynamicParams(new
+        {
+            deploymentId,
+            positions = steps.Select(step => step.Position).ToArray(),
+            names = steps.Select(step => step.Name).ToArray(),
+            started = steps.Select(step => step.StartedAt?.UtcDateTime).ToArray(),
+            finished = steps.Select(step => step.FinishedAt?.UtcDateTime).ToArray(),
+            attempts = steps.Select(step => step.Attempts).ToArray(),
+            failures = steps.Select(step => step.Failures).ToArray(),
+            errors = steps.Select(step => step.Error is null ? null : JsonSerializer.Serialize(step.Error, PlatformJson.Tolerant)).ToArray(),
+        });
+        return transaction.Connection!.ExecuteAsync(new CommandDefinition(
+            $"""
+            {sql}
             insert into deployment_steps as s (deployment_id, position, name, started_at, finished_at, attempts, failures, error)
             select @deploymentId, * from unnest(@positions, @names, @started, @finished, @attempts, @failures, @errors::jsonb[])
             on conflict (deployment_id, position) do update
             set started_at = excluded.started_at, finished_at = excluded.finished_at, attempts = excluded.attempts, failures = excluded.failures, error = excluded.error
-            """,
-            new
-            {
-                deploymentId,
-                positions = steps.Select(step => step.Position).ToArray(),
-                names = steps.Select(step => step.Name).ToArray(),
-                started = steps.Select(step => step.StartedAt?.UtcDateTime).ToArray(),
-                finished = steps.Select(step => step.FinishedAt?.UtcDateTime).ToArray(),
-                attempts = steps.Select(step => step.Attempts).ToArray(),
-                failures = steps.Select(step => step.Failures).ToArray(),
-                errors = steps.Select(step => step.Error is null ? null : JsonSerializer.Serialize(step.Error, PlatformJson.Tolerant)).ToArray(),
-            }, transaction, cancellationToken: cancellationToken));
+            """, all, transaction, cancellationToken: cancellationToken));
+    }
 
     public static IReadOnlyList<DeploymentStep> Snapshot(this IEnumerable<StepState> steps) => [.. steps.Select(step => step.Snapshot())];
 

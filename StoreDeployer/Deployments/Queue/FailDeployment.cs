@@ -1,5 +1,4 @@
 using System.Text.Json;
-using Dapper;
 using Npgsql;
 using Platform.ServiceDefaults;
 using Platform.ServiceDefaults.Postgres.Database;
@@ -25,13 +24,10 @@ internal sealed class FailDeployment(PostgresDatabase database, DeploymentEvents
     public async Task WithLeaseHeldAsync(
         NpgsqlTransaction transaction, DeploymentLease lease, IReadOnlyList<StepState> steps, DeploymentStatus status, DeploymentError? error, CancellationToken cancellationToken)
     {
-        await transaction.Connection!.ExecuteAsync(new CommandDefinition(
-            """
-            update deployments set status = @status, error = @error::jsonb, worker = null, lease_until = null, finished_at = now() where id = @Id
-            """,
+        await DeploymentSteps.WriteAfterAsync(
+            "update deployments set status = @status, error = @error::jsonb, worker = null, lease_until = null, finished_at = now() where id = @Id;",
             new { lease.Id, status = status.Text(), error = error is null ? null : JsonSerializer.Serialize(error, PlatformJson.Tolerant) },
-            transaction, cancellationToken: cancellationToken));
-        await DeploymentSteps.WriteAsync(transaction, lease.Id, steps, cancellationToken);
+            transaction, lease.Id, steps, cancellationToken);
         await events.FinishedAsync(transaction, lease.ShopId, lease.Id, status, steps.Snapshot(), error, cancellationToken);
     }
 }
