@@ -41,6 +41,7 @@ deployer
     .WithReference(backend)
     .WithEnvironment("Stores__PublicUrl", deployer.GetEndpoint("http"));
 
+builder.AddFaultCommands(registry, deployer, backend);
 builder.AnnounceWhenHealthy(backend);
 
 builder.Build().Run();

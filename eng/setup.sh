@@ -54,7 +54,7 @@ build() {
 }
 
 # What everything is built from, but for the tests.
-sources=(AppHost Backend ServiceDefaults ServiceDefaults.Postgres StoreDeployer TemplateRegistry eng/compat eng/UseCompat.props Directory.Build.props Directory.Build.targets Directory.Packages.props global.json nuget.config)
+sources=(AppHost Backend ServiceDefaults ServiceDefaults.Postgres StoreDeployer TemplateRegistry tests/ResilienceTesting eng/compat eng/UseCompat.props Directory.Build.props Directory.Build.targets Directory.Packages.props global.json nuget.config)
 
 # build_changed <stamp> <project or solution> [option ...]: builds when one of the sources was changed or removed since the stamp, and always with options.
 build_changed() {

@@ -1,6 +1,7 @@
 using System.Text.Json;
 using Platform.Backend.Console.Pages;
 using Platform.Backend.Status;
+using Platform.Backend.Templates;
 using Platform.ServiceDefaults.Communication;
 using Platform.ServiceDefaults.Postgres.Database;
 using Platform.ServiceDefaults.Postgres.Messaging;
@@ -27,17 +28,20 @@ internal static class ResiliencePages
         Backlogs backlogs,
         DeadLetters deadLetters,
         StoreDeployerMessages deployer,
+        TemplateCatalog templates,
         TimeProvider time,
         CancellationToken cancellationToken)
     {
         using var patience = new CancellationTokenSource(Patience, time);
         using var either = CancellationTokenSource.CreateLinkedTokenSource(patience.Token, cancellationToken);
+        var stale = StaleForAsync(templates, time, cancellationToken);
         var states = probes.AskAllAsync(cancellationToken);
         var own = ReadAsync(Backend, () => backlogs.ListAsync(either.Token), () => deadLetters.ListAsync(null, ShownDeadLetters, either.Token), cancellationToken);
         var theirs = ReadAsync(StoreDeployerMessages.Service, () => deployer.ListBacklogAsync(either.Token), () => deployer.ListDeadLettersAsync(ShownDeadLetters, either.Token), cancellationToken);
         return new PageResult<ResiliencePage>(new()
         {
             [nameof(ResiliencePage.Services)] = await states,
+            [nameof(ResiliencePage.TemplatesStaleFor)] = await stale,
             [nameof(ResiliencePage.Messages)] = (IReadOnlyList<MessagesOfService>)[await own, await theirs],
             [nameof(ResiliencePage.Calls)] = (IReadOnlyList<LoggedCall>)[.. communication.Calls.Take(ShownCalls)],
             [nameof(ResiliencePage.Said)] = said,
@@ -81,6 +85,20 @@ internal static class ResiliencePages
         return TypedResults.Ok(new { discarded = true });
     }
 
+    /// <summary>How old the templates are that other pages show; null when the registry can be asked, and when there are none to show.</summary>
+    private static async Task<TimeSpan?> StaleForAsync(TemplateCatalog templates, TimeProvider time, CancellationToken cancellationToken)
+    {
+        try
+        {
+            // it has a patience of its own, after which it gives what it has
+            return await templates.ListAsync(cancellationToken).WaitAsync(2 * Patience, time, cancellationToken) is { Stale: true, Age: var age } ? age : null;
+        }
+        catch (Exception exception) when (IsUnavailable(exception, cancellationToken))
+        {
+            return null;
+        }
+    }
+
     /// <summary>What can't be asked now is shown as such, beside what can.</summary>
     private static async Task<MessagesOfService> ReadAsync(
         string service, Func<Task<IReadOnlyList<Backlog>>> listBacklog, Func<Task<IReadOnlyList<DeadLetter>>> listDeadLetters, CancellationToken cancellationToken)
@@ -89,13 +107,15 @@ internal static class ResiliencePages
         {
             return new(service, await listBacklog(), await listDeadLetters());
         }
-        catch (Exception exception) when (!cancellationToken.IsCancellationRequested
-            && (exception is HttpRequestException or DependencyUnavailableException or Polly.ExecutionRejectedException or OperationCanceledException or JsonException
-                || DatabaseProblems.IsUnavailable(exception)))
+        catch (Exception exception) when (IsUnavailable(exception, cancellationToken))
         {
             return new(service, null, []);
         }
     }
+
+    private static bool IsUnavailable(Exception exception, CancellationToken cancellationToken) => !cancellationToken.IsCancellationRequested
+        && (exception is HttpRequestException or DependencyUnavailableException or Polly.ExecutionRejectedException or OperationCanceledException or TimeoutException or JsonException
+            || DatabaseProblems.IsUnavailable(exception));
 }
 
 /// <summary>What a service has yet to send.</summary>

@@ -10,12 +10,13 @@ namespace Platform.Backend.Status;
 /// <param name="CircuitBreaker">This replica's breaker towards it.</param>
 /// <param name="FailureRatio">Failures over calls in the breaker's sampling window, 0 to 1.</param>
 /// <param name="RetryBudgetLeft">Retries that this replica would allow itself now.</param>
+/// <param name="Latency">How long this replica's last calls to it took; null when there was none yet, and for the database.</param>
 /// <param name="LastError">What last went wrong, with a call or a probe.</param>
 /// <param name="LastErrorAt">When that was, UTC.</param>
 /// <param name="Fallbacks">What this service does without it, by use.</param>
 public sealed record ServiceState(
-    string State, DateTimeOffset LastChange, CircuitBreakerReport CircuitBreaker, double FailureRatio, double RetryBudgetLeft, string? LastError, DateTimeOffset? LastErrorAt,
-    IReadOnlyList<FallbackStatus> Fallbacks);
+    string State, DateTimeOffset LastChange, CircuitBreakerReport CircuitBreaker, double FailureRatio, double RetryBudgetLeft, LatencyReport? Latency, string? LastError,
+    DateTimeOffset? LastErrorAt, IReadOnlyList<FallbackStatus> Fallbacks);
 
 /// <summary>Asks other services and the database whether they answer, remembers what they said, and adds what this process knows of its calls to them.</summary>
 internal sealed class ServiceProbes(CommunicationStatus communication, TimeProvider time)
@@ -53,6 +54,7 @@ internal sealed class ServiceProbes(CommunicationStatus communication, TimeProvi
             calls.CircuitBreaker,
             calls.FailureRatio,
             calls.RetryBudgetLeft,
+            calls.Latency,
             callsFailedLast ? calls.LastError : seen.LastError,
             callsFailedLast ? calls.LastErrorAt : seen.LastErrorAt,
             calls.Fallbacks);

@@ -6,11 +6,13 @@ namespace Platform.ServiceDefaults.Communication;
 /// <param name="CircuitBreaker">Its breaker.</param>
 /// <param name="FailureRatio">Failures over calls in the sampling window, 0 to 1.</param>
 /// <param name="RetryBudgetLeft">Retries that would be allowed now.</param>
+/// <param name="Latency">How long calls take; null when there was none yet, and for what is not called over HTTP.</param>
 /// <param name="LastError">The last failure that the breaker counted, if there was one.</param>
 /// <param name="LastErrorAt">When that was, UTC.</param>
 /// <param name="Fallbacks">What its uses do without it.</param>
 public sealed record DestinationStatus(
-    CircuitBreakerReport CircuitBreaker, double FailureRatio, double RetryBudgetLeft, string? LastError, DateTimeOffset? LastErrorAt, IReadOnlyList<FallbackStatus> Fallbacks);
+    CircuitBreakerReport CircuitBreaker, double FailureRatio, double RetryBudgetLeft, LatencyReport? Latency, string? LastError, DateTimeOffset? LastErrorAt,
+    IReadOnlyList<FallbackStatus> Fallbacks);
 
 /// <summary>How this process gets on with its dependencies: the services that it calls, and its database.</summary>
 public sealed class CommunicationStatus
@@ -36,7 +38,7 @@ public sealed class CommunicationStatus
         var circuit = destination.Breaker.Snapshot();
         return new(
             new(circuit.State.ToText(), circuit.Since, circuit.Counts),
-            Math.Round(circuit.FailureRatio, 3), Math.Round(destination.Budget.Left, 1), circuit.LastError, circuit.LastErrorAt,
+            Math.Round(circuit.FailureRatio, 3), Math.Round(destination.Budget.Left, 1), destination.Latency.Report(), circuit.LastError, circuit.LastErrorAt,
             _fallbacks.Of(destination.Name));
     }
 }

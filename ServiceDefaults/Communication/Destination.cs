@@ -43,6 +43,9 @@ public sealed class Destination : IDisposable
     /// <summary>Its retry budget.</summary>
     public RetryBudget Budget { get; }
 
+    /// <summary>How long the last calls took.</summary>
+    internal LatencyWindow Latency { get; } = new();
+
     /// <summary>Whether an answer to the probe is as good as a successful use, so that it closes the breaker.</summary>
     internal bool ProbeIsUse { get; }
 

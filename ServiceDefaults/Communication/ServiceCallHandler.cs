@@ -79,6 +79,11 @@ internal sealed class ServiceCallHandler(Destination destination, Uri service) :
     private void End(ServiceCall call, Activity? activity, string outcome)
     {
         destination.Signals.Ended(destination.Name, outcome, call.Elapsed);
+        if (call.Attempt > 0 && outcome != "cancelled")
+        {
+            destination.Latency.Add(call.Elapsed);
+        }
+
         activity?.SetTag("platform.communication.outcome", outcome).SetTag("platform.communication.attempts", call.Attempt);
         if (outcome[0] is '2' or '3' && !call.HasDecisions)
         {

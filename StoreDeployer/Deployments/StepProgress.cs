@@ -11,6 +11,8 @@ namespace Platform.StoreDeployer.Deployments;
 /// </summary>
 internal sealed class StepProgress : IDisposable
 {
+    private static readonly TimeSpan FirstReport = TimeSpan.FromMilliseconds(100);
+
     private readonly RunningDeployment _running;
     private readonly RecordProgress _record;
     private readonly TimeProvider _time;
@@ -113,11 +115,13 @@ internal sealed class StepProgress : IDisposable
 
     private async Task ReportAsync(TimeSpan interval)
     {
-        using var timer = new PeriodicTimer(interval, _time);
+        // that it runs is said soon, however rarely it is said how far it is
+        using var timer = new PeriodicTimer(interval < FirstReport ? interval : FirstReport, _time);
         try
         {
             while (await timer.WaitForNextTickAsync(_stopReporting.Token))
             {
+                timer.Period = interval;
                 IReadOnlyList<StepState> steps;
                 lock (_lock)
                 {

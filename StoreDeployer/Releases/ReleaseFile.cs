@@ -33,6 +33,8 @@ internal sealed record ReleaseFile(string Path, FileDigest Digest, string Conten
     /// <summary>Where assets are, each in a folder named by its digest.</summary>
     public const string AssetsFolder = "_assets/";
 
+    public static bool IsAsset(string path) => path.StartsWith(AssetsFolder, StringComparison.Ordinal);
+
     public static ReleaseFile Page(string path, byte[] content) => new(path, FileDigest.Of(content), ContentTypes.Of(path), content);
 
     public static ReleaseFile Asset(string name, byte[] content)

@@ -12,47 +12,65 @@ internal sealed record StoredFile(FileDigest Digest, string ContentType, int Siz
 /// <summary>What each release consists of, by path. A release never changes, so what is known of one stays true, and a rollback reads nothing again.</summary>
 internal sealed class ReleaseContents(PostgresDatabase database) : IDisposable
 {
-    // As a measure of what they take; some 100 MB.
-    private const int MaxFiles = 500_000;
+    // As a measure of what they take; some 20 MB.
+    private const int MaxFiles = 100_000;
 
     private readonly MemoryCache _releases = new(new MemoryCacheOptions { SizeLimit = MaxFiles });
 
     /// <summary>Takes note of a release that this process has just stored.</summary>
     public void Add(Guid release, IEnumerable<ReleaseFile> files) =>
-        Add(release, files.ToFrozenDictionary(file => file.Path, file => new StoredFile(file.Digest, file.ContentType, file.Content.Length)));
+        Add(new(release, AssetsOnly: false), files.ToFrozenDictionary(file => file.Path, file => new StoredFile(file.Digest, file.ContentType, file.Content.Length)));
 
-    /// <summary>The files of each of <paramref name="releases"/> that still exists.</summary>
-    public async Task<IReadOnlyDictionary<Guid, FrozenDictionary<string, StoredFile>>> GetAsync(IEnumerable<Guid> releases, CancellationToken cancellationToken)
+    /// <summary>All files of <paramref name="active"/>, and those assets of the <paramref name="former"/> releases which it lacks. Null when it does not exist any more.</summary>
+    public async Task<(FrozenDictionary<string, StoredFile> Files, FrozenDictionary<string, StoredFile> FormerAssets)?> FindAsync(
+        Guid active, IEnumerable<Guid> former, CancellationToken cancellationToken)
     {
-        var known = new Dictionary<Guid, FrozenDictionary<string, StoredFile>>();
-        var unknown = new List<Guid>();
-        foreach (var release in releases.Distinct())
+        var wanted = former.Where(release => release != active).Select(release => new Key(release, AssetsOnly: true)).Prepend(new(active, AssetsOnly: false)).ToList();
+        var found = wanted.ToDictionary(key => key, Known);
+        await ReadAsync([.. wanted.Where(key => found[key] is null)], found, cancellationToken);
+        if (found[wanted[0]] is not { } files)
+            return null;
+        var formerAssets = new Dictionary<string, StoredFile>();
+        foreach (var (path, file) in wanted.Skip(1).SelectMany(key => found[key] ?? FrozenDictionary<string, StoredFile>.Empty))
         {
-            if (_releases.TryGetValue(release, out FrozenDictionary<string, StoredFile>? files))
-                known[release] = files!;
-            else
-                unknown.Add(release);
+            if (ReleaseFile.IsAsset(path) && !files.ContainsKey(path))
+                formerAssets.TryAdd(path, file);
         }
 
-        if (unknown.Count == 0)
-            return known;
-        var rows = await database.ReadAsync(connection => connection.QueryAsync<Row>(new CommandDefinition(
-            """
-            select r.release_id as Release, r.path as Path, r.digest as Digest, r.content_type as ContentType, f.size as Size
-            from release_files r join files f on f.digest = r.digest where r.release_id = any(@unknown)
-            """, new { unknown }, cancellationToken: cancellationToken)), cancellationToken);
-        foreach (var release in rows.GroupBy(row => row.Release))
-        {
-            known[release.Key] = Add(release.Key, release.ToFrozenDictionary(row => row.Path, row => new StoredFile(FileDigest.From(row.Digest), row.ContentType, row.Size)));
-        }
-
-        return known;
+        return (files, formerAssets.ToFrozenDictionary());
     }
 
     public void Dispose() => _releases.Dispose();
 
-    private FrozenDictionary<string, StoredFile> Add(Guid release, FrozenDictionary<string, StoredFile> files) =>
-        _releases.Set(release, files, new MemoryCacheEntryOptions { Size = 1 + files.Count });
+    private FrozenDictionary<string, StoredFile>? Known(Key key) =>
+        _releases.TryGetValue(key, out FrozenDictionary<string, StoredFile>? files)
+        || key.AssetsOnly && _releases.TryGetValue(key with { AssetsOnly = false }, out files) ? files : null;
+
+    private async Task ReadAsync(IReadOnlyCollection<Key> unknown, Dictionary<Key, FrozenDictionary<string, StoredFile>?> found, CancellationToken cancellationToken)
+    {
+        if (unknown.Count == 0)
+            return;
+        var rows = await database.ReadAsync(connection => connection.QueryAsync<Row>(new CommandDefinition(
+            """
+            select r.release_id as Release, r.path as Path, r.digest as Digest, r.content_type as ContentType, f.size as Size
+            from release_files r join files f on f.digest = r.digest
+            where r.release_id = any(@all) and (r.release_id = any(@whole) or r.path like @assets)
+            """,
+            new
+            {
+                all = unknown.Select(key => key.Release).ToArray(),
+                whole = unknown.Where(key => !key.AssetsOnly).Select(key => key.Release).ToArray(),
+                assets = ReleaseFile.AssetsFolder.Replace("_", @"\_", StringComparison.Ordinal) + "%",
+            }, cancellationToken: cancellationToken)), cancellationToken);
+        var releases = rows.ToLookup(row => row.Release);
+        foreach (var key in unknown.Where(key => releases.Contains(key.Release)))
+            found[key] = Add(key, releases[key.Release].ToFrozenDictionary(row => row.Path, row => new StoredFile(FileDigest.From(row.Digest), row.ContentType, row.Size)));
+    }
+
+    private FrozenDictionary<string, StoredFile> Add(Key key, FrozenDictionary<string, StoredFile> files) =>
+        _releases.Set(key, files, new MemoryCacheEntryOptions { Size = 1 + files.Count });
+
+    private readonly record struct Key(Guid Release, bool AssetsOnly);
 
     private sealed record Row(Guid Release, string Path, byte[] Digest, string ContentType, int Size);
 }

@@ -19,26 +19,13 @@ namespace Platform.StoreDeployer.Stores;
 /// <param name="Release">The active release; null when there is none.</param>
 /// <param name="TakenDown">Whether there was a store that is gone.</param>
 /// <param name="ChangedAt">When the pointer last changed, by the database's clock.</param>
-/// <param name="Releases">The files of each release by path, the active one's first.</param>
-internal sealed record Store(string Slug, Guid? Release, bool TakenDown, DateTimeOffset ChangedAt, IReadOnlyList<FrozenDictionary<string, StoredFile>> Releases)
+/// <param name="Files">Those of the active release, by path.</param>
+/// <param name="FormerAssets">Those of the others that it lacks, by path.</param>
+internal sealed record Store(
+    string Slug, Guid? Release, bool TakenDown, DateTimeOffset ChangedAt, FrozenDictionary<string, StoredFile> Files, FrozenDictionary<string, StoredFile> FormerAssets)
 {
-    /// <summary>All files that are served.</summary>
-    public IEnumerable<KeyValuePair<string, StoredFile>> Files =>
-        Releases.SelectMany((files, index) => index == 0 ? files : files.Where(file => IsAsset(file.Key))).DistinctBy(file => file.Key);
-
     /// <summary>The file at a path, or null.</summary>
-    public StoredFile? Find(string path)
-    {
-        foreach (var files in IsAsset(path) ? Releases : Releases.Take(1))
-        {
-            if (files.TryGetValue(path, out var file))
-                return file;
-        }
-
-        return null;
-    }
-
-    private static bool IsAsset(string path) => path.StartsWith(ReleaseFile.AssetsFolder, StringComparison.Ordinal);
+    public StoredFile? Find(string path) => Files.GetValueOrDefault(path) ?? FormerAssets.GetValueOrDefault(path);
 }
 
 /// <summary>
@@ -49,7 +36,8 @@ internal sealed partial class StoreDirectory : IDisposable
 {
     public const string SignalName = "stores";
 
-    private const int MaxStores = 100_000;
+    // Files of stores that are kept in memory, as a measure of what they take; some 100 MB.
+    private const int MaxFiles = 500_000;
 
     public static readonly Fallback Fallback = new(PostgresDatabase.Name, "live stores", FallbackKind.FailOpen);
 
@@ -60,7 +48,7 @@ internal sealed partial class StoreDirectory : IDisposable
     private readonly ILogger<StoreDirectory> _logger;
     private readonly int _retainedReleases;
     private readonly string _folder;
-    private readonly MemoryCache _stores = new(new MemoryCacheOptions { SizeLimit = MaxStores });
+    private readonly MemoryCache _stores = new(new MemoryCacheOptions { SizeLimit = MaxFiles });
     private readonly SemaphoreSlim[] _loading = [.. Enumerable.Range(0, 64).Select(_ => new SemaphoreSlim(1))];
 
     public StoreDirectory(
@@ -135,7 +123,7 @@ internal sealed partial class StoreDirectory : IDisposable
                 store = await ReadFromDatabaseAsync(slug, cancellationToken);
                 // The files first: were the database to go away in between, a store that is served as it was is better than a new one without pages.
                 if (store is not null)
-                    await _files.KeepAsync(store.Files.Select(file => file.Value), cancellationToken);
+                    await _files.KeepAsync(store.Files.Values.Concat(store.FormerAssets.Values), cancellationToken);
                 fromDatabase = true;
             }
             catch (Exception e) when (!again && DatabaseProblems.IsUnavailable(e) && ReadFromDisk(slug) is { } kept)
@@ -152,7 +140,7 @@ internal sealed partial class StoreDirectory : IDisposable
                 return null;
             }
 
-            _stores.Set(slug, store, new MemoryCacheEntryOptions { Size = 1 });
+            _stores.Set(slug, store, new MemoryCacheEntryOptions { Size = 1 + store.Files.Count + store.FormerAssets.Count });
             if (fromDatabase)
                 await WriteToDiskAsync(store, cancellationToken);
             return store;
@@ -165,6 +153,7 @@ internal sealed partial class StoreDirectory : IDisposable
 
     private async Task<Store?> ReadFromDatabaseAsync(string slug, CancellationToken cancellationToken)
     {
+        Guid? gone = null;
         while (true)
         {
             var pointer = await _database.ReadAsync(connection => connection.QuerySingleOrDefaultAsync<Pointer>(new CommandDefinition(
@@ -176,14 +165,16 @@ internal sealed partial class StoreDirectory : IDisposable
                 """, new { slug, retained = _retainedReleases }, cancellationToken: cancellationToken)), cancellationToken);
             if (pointer is null or { Release: null, TakenDown: false })
                 return null;
-            if (pointer.Release is not { } active)
-                return new Store(slug, null, pointer.TakenDown, new DateTimeOffset(pointer.ChangedAt), []);
-            var contents = await _contents.GetAsync([active, .. pointer.Retained], cancellationToken);
-            // Collected already: then it is not the active one any more.
-            if (!contents.TryGetValue(active, out var pages))
+            var contents = pointer.Release is { } active ? await _contents.FindAsync(active, pointer.Retained, cancellationToken) : null;
+            // Collected meanwhile, so that another is active now; unless it never had any files.
+            if (pointer.Release is not null && contents is null && gone != pointer.Release)
+            {
+                gone = pointer.Release;
                 continue;
-            return new Store(slug, active, pointer.TakenDown, new DateTimeOffset(pointer.ChangedAt),
-                [pages, .. pointer.Retained.Where(release => release != active && contents.ContainsKey(release)).Select(release => contents[release])]);
+            }
+
+            var none = FrozenDictionary<string, StoredFile>.Empty;
+            return new Store(slug, pointer.Release, pointer.TakenDown, new DateTimeOffset(pointer.ChangedAt), contents?.Files ?? none, contents?.FormerAssets ?? none);
         }
     }
 
@@ -192,9 +183,10 @@ internal sealed partial class StoreDirectory : IDisposable
         try
         {
             var kept = JsonSerializer.Deserialize<Kept>(File.ReadAllBytes(PathOf(slug)), PlatformJson.Tolerant);
-            return kept is null ? null : new Store(slug, kept.Release, kept.TakenDown, kept.ChangedAt, [kept.Files.ToFrozenDictionary(
+            return kept is null ? null : new Store(slug, kept.Release, kept.TakenDown, kept.ChangedAt, kept.Files.ToFrozenDictionary(
                 file => file.Path,
-                file => new StoredFile(FileDigest.TryParse(file.Digest, out var digest) ? digest : throw new JsonException("Not a digest."), file.ContentType, file.Size))]);
+                file => new StoredFile(FileDigest.TryParse(file.Digest, out var digest) ? digest : throw new JsonException("Not a digest."), file.ContentType, file.Size)),
+                FrozenDictionary<string, StoredFile>.Empty);
         }
         catch (Exception e) when (e is IOException or UnauthorizedAccessException or JsonException)
         {
@@ -207,7 +199,7 @@ internal sealed partial class StoreDirectory : IDisposable
         try
         {
             var kept = new Kept(store.Release, store.TakenDown, store.ChangedAt,
-                [.. store.Files.Select(file => new KeptFile(file.Key, file.Value.Digest.Hex, file.Value.ContentType, file.Value.Size))]);
+                [.. store.Files.Concat(store.FormerAssets).Select(file => new KeptFile(file.Key, file.Value.Digest.Hex, file.Value.ContentType, file.Value.Size))]);
             await DigestCache.WriteWholeAsync(PathOf(store.Slug), JsonSerializer.SerializeToUtf8Bytes(kept, PlatformJson.Tolerant), cancellationToken);
         }
         catch (Exception e) when (e is IOException or UnauthorizedAccessException)

@@ -63,7 +63,7 @@ internal static class StoreEndpoints
         if (store.Find(name) is { } file)
         {
             var content = await files.GetAsync(file.Digest, cancellationToken);
-            context.Response.Headers.CacheControl = name.StartsWith(ReleaseFile.AssetsFolder, StringComparison.Ordinal)
+            context.Response.Headers.CacheControl = ReleaseFile.IsAsset(name)
                 ? "public, max-age=31536000, immutable"
                 : "no-cache";
             return TypedResults.Bytes(content, file.ContentType, entityTag: new EntityTagHeaderValue($"\"{file.Digest}\""));

@@ -5,7 +5,7 @@ using Platform.Templates;
 namespace Platform.TemplateRegistry.Bundles;
 
 /// <summary>Reads bundles by their digest.</summary>
-internal sealed class ReadBundle(PostgresDatabase database)
+internal sealed partial class ReadBundle(PostgresDatabase database, ILogger<ReadBundle> logger)
 {
     /// <summary>The digest of a version's bundle; null when there is no such version.</summary>
     public Task<BundleDigest?> FindDigestAsync(string name, string version, CancellationToken cancellationToken) => database.ReadAsync<BundleDigest?>(async connection =>
@@ -28,9 +28,15 @@ internal sealed class ReadBundle(PostgresDatabase database)
     /// A bundle's bytes; null when there is no such bundle. Read as a whole, at most 10 MiB, and not streamed: a slow reader must
     /// not keep a database connection.
     /// </summary>
-    public Task<byte[]?> FindContentAsync(BundleDigest digest, CancellationToken cancellationToken) => database.ReadAsync<byte[]?>(async connection =>
+    public async Task<byte[]?> FindContentAsync(BundleDigest digest, CancellationToken cancellationToken)
     {
-        return await connection.ExecuteScalarAsync<byte[]>(new CommandDefinition(
-            "select content from bundles where digest = @digest", new { digest = digest.ToString() }, cancellationToken: cancellationToken));
-    }, cancellationToken);
+        var content = await database.ReadAsync(async connection => await connection.ExecuteScalarAsync<byte[]?>(new CommandDefinition(
+            "select content from bundles where digest = @digest", new { digest = digest.ToString() }, cancellationToken: cancellationToken)), cancellationToken);
+        if (content is not null)
+            LogRead(logger, digest, content.Length);
+        return content;
+    }
+
+    [LoggerMessage(LogLevel.Information, "Sending bundle {Digest}, {Size} bytes")]
+    private static partial void LogRead(ILogger logger, BundleDigest digest, int size);
 }

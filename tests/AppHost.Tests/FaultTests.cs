@@ -65,5 +65,63 @@ public sealed class FaultTests(RunningPlatform platform)
         await platform.AllHealthyAsync();
     }
 
+    [Fact]
+    public async Task A_service_that_is_broken_from_the_dashboard_is_seen_so_in_the_console_until_it_is_healed()
+    {
+        (await _client.Backend.GetAsync("/api/templates", Cancel)).StatusCode.ShouldBe(HttpStatusCode.OK);
+        await platform.CommandAsync("template-registry", "break");
+        try
+        {
+            // who has the page open sees it, and need not do anything else
+            await Eventually.Async(async () =>
+            {
+                var page = await _client.Backend.GetStringAsync("/resilience", Cancel);
+                page.ShouldContain(">Open<");
+                page.ShouldContain("templates are those of");
+            }, Recovery, Cancel);
+            (await _client.Backend.GetAsync("/templates", Cancel)).StatusCode.ShouldBe(HttpStatusCode.OK);
+            (await StatesAsync())["template-registry"].ShouldBe("open");
+        }
+        finally
+        {
+            await platform.CommandAsync("template-registry", "heal");
+        }
+
+        await Eventually.Async(async () =>
+        {
+            (await _client.Backend.GetFromJsonAsync<JsonObject>("/api/templates/aurora", Cancel))!["stale"]!.GetValue<bool>().ShouldBeFalse();
+            (await StatesAsync())["template-registry"].ShouldBe("closed");
+        }, Recovery, Cancel);
+        await platform.AllHealthyAsync();
+
+        async Task<Dictionary<string, string>> StatesAsync()
+        {
+            var status = await _client.Backend.GetFromJsonAsync<JsonObject>("/api/status/services", Cancel);
+            return status!["services"]!.AsObject().ToDictionary(service => service.Key, service => service.Value!["circuitBreaker"]!["state"]!.GetValue<string>());
+        }
+    }
+
+    [Fact]
+    public async Task A_service_that_is_slow_is_waited_for_or_done_without_and_never_for_long()
+    {
+        (await _client.Backend.GetAsync("/api/templates", Cancel)).StatusCode.ShouldBe(HttpStatusCode.OK);
+        await platform.CommandAsync("template-registry", "slow");
+        try
+        {
+            await Eventually.Async(async () =>
+            {
+                using var response = await _client.Backend.GetAsync("/api/templates", Cancel);
+                response.StatusCode.ShouldBe(HttpStatusCode.OK);
+                response.Headers.Age.ShouldNotBeNull().ShouldBeGreaterThan(TimeSpan.Zero);
+            }, Recovery, Cancel);
+        }
+        finally
+        {
+            await platform.CommandAsync("template-registry", "heal");
+        }
+
+        await platform.AllHealthyAsync();
+    }
+
     private static CancellationToken Cancel => TestContext.Current.CancellationToken;
 }

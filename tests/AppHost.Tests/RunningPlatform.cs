@@ -79,10 +79,17 @@ public sealed class RunningPlatform : IAsyncLifetime
         await App.ResourceNotifications.WaitForResourceAsync(resource, KnownResourceStates.TerminalStates, Cancel);
     }
 
-    public Task StopAsync(string resource) => ExecuteAsync(resource, "stop");
+    public Task StopAsync(string resource) => CommandAsync(resource, "stop");
 
     /// <summary>Starts a resource that was killed or stopped; returns once the command was accepted.</summary>
-    public Task RestartAsync(string resource) => ExecuteAsync(resource, "start");
+    public Task RestartAsync(string resource) => CommandAsync(resource, "start");
+
+    /// <summary>What a button of the dashboard does.</summary>
+    public async Task CommandAsync(string resource, string command)
+    {
+        var result = await App.ResourceCommands.ExecuteCommandAsync(resource, command, Cancel);
+        result.Success.ShouldBeTrue($"{command} {resource}: {result.Message}");
+    }
 
     /// <summary>Waits until every service says of itself that it is healthy, with nothing degraded.</summary>
     public Task AllHealthyAsync() => Task.WhenAll(Services.Select(service => Eventually.Async(async () =>
@@ -107,12 +114,6 @@ public sealed class RunningPlatform : IAsyncLifetime
             await _app.DisposeAsync();
             _app = null;
         }
-    }
-
-    private async Task ExecuteAsync(string resource, string command)
-    {
-        var result = await App.ResourceCommands.ExecuteCommandAsync(resource, command, Cancel);
-        result.Success.ShouldBeTrue($"{command} {resource}: {result.Message}");
     }
 
     private static int? Pid(ResourceEvent e) =>

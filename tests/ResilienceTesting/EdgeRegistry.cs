@@ -8,7 +8,7 @@ using Microsoft.Extensions.Logging;
 namespace Platform.ResilienceTesting;
 
 /// <summary>The edges of one application and the proxies on them, which live as long as it does.</summary>
-internal sealed class EdgeRegistry(DistributedApplicationModel model, int seed, TimeProvider time, ILoggerFactory loggers) : IAsyncDisposable, IDisposable
+internal sealed class EdgeRegistry(DistributedApplicationModel model, FaultSettings settings, ILoggerFactory loggers) : IAsyncDisposable, IDisposable
 {
     private const string Reference = "Reference";
 
@@ -17,6 +17,9 @@ internal sealed class EdgeRegistry(DistributedApplicationModel model, int seed, 
     private readonly Dictionary<(Edge Edge, string Endpoint), TcpFaultProxy> _proxies = [];
     private readonly ILogger _logger = loggers.CreateLogger("ResilienceTesting");
     private bool _disposed;
+
+    /// <summary>Whether there is to be a proxy before the target's endpoints.</summary>
+    public bool Concerns(IResource target) => settings.Concerns(target);
 
     /// <summary>Has the endpoints of others that the resource is told of replaced by proxies.</summary>
     public void Intercept(IDistributedApplicationBuilder builder, IResource resource)
@@ -130,7 +133,7 @@ internal sealed class EdgeRegistry(DistributedApplicationModel model, int seed, 
                     var owners = reference.Resource is IResourceWithConnectionString
                         ? Interception.Endpoints(reference.Resource).Where(Interception.IsTcp).Select(endpoint => (IResource)endpoint.Resource)
                         : reference.Resource.Annotations.OfType<EndpointAnnotation>().Any(endpoint => endpoint.Protocol == ProtocolType.Tcp) ? [reference.Resource] : [];
-                    foreach (var owner in owners.Where(owner => !ReferenceEquals(owner, consumer)))
+                    foreach (var owner in owners.Where(owner => !ReferenceEquals(owner, consumer) && Concerns(owner)))
                         EdgeBetween(consumer, owner);
                 }
             }
@@ -140,7 +143,7 @@ internal sealed class EdgeRegistry(DistributedApplicationModel model, int seed, 
     private Edge EdgeBetween(IResource consumer, IResource target)
     {
         if (!_edges.TryGetValue((consumer, target), out var edge))
-            _edges.Add((consumer, target), edge = new Edge(consumer, target, seed, time, _logger));
+            _edges.Add((consumer, target), edge = new Edge(consumer, target, settings.Seed, settings.Time, _logger));
         return edge;
     }
 
@@ -155,5 +158,26 @@ internal sealed class EdgeRegistry(DistributedApplicationModel model, int seed, 
             _proxies.Clear();
             return proxies;
         }
+    }
+}
+
+/// <summary>What <see cref="FaultExtensions.AddFaults"/> was told, in all its calls.</summary>
+internal sealed class FaultSettings(int? seed, TimeProvider? time, IEnumerable<IResource>? targets)
+{
+    private HashSet<IResource>? _targets = targets?.ToHashSet();
+
+    public int Seed { get; private set; } = seed ?? FaultInjector.DefaultSeed;
+
+    public TimeProvider Time { get; private set; } = time ?? TimeProvider.System;
+
+    public bool Concerns(IResource target) => _targets?.Contains(target) != false;
+
+    public void Add(int? seed, TimeProvider? time, IEnumerable<IResource>? targets)
+    {
+        (Seed, Time) = (seed ?? Seed, time ?? Time);
+        if (targets is null)
+            _targets = null;
+        else
+            _targets?.UnionWith(targets);
     }
 }

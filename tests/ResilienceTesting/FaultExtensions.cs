@@ -10,20 +10,31 @@ public static class FaultExtensions
 {
     /// <summary>
     /// Puts a TCP proxy on every edge of the model: each endpoint of another resource that a resource's environment or arguments
-    /// name, be it by itself or within a connection string. To be called before the application is built; does nothing when publishing.
+    /// name, be it by itself or within a connection string. To be called before the application is built; does nothing when publishing. A
+    /// second call adds its targets to those of the first.
     /// </summary>
     /// <param name="builder">The application's builder, for instance that of <c>DistributedApplicationTestingBuilder.CreateAsync</c>.</param>
-    /// <param name="seed">The first seed of each edge; see <see cref="FaultInjector.Seed"/>.</param>
+    /// <param name="seed">The first seed of each edge, <see cref="FaultInjector.DefaultSeed"/> unless given; see <see cref="FaultInjector.Seed"/>.</param>
     /// <param name="time">The clock of all faults; the system's unless given.</param>
+    /// <param name="targets">The resources to whose endpoints there are proxies; all of them unless given.</param>
     /// <returns>The same builder.</returns>
-    public static T AddFaults<T>(this T builder, int seed = FaultInjector.DefaultSeed, TimeProvider? time = null)
+    public static T AddFaults<T>(this T builder, int? seed = null, TimeProvider? time = null, IEnumerable<IResource>? targets = null)
         where T : IDistributedApplicationBuilder
     {
         ArgumentNullException.ThrowIfNull(builder);
         if (builder.ExecutionContext.IsPublishMode)
             return builder;
+        var settings = builder.Services.Select(service => service.ImplementationInstance).OfType<FaultSettings>().SingleOrDefault();
+        if (settings is not null)
+        {
+            settings.Add(seed, time, targets);
+            return builder;
+        }
+
+        settings = new FaultSettings(seed, time, targets);
+        builder.Services.AddSingleton(settings);
         builder.Services.AddSingleton(services => new EdgeRegistry(
-            services.GetRequiredService<DistributedApplicationModel>(), seed, time ?? TimeProvider.System, services.GetRequiredService<ILoggerFactory>()));
+            services.GetRequiredService<DistributedApplicationModel>(), settings, services.GetRequiredService<ILoggerFactory>()));
 
         // Last of all, when the model is complete: a value that is set later would go past the proxies.
         builder.Eventing.Subscribe<BeforeStartEvent>((started, _) =>
@@ -50,7 +61,7 @@ public static class FaultExtensions
         ArgumentNullException.ThrowIfNull(app);
         ArgumentException.ThrowIfNullOrEmpty(consumer);
         ArgumentException.ThrowIfNullOrEmpty(target);
-        return Registry(app).Find(consumer, target);
+        return Registry(app.Services).Find(consumer, target);
     }
 
     /// <summary>All edges, in the order of their names.</summary>
@@ -58,8 +69,12 @@ public static class FaultExtensions
     public static IReadOnlyList<Edge> Edges(this DistributedApplication app)
     {
         ArgumentNullException.ThrowIfNull(app);
-        return Registry(app).All();
+        return app.Services.Edges();
     }
+
+    /// <summary>As <see cref="Edges(DistributedApplication)"/>, for who has the application's services only, such as a command of a resource.</summary>
+    /// <exception cref="InvalidOperationException"><see cref="AddFaults"/> was not called.</exception>
+    public static IReadOnlyList<Edge> Edges(this IServiceProvider services) => Registry(services).All();
 
     /// <summary>What is in force, a line for each edge with a fault: for the message of a failed assertion.</summary>
     /// <exception cref="InvalidOperationException"><see cref="AddFaults"/> was not called.</exception>
@@ -69,6 +84,6 @@ public static class FaultExtensions
         return faulty.Count == 0 ? "No fault is in force." : string.Join(Environment.NewLine, faulty);
     }
 
-    private static EdgeRegistry Registry(DistributedApplication app) => app.Services.GetService<EdgeRegistry>()
+    private static EdgeRegistry Registry(IServiceProvider services) => services.GetService<EdgeRegistry>()
         ?? throw new InvalidOperationException("There are no proxies on the edges: call builder.AddFaults() before the application is built.");
 }

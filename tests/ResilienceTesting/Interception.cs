@@ -38,7 +38,7 @@ internal sealed class Interception(EdgeRegistry edges, IResource consumer)
         _ => null,
     };
 
-    private bool Concerns(EndpointReference endpoint) => !ReferenceEquals(endpoint.Resource, consumer) && IsTcp(endpoint);
+    private bool Concerns(EndpointReference endpoint) => !ReferenceEquals(endpoint.Resource, consumer) && IsTcp(endpoint) && edges.Concerns(endpoint.Resource);
 
     private ProxiedExpression? OfExpression(ReferenceExpression expression)
     {

@@ -30,10 +30,11 @@ internal sealed class ClaimNextDeployment(PostgresDatabase database, IOptions<De
         }
     }
 
-    // One statement, and nobody is told: the first report of progress says that it runs, if it runs for so long.
+    // Nobody is told: the first report of progress says that it runs, if it runs for so long.
     private async Task<(DeploymentJob Job, IReadOnlyList<StepState> Steps)?> TryAsync(Guid worker, CancellationToken cancellationToken)
     {
         await using var connection = await database.OpenConnectionAsync(cancellationToken);
+        await using var transaction = await connection.BeginTransactionAsync(cancellationToken);
         var claimed = await connection.QueryAsync<DeploymentJob, string?, (DeploymentJob, string?)>(new CommandDefinition(
             """
             with next as (
@@ -55,8 +56,11 @@ internal sealed class ClaimNextDeployment(PostgresDatabase database, IOptions<De
               d.template_name as TemplateName, d.template_version as TemplateVersion, d.template_digest as TemplateDigest, d.spec::text as Spec,
               d.rollback_to as RollbackTo, d.waits as Waits, d.correlation_id as CorrelationId, d.traceparent as Traceparent,
               (select json_agg(steps)::text from steps) as Steps
-            """, new { worker, options.Value.Lease }, cancellationToken: cancellationToken), (job, steps) => (job, steps), splitOn: "Steps");
-        return claimed.AsList() is [var (job, before)] ? (job, StepsOf(job.Kind, before)) : null;
+            """, new { worker, options.Value.Lease }, transaction, cancellationToken: cancellationToken), (job, steps) => (job, steps), splitOn: "Steps");
+        if (claimed.AsList() is not [var (job, before)])
+            return null;
+        await transaction.CommitAsync(cancellationToken);
+        return (job, StepsOf(job.Kind, before));
     }
 
     private static IReadOnlyList<StepState> StepsOf(string kind, string? before)

@@ -141,8 +141,7 @@ public sealed class LifecycleTests
 
         var lines = await app.LogUntilAsync("shell", "oops");
 
-        // a line that comes while the log begins to be watched may be given twice
-        lines.Where(l => l.Content.Contains("oops", StringComparison.Ordinal)).ShouldAllBe(l => l.IsErrorMessage);
+        lines.Single(l => l.Content.Contains("oops", StringComparison.Ordinal)).IsErrorMessage.ShouldBeTrue();
         var output = lines.Where(l => !l.IsErrorMessage).Select(l => l.Content.Split(' ')[^1]).ToList();
         output.IndexOf("one").ShouldBeLessThan(output.IndexOf("two"));
     }
