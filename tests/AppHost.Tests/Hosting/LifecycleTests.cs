@@ -84,7 +84,8 @@ public sealed class LifecycleTests
         TestApplication.IsAlive(pid).ShouldBeFalse();
 
         (await app.ResourceCommands.ExecuteCommandAsync(running.Resource, "start", TestApplication.Deadline())).Success.ShouldBeTrue();
-        await app.ResourceNotifications.WaitForResourceHealthyAsync("server", TestApplication.Deadline());
+        // how it ended before may be seen for a moment longer
+        await app.ResourceNotifications.WaitForResourceHealthyAsync("server", WaitBehavior.WaitOnResourceUnavailable, TestApplication.Deadline());
         (await app.PidAsync("server")).ShouldNotBe(pid);
         app.GetEndpoint("server").ShouldBe(address);
         using var client = app.CreateHttpClient("server");
@@ -108,7 +109,8 @@ public sealed class LifecycleTests
         ended!.Snapshot.HealthStatus.ShouldBeNull();
 
         (await app.ResourceCommands.ExecuteCommandAsync(running.ResourceId, "start", TestApplication.Deadline())).Success.ShouldBeTrue();
-        await app.ResourceNotifications.WaitForResourceHealthyAsync("server", TestApplication.Deadline());
+        // how it ended before may be seen for a moment longer
+        await app.ResourceNotifications.WaitForResourceHealthyAsync("server", WaitBehavior.WaitOnResourceUnavailable, TestApplication.Deadline());
         (await app.PidAsync("server")).ShouldNotBe(pid);
     }
 

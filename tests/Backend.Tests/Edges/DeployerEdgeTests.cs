@@ -74,6 +74,8 @@ public sealed class DeployerEdgeTests(DeployerEdge edge) : IClassFixture<Deploye
             while (!waits && fault is FlapFault);
 
             waits.ShouldBeTrue();
+            // they may have waited already, for what went wrong before this fault
+            await Eventually.TrueAsync(() => scope.Struck > 0);
             deployments.Add((await edge.Backend.DeployAsync(shop)).Id());
         });
 

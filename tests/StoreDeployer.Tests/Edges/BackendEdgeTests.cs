@@ -83,6 +83,8 @@ public sealed class BackendEdgeTests(BackendEdge edge) : IClassFixture<BackendEd
             while (!waits && fault is FlapFault);
 
             waits.ShouldBeTrue();
+            // they may have waited already, for what went wrong before this fault
+            await Eventually.TrueAsync(() => scope.Struck > 0);
             deployments.Add(await LiveAsync(shop));
         });
 
