@@ -15,6 +15,7 @@ internal sealed class AttemptHandler(InternalTokens tokens) : DelegatingHandler
     {
         if (request.GetResilienceContext()?.Properties.GetValue(ServiceCall.Key, null!) is { } call)
         {
+            call.WasSent = true;
             var left = call.AttemptTimeout - WayBack;
             Set(request, CommunicationHeaders.RequestAttempt, call.Attempt.ToString(CultureInfo.InvariantCulture));
             Set(request, CommunicationHeaders.RequestTimeout, ((long)Math.Max(1, left.TotalMilliseconds)).ToString(CultureInfo.InvariantCulture));

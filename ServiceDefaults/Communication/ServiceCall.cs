@@ -22,6 +22,9 @@ internal sealed class ServiceCall(Destination destination, HttpRequestMessage re
     /// <summary>Which send this is, from 1.</summary>
     public int Attempt { get; set; }
 
+    /// <summary>Whether anything went on its way, and was not refused here.</summary>
+    public bool WasSent { get; set; }
+
     /// <summary>The last permission of the breaker: a body that breaks off later counts too.</summary>
     public CircuitPass Pass { get; set; }
 

@@ -79,7 +79,7 @@ internal sealed class ServiceCallHandler(Destination destination, Uri service) :
     private void End(ServiceCall call, Activity? activity, string outcome)
     {
         destination.Signals.Ended(destination.Name, outcome, call.Elapsed);
-        if (call.Attempt > 0 && outcome != "cancelled")
+        if (call.WasSent && outcome != "cancelled")
         {
             destination.Latency.Add(call.Elapsed);
         }
