@@ -11,7 +11,7 @@ public sealed class HandfulTests
     public async Task No_invariant_is_violated_in_a_handful_of_schedules()
     {
         var cancel = TestContext.Current.CancellationToken;
-        await using var platform = await PlatformUnderDrill.StartAsync(cancel);
+        await using var platform = await PlatformUnderDrill.StartAsync(otherVersion: null, cancel);
         var struck = new List<FaultKind>();
         foreach (var seed in (int[])[7, 10])
         {

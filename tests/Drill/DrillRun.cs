@@ -28,14 +28,15 @@ internal sealed class DrillRun(DrillArguments arguments)
 
     private async Task RunOnOneAsync(CancellationTokenSource violated, CancellationToken cancellationToken)
     {
-        var platform = await PlatformUnderDrill.StartAsync(cancellationToken);
+        var platform = await PlatformUnderDrill.StartAsync(arguments.From, cancellationToken);
         try
         {
             // the first use of everything is the slow one, and says nothing
             await new ScheduleRunner(platform).RunAsync(Schedule.Generate(0) with { Faults = [] }, cancellationToken);
             while (!violated.IsCancellationRequested && Interlocked.Increment(ref _next) is var n && n <= arguments.Schedules)
             {
-                var result = await new ScheduleRunner(platform).RunAsync(Schedule.Generate(arguments.Seed + n - 1), cancellationToken);
+                var schedule = Schedule.Generate(arguments.Seed + n - 1);
+                var result = await new ScheduleRunner(platform).RunAsync(arguments.From is null ? schedule : schedule.DuringRollout(), cancellationToken);
                 _results.Enqueue(result);
                 Report(result);
                 if (result.Violations.Count == 0)
@@ -48,7 +49,7 @@ internal sealed class DrillRun(DrillArguments arguments)
 
                 // what is wrong with this one must not be held against the next schedule
                 await platform.DisposeAsync();
-                platform = await PlatformUnderDrill.StartAsync(cancellationToken);
+                platform = await PlatformUnderDrill.StartAsync(arguments.From, cancellationToken);
             }
         }
         finally
@@ -72,7 +73,7 @@ internal sealed class DrillRun(DrillArguments arguments)
             else if (_results.Count % 10 == 0 || arguments.Schedules <= 20)
             {
                 Console.WriteLine(string.Create(CultureInfo.InvariantCulture,
-                    $"{_results.Count} of {arguments.Schedules} schedules, {_results.Count / _watch.Elapsed.TotalMinutes:0.0} a minute; seed {result.Schedule.Seed} took {result.Took.TotalSeconds:0.0} s: {string.Join(", ", result.Strikes.Select(strike => strike.Fault.Kind))}"));
+                    $"{_results.Count} of {arguments.Schedules} schedules, {_results.Count / _watch.Elapsed.TotalMinutes:0.0} a minute; seed {result.Schedule.Seed} took {result.Took.TotalSeconds:0.0} s: {(arguments.From is null ? string.Join(", ", result.Strikes.Select(strike => strike.Fault.Kind)) : $"{result.Looks} pages read")}"));
             }
         }
     }
@@ -83,7 +84,8 @@ internal sealed class DrillRun(DrillArguments arguments)
         table.AddRow("schedules", Text(_results.Count));
         table.AddRow("with violations", Text(_results.Count(result => result.Violations.Count > 0)));
         table.AddRow("operations", Text(_results.Sum(result => result.Operations)));
-        foreach (var kind in Enum.GetValues<FaultKind>())
+        table.AddRow("pages and assets read", Text(_results.Sum(result => result.Looks)));
+        foreach (var kind in arguments.From is null ? Enum.GetValues<FaultKind>() : [])
             table.AddRow(kind.ToString(), Text(_results.Sum(result => result.Strikes.Count(strike => strike.Fault.Kind == kind))));
         table.AddRow("minutes", (_watch.Elapsed.TotalMinutes).ToString("0.0", CultureInfo.InvariantCulture));
         AnsiConsole.Write(table);

@@ -3,7 +3,7 @@ using Platform.Drill;
 
 if (!DrillArguments.TryRead(args, out var arguments))
 {
-    Console.Error.WriteLine("usage: ./drill [--seed N] [--schedules N] [--systems N] [--keep-going]");
+    Console.Error.WriteLine("usage: ./drill [--seed N] [--schedules N] [--systems N] [--keep-going] [--from COMMIT]");
     return 2;
 }
 

@@ -8,11 +8,12 @@ namespace Platform.TestSupport;
 /// <summary>One of the platform's services in a process of its own, which can be killed, paused and started again.</summary>
 public partial class ServiceProcess : IAsyncDisposable
 {
-    private const int Stop = 19;
+    private const int Terminate = 15;
     private const int Continue = 18;
+    private const int Stop = 19;
     private const int KeptLines = 3_000;
 
-    private readonly string _dll;
+    private readonly string _service;
     private readonly ConcurrentQueue<string> _log = new();
     private readonly HttpClient _http = new() { Timeout = TimeSpan.FromSeconds(2) };
     private Process? _process;
@@ -23,17 +24,15 @@ public partial class ServiceProcess : IAsyncDisposable
     /// <param name="folder">Its working directory; made if missing.</param>
     public ServiceProcess(string name, string service, string folder)
     {
-        (Name, Folder) = (name, folder);
-        // bin/Release/net10.0/
-        var configuration = new DirectoryInfo(AppContext.BaseDirectory).Parent!.Name;
-        _dll = Path.Combine(RepositoryRoot.Path, service, "bin", configuration, "net10.0", $"{service}.dll");
-        if (!File.Exists(_dll))
-            throw new InvalidOperationException($"{_dll} is missing: build the solution in the configuration {configuration}.");
+        (Name, Folder, _service) = (name, folder, service);
         Directory.CreateDirectory(folder);
     }
 
     /// <summary>How it is called in errors.</summary>
     public string Name { get; }
+
+    /// <summary>The checkout whose build runs from the next start on; this one unless another version is wanted.</summary>
+    public string Repository { get; set; } = RepositoryRoot.Path;
 
     /// <summary>What its environment gets besides its address, at each start.</summary>
     public Func<IReadOnlyDictionary<string, string>> Settings { get; init; } = () => new Dictionary<string, string>();
@@ -61,9 +60,14 @@ public partial class ServiceProcess : IAsyncDisposable
     {
         if (IsRunning)
             return;
+        // bin/Release/net10.0/
+        var configuration = new DirectoryInfo(AppContext.BaseDirectory).Parent!.Name;
+        var dll = Path.Combine(Repository, _service, "bin", configuration, "net10.0", $"{_service}.dll");
+        if (!File.Exists(dll))
+            throw new InvalidOperationException($"{dll} is missing: build the solution in the configuration {configuration}.");
         var start = new ProcessStartInfo("dotnet")
         {
-            ArgumentList = { _dll },
+            ArgumentList = { dll },
             WorkingDirectory = Folder,
             UseShellExecute = false,
             RedirectStandardOutput = true,
@@ -111,6 +115,14 @@ public partial class ServiceProcess : IAsyncDisposable
         Keep("--- killed");
         _process!.Kill();
         _process.WaitForExit();
+    }
+
+    /// <summary>Asks it to end, with SIGTERM, and waits until it has.</summary>
+    public Task StopAsync(CancellationToken cancellationToken)
+    {
+        Keep("--- asked to end");
+        Signal(Terminate);
+        return _process!.WaitForExitAsync(cancellationToken);
     }
 
     /// <summary>Stops it where it stands, with SIGSTOP.</summary>

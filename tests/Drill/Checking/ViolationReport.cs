@@ -12,7 +12,7 @@ internal sealed class ViolationReport(PlatformUnderDrill platform, Schedule sche
     {
         var tables = await Tables.ReadAsync(platform, cancellationToken);
         var text = new StringBuilder();
-        Line($"Seed {schedule.Seed}: {violations.Count} violations. Again: ./drill --seed {schedule.Seed} --schedules 1");
+        Line($"Seed {schedule.Seed}: {violations.Count} violations. Again: ./drill --seed {schedule.Seed} --schedules 1{(schedule.RollsOut ? " --from COMMIT" : "")}");
         foreach (var violation in violations)
             Line($"  {violation.Invariant}: {violation.What}");
         Line("");
@@ -23,7 +23,7 @@ internal sealed class ViolationReport(PlatformUnderDrill platform, Schedule sche
         foreach (var strike in history.Strikes.OrderBy(strike => strike.Start))
             Line($"  {history.At(strike.Start)} to {history.At(strike.End)} {strike.Fault.Kind} {(strike.Fault.IsAroundCommit ? strike.Fault.Point : "")} on {strike.Victim} (process {strike.ProcessId})");
         foreach (var (process, at, back) in history.Absences.OrderBy(absence => absence.At))
-            Line($"  {history.At(at)} {process} {(back ? "is ready again" : "was killed")}");
+            Line($"  {history.At(at)} {process} {(back ? "is ready again" : schedule.RollsOut ? "was asked to end" : "was killed")}");
 
         var concerned = violations.Select(violation => violation.Shop).OfType<Guid>().ToHashSet();
         var states = shops.Where(shop => concerned.Count == 0 || shop.Shops.Exists(concerned.Contains)).ToList();

@@ -90,6 +90,9 @@ internal sealed record PlannedFault(int Number, FaultKind Kind, TimeSpan At, Rol
 /// <summary>Everything that is decided about one run, and all of it by the seed.</summary>
 internal sealed record Schedule(int Seed, IReadOnlyList<IReadOnlyList<Operation>> Shops, IReadOnlyList<PlannedFault> Faults)
 {
+    // a rolling update of all takes some ten seconds, a schedule by itself two or three
+    private const int Stretch = 4;
+
     /// <summary>The versions of the template that work; one more does not.</summary>
     public const int Versions = 3;
 
@@ -110,6 +113,17 @@ internal sealed record Schedule(int Seed, IReadOnlyList<IReadOnlyList<Operation>
     private static readonly CommitPoint[] Points = Enum.GetValues<CommitPoint>();
 
     public int OperationCount => Shops.Sum(shop => shop.Count);
+
+    /// <summary>Whether every process is replaced by one of the other version, while the clients go on.</summary>
+    public bool RollsOut { get; private init; }
+
+    /// <summary>The same operations, over the time of a rolling update instead of faults.</summary>
+    public Schedule DuringRollout() => this with
+    {
+        RollsOut = true,
+        Faults = [],
+        Shops = [.. Shops.Select(shop => (IReadOnlyList<Operation>)[.. shop.Select(operation => operation with { At = operation.At * Stretch })])],
+    };
 
     public static Schedule Generate(int seed)
     {

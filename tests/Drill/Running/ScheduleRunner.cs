@@ -9,7 +9,7 @@ using Platform.Drill.Systems;
 namespace Platform.Drill.Running;
 
 /// <summary>What a schedule came to.</summary>
-internal sealed record ScheduleResult(Schedule Schedule, int Operations, IReadOnlyList<Strike> Strikes, IReadOnlyList<Violation> Violations, TimeSpan Took, string Report);
+internal sealed record ScheduleResult(Schedule Schedule, int Operations, IReadOnlyList<Strike> Strikes, int Looks, IReadOnlyList<Violation> Violations, TimeSpan Took, string Report);
 
 /// <summary>Runs one schedule on a system that is well, waits until it is so again, and checks what happened.</summary>
 internal sealed class ScheduleRunner(PlatformUnderDrill platform)
@@ -42,6 +42,8 @@ internal sealed class ScheduleRunner(PlatformUnderDrill platform)
             var read = readers.Select(reader => Task.Run(() => reader.RunAsync(reading.Token), CancellationToken.None)).ToList();
             var faults = new FaultRunner(platform, history);
             var striking = schedule.Faults.Select(fault => Task.Run(() => faults.RunAsync(fault, enough.Token, cancellationToken), CancellationToken.None)).ToList();
+            if (schedule.RollsOut)
+                striking.Add(Task.Run(() => platform.RollOutAsync(history, cancellationToken), CancellationToken.None));
             var working = Task.WhenAll(clients.Select((client, n) => client.RunAsync(schedule.Shops[n], limit.Token)));
             try
             {
@@ -67,7 +69,7 @@ internal sealed class ScheduleRunner(PlatformUnderDrill platform)
             await Task.WhenAll([keeping, .. read]);
             violations.AddRange(await checker.CheckAsync(cancellationToken));
             var report = violations.Count == 0 ? "" : await new ViolationReport(platform, schedule, history, shops).WriteAsync(violations, cancellationToken);
-            return new(schedule, schedule.OperationCount, [.. history.Strikes], violations, watch.Elapsed, report);
+            return new(schedule, schedule.OperationCount, [.. history.Strikes], history.Looks.Count(look => look.Status == 200), violations, watch.Elapsed, report);
         }
         finally
         {

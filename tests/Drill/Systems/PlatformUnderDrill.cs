@@ -2,6 +2,7 @@ using System.Net;
 using Dapper;
 using Npgsql;
 using Platform.Drill.Planning;
+using Platform.Drill.Running;
 using Platform.TestSupport;
 
 namespace Platform.Drill.Systems;
@@ -34,9 +35,9 @@ internal sealed class PlatformUnderDrill : IAsyncDisposable
     private readonly string _folder = Directory.CreateTempSubdirectory("platform-drill-").FullName;
     private readonly List<DrilledService> _processes = [];
 
-    private PlatformUnderDrill()
-    {
-    }
+    private readonly string? _otherVersion;
+
+    private PlatformUnderDrill(string? otherVersion) => _otherVersion = otherVersion;
 
     public IReadOnlyList<DrilledService> Processes => _processes;
 
@@ -51,9 +52,10 @@ internal sealed class PlatformUnderDrill : IAsyncDisposable
 
     public IEnumerable<DrilledService> Of(Role role) => _processes.Where(process => process.Role == role);
 
-    public static async Task<PlatformUnderDrill> StartAsync(CancellationToken cancellationToken)
+    /// <summary>Starts it: as it is here, or as it is in the checkout of another version, from which it can be rolled out.</summary>
+    public static async Task<PlatformUnderDrill> StartAsync(string? otherVersion, CancellationToken cancellationToken)
     {
-        var platform = new PlatformUnderDrill();
+        var platform = new PlatformUnderDrill(otherVersion);
         try
         {
             await platform.StartAllAsync(cancellationToken);
@@ -76,6 +78,21 @@ internal sealed class PlatformUnderDrill : IAsyncDisposable
         limit.CancelAfter(StartLimit);
         await Task.WhenAll(_processes.Select(process => process.ReadyAsync(limit.Token)));
     }
+
+    /// <summary>Replaces every process by one of the version that it is not, of each service one after the other and all services at once, as a rolling update does.</summary>
+    public Task RollOutAsync(History history, CancellationToken cancellationToken) =>
+        Task.WhenAll(_processes.GroupBy(process => process.Role).Select(async service =>
+        {
+            foreach (var process in service)
+            {
+                history.Absences.Enqueue((process.Name, DateTimeOffset.UtcNow, Back: false));
+                await process.StopAsync(cancellationToken);
+                process.Repository = process.Repository == RepositoryRoot.Path ? _otherVersion! : RepositoryRoot.Path;
+                process.Start();
+                await process.ReadyAsync(cancellationToken);
+                history.Absences.Enqueue((process.Name, DateTimeOffset.UtcNow, Back: true));
+            }
+        }));
 
     /// <summary>Forgets everything that a schedule has left in the databases, the catalog of templates excepted.</summary>
     public async Task ForgetAsync(CancellationToken cancellationToken)
@@ -217,7 +234,7 @@ internal sealed class PlatformUnderDrill : IAsyncDisposable
         for (var index = 0; index < count; index++)
         {
             DrilledService added = null!;
-            added = new DrilledService(role, index, service, Path.Combine(_folder, $"{service}-{index}"), _postgres.Port) { Settings = () => EnvironmentOf(added) };
+            added = new DrilledService(role, index, service, Path.Combine(_folder, $"{service}-{index}"), _postgres.Port) { Settings = () => EnvironmentOf(added), Repository = _otherVersion ?? RepositoryRoot.Path };
             _processes.Add(added);
         }
     }
