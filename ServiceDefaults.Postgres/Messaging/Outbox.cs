@@ -1,6 +1,5 @@
 using System.Diagnostics;
 using System.Text.Json;
-using Dapper;
 using Platform.ServiceDefaults.Correlation;
 using Platform.ServiceDefaults.Postgres.Database;
 
@@ -20,33 +19,38 @@ public sealed class Outbox(Signals signals, TimeProvider time)
     public async Task<Guid> EnqueueAsync(
         NpgsqlTransaction transaction, string destination, string type, Guid partitionKey, string subject, object data, CancellationToken cancellationToken)
     {
-        var id = Guid.CreateVersion7(time.GetUtcNow());
-        await transaction.Connection!.ExecuteAsync(new CommandDefinition(
+        var enqueue = Enqueue(destination, type, partitionKey, subject, data, out var id);
+        await enqueue.ExecuteAsync(transaction, cancellationToken);
+        return id;
+    }
+
+    /// <summary>What <see cref="EnqueueAsync"/> runs, to be sent along with other statements. Its parameters begin with <c>message</c>.</summary>
+    public Statements Enqueue(string destination, string type, Guid partitionKey, string subject, object data, out Guid id)
+    {
+        id = Guid.CreateVersion7(time.GetUtcNow());
+        return new(
             """
             with key as (
               insert into outbox_keys as k (destination, partition_key, last_sequence, pending)
-              values (@destination, @partitionKey, (extract(epoch from clock_timestamp()) * 1000000)::bigint, 1)
+              values (@messageDestination, @messageKey, (extract(epoch from clock_timestamp()) * 1000000)::bigint, 1)
               on conflict (destination, partition_key) do update
               -- never below the clock: a database restored from a backup would give out numbers again that the receiver has seen
               set last_sequence = greatest(k.last_sequence + 1, excluded.last_sequence), pending = k.pending + 1
               returning last_sequence)
             insert into outbox (id, destination, partition_key, sequence, type, subject, data, traceparent, correlation_id)
-            select @id, @destination, @partitionKey, last_sequence, @type, @subject, @json::jsonb, @traceparent, @correlationId from key
+            select @messageId, @messageDestination, @messageKey, last_sequence, @messageType, @messageSubject, @messageData::jsonb, @messageTrace, @messageCorrelation from key
             """,
             new
             {
-                id,
-                destination,
-                partitionKey,
-                type,
-                subject,
-                json = JsonSerializer.Serialize(data, data.GetType(), PlatformJson.Tolerant),
-                traceparent = Activity.Current?.Id,
-                correlationId = CorrelationContext.Current,
-            },
-            transaction,
-            cancellationToken: cancellationToken));
-        return id;
+                messageId = id,
+                messageDestination = destination,
+                messageKey = partitionKey,
+                messageType = type,
+                messageSubject = subject,
+                messageData = JsonSerializer.Serialize(data, data.GetType(), PlatformJson.Tolerant),
+                messageTrace = Activity.Current?.Id,
+                messageCorrelation = CorrelationContext.Current,
+            });
     }
 
     /// <summary>Starts the delivery of what was just committed.</summary>

@@ -1,4 +1,4 @@
-using Npgsql;
+using Platform.ServiceDefaults.Postgres.Database;
 using Platform.ServiceDefaults.Postgres.Messaging;
 using Platform.StoreDeployer.Stores;
 
@@ -53,24 +53,20 @@ internal sealed class DeploymentEvents(Outbox outbox, StoreUrls urls, TimeProvid
 {
     public const string Destination = "backend";
 
-    public Task ProgressedAsync(NpgsqlTransaction transaction, Guid shopId, Guid deploymentId, DeploymentStatus status, IReadOnlyList<DeploymentStep> steps, CancellationToken cancellationToken) =>
-        EnqueueAsync(transaction, DeploymentProgressed.Type, shopId, deploymentId,
-            new DeploymentProgressed(deploymentId, status.Text(), steps, time.GetUtcNow()), cancellationToken);
+    public Statements Progressed(Guid shopId, Guid deploymentId, DeploymentStatus status, IReadOnlyList<DeploymentStep> steps) =>
+        Enqueue(DeploymentProgressed.Type, shopId, deploymentId, new DeploymentProgressed(deploymentId, status.Text(), steps, time.GetUtcNow()));
 
-    public Task FinishedAsync(
-        NpgsqlTransaction transaction, Guid shopId, Guid deploymentId, DeploymentStatus status, IReadOnlyList<DeploymentStep> steps, DeploymentError? error, CancellationToken cancellationToken) =>
-        EnqueueAsync(transaction, DeploymentFinished.Type, shopId, deploymentId,
-            new DeploymentFinished(deploymentId, status.Text(), steps, time.GetUtcNow(), Error: error), cancellationToken);
+    public Statements Finished(Guid shopId, Guid deploymentId, DeploymentStatus status, IReadOnlyList<DeploymentStep> steps, DeploymentError? error) =>
+        Enqueue(DeploymentFinished.Type, shopId, deploymentId, new DeploymentFinished(deploymentId, status.Text(), steps, time.GetUtcNow(), Error: error));
 
-    public Task LiveAsync(NpgsqlTransaction transaction, DeploymentJob job, Guid release, IReadOnlyList<DeploymentStep> steps, CancellationToken cancellationToken) =>
-        EnqueueAsync(transaction, DeploymentFinished.Type, job.ShopId, job.Id,
-            new DeploymentFinished(job.Id, DeploymentStatus.Live.Text(), steps, time.GetUtcNow(), urls.Of(job.Slug).AbsoluteUri, release), cancellationToken);
+    public Statements Live(DeploymentJob job, Guid release, IReadOnlyList<DeploymentStep> steps) =>
+        Enqueue(DeploymentFinished.Type, job.ShopId, job.Id,
+            new DeploymentFinished(job.Id, DeploymentStatus.Live.Text(), steps, time.GetUtcNow(), urls.Of(job.Slug).AbsoluteUri, release));
 
-    public Task StoreRemovedAsync(NpgsqlTransaction transaction, Guid shopId, CancellationToken cancellationToken) =>
-        EnqueueAsync(transaction, StoreRemoved.Type, shopId, shopId, new StoreRemoved(shopId), cancellationToken);
+    public Statements StoreRemoved(Guid shopId) => Enqueue(Deployments.StoreRemoved.Type, shopId, shopId, new StoreRemoved(shopId));
 
     public void Wake() => outbox.Wake();
 
-    private Task<Guid> EnqueueAsync(NpgsqlTransaction transaction, string type, Guid shopId, Guid subject, object data, CancellationToken cancellationToken) =>
-        outbox.EnqueueAsync(transaction, Destination, type, shopId, subject.ToString(), data, cancellationToken);
+    private Statements Enqueue(string type, Guid shopId, Guid subject, object data) =>
+        outbox.Enqueue(Destination, type, shopId, subject.ToString(), data, out _);
 }

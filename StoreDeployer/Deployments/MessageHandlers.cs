@@ -71,11 +71,11 @@ internal sealed class EnqueueDeployment(DeploymentEvents events, Signals signals
         foreach (var older in superseded)
         {
             var steps = await DeploymentSteps.ReadAsync(connection, transaction, older.Id, older.Kind, cancellationToken);
-            await events.FinishedAsync(transaction, data.ShopId, older.Id, DeploymentStatus.Superseded, steps.Snapshot(), null, cancellationToken);
+            await events.Finished(data.ShopId, older.Id, DeploymentStatus.Superseded, steps.Snapshot(), null).ExecuteAsync(transaction, cancellationToken);
         }
 
         if (takenDown)
-            await events.FinishedAsync(transaction, data.ShopId, data.DeploymentId, DeploymentStatus.Cancelled, [], ShopDeletedError, cancellationToken);
+            await events.Finished(data.ShopId, data.DeploymentId, DeploymentStatus.Cancelled, [], ShopDeletedError).ExecuteAsync(transaction, cancellationToken);
         context.AfterCommit(signals[DeploymentWorker.SignalName].Set);
     }
 }
@@ -99,7 +99,7 @@ internal sealed class CancelDeployment(DeploymentEvents events, Signals signals)
         if (changed.Status == DeploymentStatus.Cancelled.Text())
         {
             var steps = await DeploymentSteps.ReadAsync(connection, transaction, data.DeploymentId, changed.Kind, cancellationToken);
-            await events.FinishedAsync(transaction, context.PartitionKey, data.DeploymentId, DeploymentStatus.Cancelled, steps.Snapshot(), null, cancellationToken);
+            await events.Finished(context.PartitionKey, data.DeploymentId, DeploymentStatus.Cancelled, steps.Snapshot(), null).ExecuteAsync(transaction, cancellationToken);
         }
 
         context.AfterCommit(signals[DeploymentWorker.SignalName].Set);
@@ -135,10 +135,10 @@ internal sealed class RetryDeployment(DeploymentEvents events, Signals signals) 
             "update deployment_steps set failures = 0, error = null where deployment_id = @DeploymentId", data, transaction, cancellationToken: cancellationToken));
         var steps = await DeploymentSteps.ReadAsync(connection, transaction, data.DeploymentId, changed.Kind, cancellationToken);
         var status = Enum.Parse<DeploymentStatus>(changed.Status, ignoreCase: true);
-        if (status.IsFinal())
-            await events.FinishedAsync(transaction, context.PartitionKey, data.DeploymentId, status, steps.Snapshot(), null, cancellationToken);
-        else
-            await events.ProgressedAsync(transaction, context.PartitionKey, data.DeploymentId, status, steps.Snapshot(), cancellationToken);
+        var told = status.IsFinal()
+            ? events.Finished(context.PartitionKey, data.DeploymentId, status, steps.Snapshot(), null)
+            : events.Progressed(context.PartitionKey, data.DeploymentId, status, steps.Snapshot());
+        await told.ExecuteAsync(transaction, cancellationToken);
         context.AfterCommit(signals[DeploymentWorker.SignalName].Set);
     }
 }
@@ -170,11 +170,11 @@ internal sealed class TakeStoreDown(DeploymentEvents events, StoreDirectory dire
         foreach (var deployment in cancelled.Where(deployment => deployment.Status == DeploymentStatus.Cancelled.Text()))
         {
             var steps = await DeploymentSteps.ReadAsync(connection, transaction, deployment.Id, deployment.Kind, cancellationToken);
-            await events.FinishedAsync(transaction, data.ShopId, deployment.Id, DeploymentStatus.Cancelled, steps.Snapshot(),
-                new DeploymentError("shop-deleted", "The shop was deleted."), cancellationToken);
+            await events.Finished(data.ShopId, deployment.Id, DeploymentStatus.Cancelled, steps.Snapshot(), new DeploymentError("shop-deleted", "The shop was deleted."))
+                .ExecuteAsync(transaction, cancellationToken);
         }
 
-        await events.StoreRemovedAsync(transaction, data.ShopId, cancellationToken);
+        await events.StoreRemoved(data.ShopId).ExecuteAsync(transaction, cancellationToken);
         context.AfterCommit(() =>
         {
             // Backend is told that nothing is served any more: so it is here, at once, and elsewhere at the signal.

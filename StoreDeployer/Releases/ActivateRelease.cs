@@ -30,7 +30,7 @@ internal sealed class ActivateRelease(PostgresDatabase database, DeploymentEvent
             var error = takenDown ? new DeploymentError("shop-deleted", "The shop was deleted.") : null;
             // The last step was counted as done before it was known that there is nothing to activate.
             steps[^1].FinishedAt = null;
-            await end.WithLeaseHeldAsync(transaction, job, steps, status, error, cancellationToken);
+            await end.WithLeaseHeld(job, steps, status, error).ExecuteAsync(transaction, cancellationToken);
             await transaction.CommitAsync(cancellationToken);
             events.Wake();
             return status;
@@ -38,19 +38,21 @@ internal sealed class ActivateRelease(PostgresDatabase database, DeploymentEvent
 
         try
         {
-            await DeploymentSteps.WriteAfterAsync(
+            await new Statements(
                 """
                 update stores set active_release = @release, active_sequence = @Sequence, slug = @Slug, changed_at = @changedAt where shop_id = @ShopId;
                 update releases set activated_at = now() where id = @release;
-                update deployments set status = 'live', release = @release, error = null, worker = null, lease_until = null, finished_at = now() where id = @Id;
-                """, new { release, job.Sequence, job.Slug, job.ShopId, job.Id, changedAt }, transaction, job.Id, steps, cancellationToken);
+                update deployments set status = 'live', release = @release, error = null, worker = null, lease_until = null, finished_at = now() where id = @Id
+                """, new { release, job.Sequence, job.Slug, job.ShopId, job.Id, changedAt })
+                .Then(DeploymentSteps.Write(job.Id, steps))
+                .Then(events.Live(job, release, steps.Snapshot()))
+                .ExecuteAsync(transaction, cancellationToken);
         }
         catch (PostgresException e) when (e.SqlState == PostgresErrorCodes.UniqueViolation)
         {
             throw new MustWaitException("slug-in-use", $"The address {job.Slug} still belongs to the store of a deleted shop.", inner: e);
         }
 
-        await events.LiveAsync(transaction, job, release, steps.Snapshot(), cancellationToken);
         // From here on it is done or not done, and being told to stop would only hide which.
         await transaction.CommitAsync(CancellationToken.None);
         // Who is told that it is live and asks here gets the new pages, even before they are read below.

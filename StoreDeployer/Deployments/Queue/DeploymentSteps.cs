@@ -2,6 +2,7 @@ using System.Text.Json;
 using Dapper;
 using Npgsql;
 using Platform.ServiceDefaults;
+using Platform.ServiceDefaults.Postgres.Database;
 
 namespace Platform.StoreDeployer.Deployments.Queue;
 
@@ -33,33 +34,28 @@ internal static class DeploymentSteps
     }
 
     /// <summary>Writes the steps. The transaction must hold the deployment's row under its fence, or the shop's lock.</summary>
-    public static Task WriteAsync(NpgsqlTransaction transaction, Guid deploymentId, IReadOnlyList<StepState> steps, CancellationToken cancellationToken) =>
-        WriteAfterAsync("", new { }, transaction, deploymentId, steps, cancellationToken);
-
-    /// <summary>Runs <paramref name="sql"/>, which may name several statements, and then writes the steps, in one round trip. The transaction must hold what <see cref="WriteAsync"/> asks for.</summary>
-    public static Task WriteAfterAsync(
-        string sql, object parameters, NpgsqlTransaction transaction, Guid deploymentId, IReadOnlyList<StepState> steps, CancellationToken cancellationToken)
+    public static Statements Write(Guid deploymentId, IEnumerable<StepState> steps)
     {
-        var all = new DynamicParameters(parameters);
-        all.AddDynamicParams(new
-        {
-            deploymentId,
-            positions = steps.Select(step => step.Position).ToArray(),
-            names = steps.Select(step => step.Name).ToArray(),
-            started = steps.Select(step => step.StartedAt?.UtcDateTime).ToArray(),
-            finished = steps.Select(step => step.FinishedAt?.UtcDateTime).ToArray(),
-            attempts = steps.Select(step => step.Attempts).ToArray(),
-            failures = steps.Select(step => step.Failures).ToArray(),
-            errors = steps.Select(step => step.Error is null ? null : JsonSerializer.Serialize(step.Error, PlatformJson.Tolerant)).ToArray(),
-        });
-        return transaction.Connection!.ExecuteAsync(new CommandDefinition(
-            $"""
-            {sql}
+        // a step that was never begun has no row; of those that have one nothing is taken back but by a claim
+        var begun = steps.Where(step => step.StartedAt is not null || step.Attempts > 0 || step.Error is not null).ToList();
+        return new(
+            """
             insert into deployment_steps as s (deployment_id, position, name, started_at, finished_at, attempts, failures, error)
             select @deploymentId, * from unnest(@positions, @names, @started, @finished, @attempts, @failures, @errors::jsonb[])
             on conflict (deployment_id, position) do update
             set started_at = excluded.started_at, finished_at = excluded.finished_at, attempts = excluded.attempts, failures = excluded.failures, error = excluded.error
-            """, all, transaction, cancellationToken: cancellationToken));
+            """,
+            new
+            {
+                deploymentId,
+                positions = begun.Select(step => step.Position).ToArray(),
+                names = begun.Select(step => step.Name).ToArray(),
+                started = begun.Select(step => step.StartedAt?.UtcDateTime).ToArray(),
+                finished = begun.Select(step => step.FinishedAt?.UtcDateTime).ToArray(),
+                attempts = begun.Select(step => step.Attempts).ToArray(),
+                failures = begun.Select(step => step.Failures).ToArray(),
+                errors = begun.Select(step => step.Error is null ? null : JsonSerializer.Serialize(step.Error, PlatformJson.Tolerant)).ToArray(),
+            });
     }
 
     public static IReadOnlyList<DeploymentStep> Snapshot(this IEnumerable<StepState> steps) => [.. steps.Select(step => step.Snapshot())];

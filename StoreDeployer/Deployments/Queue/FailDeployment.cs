@@ -1,5 +1,4 @@
 using System.Text.Json;
-using Npgsql;
 using Platform.ServiceDefaults;
 using Platform.ServiceDefaults.Postgres.Database;
 
@@ -14,20 +13,15 @@ internal sealed class FailDeployment(PostgresDatabase database, DeploymentEvents
     {
         await using var connection = await database.OpenConnectionAsync(cancellationToken);
         await using var transaction = await connection.BeginTransactionAsync(cancellationToken);
-        await ShopLock.TakeWithLeaseAsync(transaction, lease, cancellationToken);
-        await WithLeaseHeldAsync(transaction, lease, steps, status, error, cancellationToken);
+        await ShopLock.TakeWithLeaseAsync(transaction, lease, WithLeaseHeld(lease, steps, status, error), cancellationToken);
         await transaction.CommitAsync(cancellationToken);
         events.Wake();
     }
 
-    /// <summary>As <see cref="ExecuteAsync"/>, in a transaction that has the shop's lock and has asserted the lease.</summary>
-    public async Task WithLeaseHeldAsync(
-        NpgsqlTransaction transaction, DeploymentLease lease, IReadOnlyList<StepState> steps, DeploymentStatus status, DeploymentError? error, CancellationToken cancellationToken)
-    {
-        await DeploymentSteps.WriteAfterAsync(
-            "update deployments set status = @status, error = @error::jsonb, worker = null, lease_until = null, finished_at = now() where id = @Id;",
-            new { lease.Id, status = status.Text(), error = error is null ? null : JsonSerializer.Serialize(error, PlatformJson.Tolerant) },
-            transaction, lease.Id, steps, cancellationToken);
-        await events.FinishedAsync(transaction, lease.ShopId, lease.Id, status, steps.Snapshot(), error, cancellationToken);
-    }
+    /// <summary>What <see cref="ExecuteAsync"/> does in a transaction that has the shop's lock and has asserted the lease.</summary>
+    public Statements WithLeaseHeld(DeploymentLease lease, IReadOnlyList<StepState> steps, DeploymentStatus status, DeploymentError? error) =>
+        new Statements("update deployments set status = @status, error = @error::jsonb, worker = null, lease_until = null, finished_at = now() where id = @Id",
+            new { lease.Id, status = status.Text(), error = error is null ? null : JsonSerializer.Serialize(error, PlatformJson.Tolerant) })
+            .Then(DeploymentSteps.Write(lease.Id, steps))
+            .Then(events.Finished(lease.ShopId, lease.Id, status, steps.Snapshot(), error));
 }

@@ -14,8 +14,9 @@ internal sealed class RecordProgress(PostgresDatabase database, DeploymentEvents
         await using var connection = await database.OpenConnectionAsync(cancellationToken);
         await using var transaction = await connection.BeginTransactionAsync(cancellationToken);
         await lease.AssertHeldAsync(transaction, cancellationToken);
-        await DeploymentSteps.WriteAsync(transaction, lease.Id, steps, cancellationToken);
-        await events.ProgressedAsync(transaction, lease.ShopId, lease.Id, DeploymentStatus.Running, steps.Snapshot(), cancellationToken);
+        await DeploymentSteps.Write(lease.Id, steps)
+            .Then(events.Progressed(lease.ShopId, lease.Id, DeploymentStatus.Running, steps.Snapshot()))
+            .ExecuteAsync(transaction, cancellationToken);
         await transaction.CommitAsync(cancellationToken);
         events.Wake();
     }

@@ -40,7 +40,7 @@ internal sealed class ReturnDeployment(PostgresDatabase database, DeploymentEven
     {
         await using var connection = await database.OpenConnectionAsync(cancellationToken);
         await using var transaction = await connection.BeginTransactionAsync(cancellationToken);
-        await ShopLock.TakeWithLeaseAsync(transaction, lease, cancellationToken);
+        await ShopLock.TakeWithLeaseAsync(transaction, lease, Statements.None, cancellationToken);
         var lost = reason == ReturnReason.LeaseLost;
         if (lost)
             await AssertOrphanedAsync(transaction, lease, cancellationToken);
@@ -83,22 +83,12 @@ internal sealed class ReturnDeployment(PostgresDatabase database, DeploymentEven
                 """, new { lease.Id }, transaction, cancellationToken: cancellationToken));
             steps = await DeploymentSteps.ReadAsync(connection, transaction, lease.Id, kind, cancellationToken);
         }
-        else
-        {
-            await DeploymentSteps.WriteAsync(transaction, lease.Id, steps, cancellationToken);
-        }
 
         var now = Enum.Parse<DeploymentStatus>(status, ignoreCase: true);
-        if (now.IsFinal())
-        {
-            await events.FinishedAsync(transaction, lease.ShopId, lease.Id, now, steps.Snapshot(),
-                finalError is null ? null : JsonSerializer.Deserialize<DeploymentError>(finalError, PlatformJson.Tolerant), cancellationToken);
-        }
-        else
-        {
-            await events.ProgressedAsync(transaction, lease.ShopId, lease.Id, now, steps.Snapshot(), cancellationToken);
-        }
-
+        var told = now.IsFinal()
+            ? events.Finished(lease.ShopId, lease.Id, now, steps.Snapshot(), finalError is null ? null : JsonSerializer.Deserialize<DeploymentError>(finalError, PlatformJson.Tolerant))
+            : events.Progressed(lease.ShopId, lease.Id, now, steps.Snapshot());
+        await DeploymentSteps.Write(lease.Id, steps).Then(told).ExecuteAsync(transaction, cancellationToken);
         await transaction.CommitAsync(cancellationToken);
         events.Wake();
         return now;
