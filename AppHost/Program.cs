@@ -1,6 +1,7 @@
 using Aspire.Hosting;
 using Aspire.Hosting.ApplicationModel;
 using Platform.AppHost;
+using Platform.AppHost.Kubernetes;
 using Platform.AppHost.Postgres;
 
 var builder = DistributedApplication.CreateBuilder(args);
@@ -43,5 +44,6 @@ deployer
 
 builder.AddFaultCommands(registry, deployer, backend);
 builder.AnnounceWhenHealthy(backend);
+builder.AddKubernetesManifests();
 
 builder.Build().Run();

@@ -45,14 +45,14 @@ public static class PostgresBuilderExtensions
     {
         ArgumentNullException.ThrowIfNull(builder);
         var application = builder.ApplicationBuilder.Environment.ApplicationName.ToLowerInvariant();
-        return builder.WithAnnotation(new ContainerMountAnnotation(name ?? $"{application}-{builder.Resource.Name}-data", DataDirectory, IsVolume: true, isReadOnly));
+        return builder.WithAnnotation(new ContainerMountAnnotation(name ?? $"{application}-{builder.Resource.Name}-data", DataDirectory, ContainerMountType.Volume, isReadOnly));
     }
 
     public static IResourceBuilder<PostgresServerResource> WithDataBindMount(this IResourceBuilder<PostgresServerResource> builder, string source, bool isReadOnly = false)
     {
         ArgumentNullException.ThrowIfNull(builder);
         ArgumentException.ThrowIfNullOrEmpty(source);
-        return builder.WithAnnotation(new ContainerMountAnnotation(Path.GetFullPath(source, builder.ApplicationBuilder.AppHostDirectory), DataDirectory, IsVolume: false, isReadOnly));
+        return builder.WithAnnotation(new ContainerMountAnnotation(Path.GetFullPath(source, builder.ApplicationBuilder.AppHostDirectory), DataDirectory, ContainerMountType.BindMount, isReadOnly));
     }
 
     /// <summary>The statement that makes the database, in place of <c>CREATE DATABASE</c>.</summary>

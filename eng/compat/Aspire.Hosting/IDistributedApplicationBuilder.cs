@@ -93,4 +93,4 @@ public class DistributedApplicationException : Exception
     }
 }
 
-internal sealed class MissingParameterValueException(string message) : DistributedApplicationException(message);
+public class MissingParameterValueException(string message) : DistributedApplicationException(message);

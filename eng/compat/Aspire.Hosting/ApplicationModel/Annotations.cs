@@ -76,7 +76,26 @@ public class EnvironmentCallbackContext(
     public DistributedApplicationExecutionContext ExecutionContext { get; } = executionContext;
 }
 
-internal sealed record CommandLineArgsCallbackAnnotation(Func<CommandLineArgsCallbackContext, Task> Callback) : IResourceAnnotation;
+public class CommandLineArgsCallbackAnnotation : IResourceAnnotation
+{
+    public CommandLineArgsCallbackAnnotation(Func<CommandLineArgsCallbackContext, Task> callback)
+    {
+        ArgumentNullException.ThrowIfNull(callback);
+        Callback = callback;
+    }
+
+    public CommandLineArgsCallbackAnnotation(Action<IList<object>> callback)
+    {
+        ArgumentNullException.ThrowIfNull(callback);
+        Callback = context =>
+        {
+            callback(context.Args);
+            return Task.CompletedTask;
+        };
+    }
+
+    public Func<CommandLineArgsCallbackContext, Task> Callback { get; }
+}
 
 public sealed class CommandLineArgsCallbackContext(IList<object> args, CancellationToken cancellationToken = default)
 {
@@ -211,4 +230,29 @@ internal sealed class ContainerImageAnnotation : IResourceAnnotation
     public string? Tag { get; set; }
 }
 
-internal sealed record ContainerMountAnnotation(string Source, string Target, bool IsVolume, bool IsReadOnly) : IResourceAnnotation;
+public enum ContainerMountType
+{
+    BindMount,
+    Volume,
+}
+
+/// <summary>A volume, or a directory of this machine, inside of a container.</summary>
+public sealed class ContainerMountAnnotation : IResourceAnnotation
+{
+    public ContainerMountAnnotation(string? source, string target, ContainerMountType type, bool isReadOnly)
+    {
+        ArgumentException.ThrowIfNullOrEmpty(target);
+        Source = source;
+        Target = target;
+        Type = type;
+        IsReadOnly = isReadOnly;
+    }
+
+    public string? Source { get; set; }
+
+    public string Target { get; set; }
+
+    public ContainerMountType Type { get; set; }
+
+    public bool IsReadOnly { get; set; }
+}

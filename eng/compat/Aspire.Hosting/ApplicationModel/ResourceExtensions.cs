@@ -40,6 +40,8 @@ public static class ResourceExtensions
     public static int GetReplicaCount(this IResource resource) =>
         resource.TryGetLastAnnotation<ReplicaAnnotation>(out var replicas) ? replicas.Replicas : 1;
 
+    public static bool IsExcludedFromPublish(this IResource resource) => resource.HasAnnotationOfType<ManifestExclusionAnnotation>();
+
     internal static IReadOnlyList<string> GetInstanceNames(this IResource resource) =>
         resource.TryGetLastAnnotation<InstancesAnnotation>(out var instances) ? instances.Names : [resource.Name];
 

@@ -355,7 +355,7 @@ internal sealed class Orchestrator(
         })]);
         spec["volumeMounts"] = new JsonArray([.. container.Annotations.OfType<ContainerMountAnnotation>().Select(m => new JsonObject
         {
-            ["type"] = m.IsVolume ? "volume" : "bind",
+            ["type"] = m.Type is ContainerMountType.Volume ? "volume" : "bind",
             ["source"] = m.Source,
             ["target"] = m.Target,
             ["readOnly"] = m.IsReadOnly,
