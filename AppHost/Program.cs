@@ -9,6 +9,10 @@ var builder = DistributedApplication.CreateBuilder(args);
 var internalToken = builder.AddParameter("internal-token",
     new GenerateParameterDefault { MinLength = 40, Special = false }, secret: true, persist: true);
 
+// What the administrator shows Backend, and makes other keys with.
+var adminKey = builder.AddParameter("admin-key",
+    new GenerateParameterDefault { MinLength = 40, Special = false }, secret: true, persist: true);
+
 var postgres = builder.AddDatabaseServer("postgres");
 var registryDb = postgres.AddDatabase("registry-db", "registry");
 var deployerDb = postgres.AddDatabase("deployer-db", "deployer");
@@ -35,13 +39,21 @@ var backend = builder.AddProject<Projects.Backend>("backend")
     .WithReference(backendDb).WaitFor(backendDb)
     .WithReference(registry).WithReference(deployer)
     .WithEnvironment("InternalToken", internalToken)
+    .WithEnvironment("AdminKey", adminKey)
     .WithUrlForEndpoint("http", url => url.DisplayText = "Console");
 
-deployer
-    .WithReference(backend)
-    .WithEnvironment("Stores__PublicUrl", deployer.GetEndpoint("http"));
+deployer.WithReference(backend);
+if (builder.ExecutionContext.IsRunMode)
+{
+    // Cookies don't tell ports apart: on one machine the stores have another of its names than the console, which keeps its session to itself.
+    deployer.WithEnvironment("Stores__PublicUrl", $"http://127.0.0.1:{deployer.GetEndpoint("http").Property(EndpointProperty.Port)}");
+}
+else
+{
+    deployer.WithEnvironment("Stores__PublicUrl", deployer.GetEndpoint("http"));
+}
 
 builder.AddFaultCommands(registry, deployer, backend);
-builder.AnnounceWhenHealthy(backend);
+builder.AnnounceWhenHealthy(backend, adminKey);
 
 builder.Build().Run();
