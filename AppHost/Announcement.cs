@@ -8,19 +8,19 @@ namespace Platform.AppHost;
 
 internal static class AnnouncementExtensions
 {
-    /// <summary>Prints, once every resource is healthy, where the console and the dashboard are and how to stop.</summary>
-    public static void AnnounceWhenHealthy(this IDistributedApplicationBuilder builder, IResourceBuilder<ProjectResource> console)
+    /// <summary>Prints, once every resource is healthy, where the console and the dashboard are and how to stop; in Development also the key to sign in with.</summary>
+    public static void AnnounceWhenHealthy(this IDistributedApplicationBuilder builder, IResourceBuilder<ProjectResource> console, IResourceBuilder<ParameterResource> key)
     {
         if (builder.ExecutionContext.IsRunMode)
         {
             builder.Services.AddHostedService(services =>
-                ActivatorUtilities.CreateInstance<Announcement>(services, console.GetEndpoint("http")));
+                ActivatorUtilities.CreateInstance<Announcement>(services, console.GetEndpoint("http"), key.Resource));
         }
     }
 }
 
-internal sealed class Announcement(EndpointReference console, DistributedApplicationModel model,
-    ResourceNotificationService notifications, IConfiguration configuration) : BackgroundService
+internal sealed class Announcement(EndpointReference console, ParameterResource key, DistributedApplicationModel model,
+    ResourceNotificationService notifications, IConfiguration configuration, IHostEnvironment environment) : BackgroundService
 {
     protected override async Task ExecuteAsync(CancellationToken stoppingToken)
     {
@@ -38,10 +38,14 @@ internal sealed class Announcement(EndpointReference console, DistributedApplica
         Console.WriteLine($"""
 
               Console     {console.Url}
-            {DashboardLine()}  Ctrl-C stops everything; shops and stores are kept.
+            {await KeyLineAsync(stoppingToken)}{DashboardLine()}  Ctrl-C stops everything; shops and stores are kept.
 
             """);
     }
+
+    /// <summary>On the terminal of whoever started it, and in no log: the platform's own lines go elsewhere.</summary>
+    private async Task<string> KeyLineAsync(CancellationToken cancellationToken) =>
+        environment.IsDevelopment() ? $"  Key         {await key.GetValueAsync(cancellationToken)}{Environment.NewLine}" : "";
 
     private string DashboardLine() =>
         configuration["ASPNETCORE_URLS"]?.Split(';')[0] is { Length: > 0 } dashboard && configuration["AppHost:BrowserToken"] is { Length: > 0 } token

@@ -10,6 +10,10 @@ var builder = DistributedApplication.CreateBuilder(args);
 var internalToken = builder.AddParameter("internal-token",
     new GenerateParameterDefault { MinLength = 40, Special = false }, secret: true, persist: true);
 
+// What the administrator shows Backend, and makes other keys with.
+var adminKey = builder.AddParameter("admin-key",
+    new GenerateParameterDefault { MinLength = 40, Special = false }, secret: true, persist: true);
+
 var postgres = builder.AddDatabaseServer("postgres");
 var registryDb = postgres.AddDatabase("registry-db", "registry");
 var deployerDb = postgres.AddDatabase("deployer-db", "deployer");
@@ -36,14 +40,19 @@ var backend = builder.AddProject<Projects.Backend>("backend")
     .WithReference(backendDb).WaitFor(backendDb)
     .WithReference(registry).WithReference(deployer)
     .WithEnvironment("InternalToken", internalToken)
+    .WithEnvironment("AdminKey", adminKey)
     .WithUrlForEndpoint("http", url => url.DisplayText = "Console");
 
+// Cookies don't tell ports apart: on one machine the stores go by another of its names than the console, which keeps its session to itself.
+var stores = deployer.GetEndpoint("http");
 deployer
     .WithReference(backend)
-    .WithEnvironment("Stores__PublicUrl", deployer.GetEndpoint("http"));
+    .WithEnvironment("Stores__PublicUrl", builder.ExecutionContext.IsRunMode
+        ? ReferenceExpression.Create($"http://127.0.0.1:{stores.Property(EndpointProperty.Port)}")
+        : ReferenceExpression.Create($"{stores}"));
 
 builder.AddFaultCommands(registry, deployer, backend);
-builder.AnnounceWhenHealthy(backend);
+builder.AnnounceWhenHealthy(backend, adminKey);
 builder.AddKubernetesManifests();
 
 builder.Build().Run();

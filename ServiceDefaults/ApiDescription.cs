@@ -1,4 +1,6 @@
 using System.Globalization;
+using Microsoft.AspNetCore.Authentication;
+using Microsoft.AspNetCore.Authorization;
 using Microsoft.AspNetCore.OpenApi;
 using Microsoft.OpenApi;
 using Platform.ServiceDefaults.Problems;
@@ -20,6 +22,7 @@ public interface IHeaderDescription
 internal static class ApiDescription
 {
     private const string TokenScheme = "internalToken";
+    private const string KeyScheme = "apiKey";
 
     public static void AddApiDescription(this IServiceCollection services) => services.AddOpenApi("v1", options =>
     {
@@ -35,6 +38,16 @@ internal static class ApiDescription
                 Name = InternalTokens.HeaderName,
                 Description = "The secret that the platform's services share.",
             };
+            if (context.ApplicationServices.GetService<IAuthenticationSchemeProvider>() is not null)
+            {
+                document.Components.SecuritySchemes[KeyScheme] = new OpenApiSecurityScheme
+                {
+                    Type = SecuritySchemeType.Http,
+                    Scheme = "bearer",
+                    Description = "An API key.",
+                };
+            }
+
             return Task.CompletedTask;
         });
         options.AddOperationTransformer(DescribeAsync);
@@ -71,6 +84,15 @@ internal static class ApiDescription
         {
             AddProblem(operation.Responses, StatusCodes.Status401Unauthorized);
             operation.Security = [new OpenApiSecurityRequirement { [new OpenApiSecuritySchemeReference(TokenScheme, context.Document)] = [] }];
+        }
+
+        // the policy's name is what the caller needs, and OpenAPI has a place for that
+        if (metadata.OfType<IAuthorizeData>().LastOrDefault() is { Policy: { } scope })
+        {
+            AddProblem(operation.Responses, StatusCodes.Status401Unauthorized);
+            AddProblem(operation.Responses, StatusCodes.Status403Forbidden);
+            AddProblem(operation.Responses, StatusCodes.Status429TooManyRequests);
+            operation.Security = [new OpenApiSecurityRequirement { [new OpenApiSecuritySchemeReference(KeyScheme, context.Document)] = [scope] }];
         }
 
         AddProblem(operation.Responses, StatusCodes.Status503ServiceUnavailable);

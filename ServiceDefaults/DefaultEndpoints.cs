@@ -14,7 +14,7 @@ internal static class DefaultEndpoints
 
     public static void MapHealth(this IEndpointRouteBuilder endpoints)
     {
-        var group = endpoints.MapGroup("").WithTags("Health").AvailableBeforeReady().WithPriority(RequestPriority.Exempt).DisableHttpMetrics();
+        var group = endpoints.MapGroup("").WithTags("Health").AvailableBeforeReady().WithPriority(RequestPriority.Exempt).DisableHttpMetrics().AllowAnonymous();
         group.MapGet("/alive", Alive).WithName("GetAlive").WithSummary("Liveness: the process answers.");
         group.MapGet("/ready", Ready).WithName("GetReady").WithSummary("Readiness: started and not draining.");
         group.MapGet("/health", Health).WithName("GetHealth").WithSummary("The state of the service and of what it depends on.")

@@ -1,4 +1,5 @@
 using System.Diagnostics;
+using Microsoft.AspNetCore.Authentication;
 using Microsoft.AspNetCore.Server.Kestrel.Core;
 using Microsoft.Extensions.Configuration.Memory;
 using Microsoft.Extensions.DependencyInjection.Extensions;
@@ -30,6 +31,10 @@ public static class ServiceDefaultsExtensions
         AddOptions<AdmissionOptions>(builder, "Admission");
         services.AddAdmission();
         services.AddSingleton<InternalTokens>();
+        services.AddSingleton<WrongKeys>();
+        services.RequireSecret(
+            configuration => ConfiguredSecret.IsIn(configuration, InternalTokens.ConfigurationKey),
+            "InternalToken is missing: set it to the same secret in every service.");
         services.AddSingleton<DistributedContextPropagator, TrustedCallersPropagator>();
         services.AddHttpClientDefaults();
 
@@ -59,22 +64,36 @@ public static class ServiceDefaultsExtensions
     }
 
     /// <summary>
-    /// Adds the middleware, outermost first: span, correlation, problems, routing, readiness and drain, admission, internal token, body size,
-    /// deadline, then the checks of route, query and body.
+    /// Adds the middleware, outermost first: span, correlation, problems, routing, readiness and drain, authentication (of a service that has any), admission, internal
+    /// token, authorization (the same), body size, deadline, then the checks of route, query and body.
     /// </summary>
+    /// <exception cref="OptionsValidationException">A secret is missing, outside of Development.</exception>
     public static WebApplication UseServiceDefaults(this WebApplication app)
     {
-        // made now, so that a missing token is said at the start
+        // read now, so that what is missing is said at the start
+        _ = app.Services.GetRequiredService<IOptions<RequiredSecrets>>().Value;
         _ = app.Services.GetRequiredService<InternalTokens>();
+        var knowsCallers = app.Services.GetService<IAuthenticationSchemeProvider>() is not null;
         app.UseMiddleware<ServerSpanMiddleware>();
         app.UseMiddleware<CorrelationMiddleware>();
         app.UseExceptionHandler();
         app.UseStatusCodePages();
         app.UseRouting();
         app.UseMiddleware<DrainMiddleware>();
+        if (knowsCallers)
+        {
+            // before admission, whose rates are those of callers where these are known
+            app.UseAuthentication();
+        }
+
         // knows the token's callers by itself, so that who guesses at tokens meets the rate limit too
         app.UseMiddleware<AdmissionMiddleware>();
         app.UseMiddleware<InternalTokenMiddleware>();
+        if (knowsCallers)
+        {
+            app.UseAuthorization();
+        }
+
         app.UseMiddleware<BodySizeMiddleware>();
         app.UseMiddleware<RequestDeadlineMiddleware>();
         app.UseMiddleware<EndpointMiddlewareRunner>();
@@ -86,7 +105,7 @@ public static class ServiceDefaultsExtensions
     public static WebApplication MapDefaultEndpoints(this WebApplication app)
     {
         app.MapHealth();
-        app.MapOpenApi("/openapi/{documentName}.json").AvailableBeforeReady();
+        app.MapOpenApi("/openapi/{documentName}.json").AvailableBeforeReady().AllowAnonymous();
         return app;
     }
 

@@ -1,4 +1,5 @@
 using Microsoft.AspNetCore.Http.Features;
+using Platform.Backend.Owners;
 using Platform.ServiceDefaults.Communication;
 using Platform.ServiceDefaults.Postgres.Idempotency;
 
@@ -19,9 +20,16 @@ internal static class ConsoleExtensions
 
     public static void MapConsole(this IEndpointRouteBuilder routes)
     {
-        routes.MapGet("/assets/{file}", ConsoleAssets.Get).ExcludeFromDescription();
+        routes.MapGet("/assets/{file}", ConsoleAssets.Get).ExcludeFromDescription().AllowAnonymous();
 
-        var pages = routes.MapGroup("/").ExcludeFromDescription().WithMetadata(new ConsolePages());
+        var all = routes.MapGroup("/").ExcludeFromDescription().WithMetadata(new ConsolePages());
+        var entrance = all.MapGroup("/").AllowAnonymous();
+        entrance.MapGet("/sign-in", SignInPages.Show);
+        entrance.MapGet("/sign-in/provider", SignInPages.GoToProvider);
+        entrance.MapPost("/sign-in", SignInPages.SignIn).WithMetadata(new ConsoleForms());
+
+        var pages = all.MapGroup("/").RequireScope(Scopes.Read);
+        pages.MapPost("/sign-out", (Delegate)SignInPages.SignOut).WithMetadata(new ConsoleForms());
         pages.MapGet("/", ShopPages.List);
         pages.MapGet("/shops", () => TypedResults.Redirect("/", permanent: true));
         pages.MapGet("/shops/new", TemplatePages.Choose);
@@ -34,7 +42,18 @@ internal static class ConsoleExtensions
         pages.MapGet("/templates/{name}", TemplatePages.Show);
         pages.MapGet("/resilience", ResiliencePages.Show);
 
-        var forms = pages.MapGroup("/").WithMetadata(new ConsoleForms()).WithIdempotency();
+        var administration = all.MapGroup("/").RequireScope(Scopes.Admin);
+        administration.MapGet("/keys", KeyPages.List);
+        administration.MapGet("/keys/new", KeyPages.New);
+        // without idempotency, so that the key is in no stored answer: pressed twice, the second key is shown, and the first one is known to nobody
+        administration.MapPost("/keys/new", KeyPages.Make).WithMetadata(new ConsoleForms());
+        administration.MapGet("/keys/{id:guid}/revoke", KeyPages.ConfirmRevoke);
+        administration.MapGet("/owners", OwnerPages.List);
+        var administrationForms = administration.MapGroup("/").WithMetadata(new ConsoleForms()).WithIdempotency();
+        administrationForms.MapPost("/keys/{id:guid}/revoke", KeyPages.Revoke).LeadsTo(_ => "/keys?said=revoked");
+        administrationForms.MapPost("/owners", OwnerPages.Make).LeadsTo(_ => "/owners?said=made");
+
+        var forms = all.MapGroup("/").RequireScope(Scopes.Deploy).WithMetadata(new ConsoleForms()).WithIdempotency();
         forms.MapPost("/shops/new/{name}", ShopPages.Create).LeadsTo(context => $"{context.Response.Headers.Location.ToString()["/api".Length..]}?said=created");
         forms.MapPost("/shops/{id:guid}/edit", ShopPages.Save).LeadsTo(context => $"{ShopOf(context)}?said=saved");
         forms.MapPost("/shops/{id:guid}/delete", ShopPages.Delete).LeadsTo(_ => "/?said=deleted");

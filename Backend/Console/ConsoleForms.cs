@@ -1,3 +1,4 @@
+using Microsoft.AspNetCore.Antiforgery;
 using Platform.Backend.Console.Components;
 using Platform.ServiceDefaults;
 using Platform.ServiceDefaults.Problems;
@@ -5,8 +6,8 @@ using Platform.ServiceDefaults.Problems;
 namespace Platform.Backend.Console;
 
 /// <summary>
-/// What holds for every form of the console: it must come from the console itself, and its hidden key makes its effect happen once, however
-/// often the button is pressed.
+/// What holds for every form of the console: it must come from a page of the console that was made for the one who sends it, and its hidden key makes its effect happen
+/// once, however often the button is pressed.
 /// </summary>
 internal sealed class ConsoleForms : IEndpointMiddleware
 {
@@ -18,7 +19,7 @@ internal sealed class ConsoleForms : IEndpointMiddleware
         var request = context.Request;
         if (!IsFromHere(request))
         {
-            await Problem.Of(StatusCodes.Status403Forbidden, "The form was sent by another site. Open the page in the console and send it from there.").ExecuteAsync(context);
+            await Problem.Forbidden("The form was sent by another site. Open the page in the console and send it from there.").ExecuteAsync(context);
             return;
         }
 
@@ -42,6 +43,12 @@ internal sealed class ConsoleForms : IEndpointMiddleware
         }
 
         request.Body.Position = 0;
+        if (!await context.RequestServices.GetRequiredService<IAntiforgery>().IsRequestValidAsync(context))
+        {
+            await Problem.Forbidden("The form belongs to another session, or was opened long ago. Open the page again and send it from there.").ExecuteAsync(context);
+            return;
+        }
+
         // a button that only rearranges the form has no effect that could happen twice
         if (form[FormKey.FieldName] is [{ Length: > 0 } key] && form["action"] is [] or ["save"])
             request.Headers["Idempotency-Key"] = key;
@@ -49,8 +56,8 @@ internal sealed class ConsoleForms : IEndpointMiddleware
     }
 
     /// <summary>
-    /// Browsers say where a request comes from, in a header that pages cannot forge. That is the whole antiforgery: it needs neither cookies nor keys
-    /// that all replicas share, and no form ever expires. A request that says nothing is not a browser's, and carries nobody's authority.
+    /// Browsers say where a request comes from, in a header that pages cannot forge: who says "another site" is told so. Who says nothing, as old browsers do, has the
+    /// form's token yet to show.
     /// </summary>
     private static bool IsFromHere(HttpRequest request)
     {

@@ -24,13 +24,14 @@ internal sealed class ConsolePages : IEndpointMiddleware
         // forms are told by their origin, which "no-referrer" would hide
         headers["Referrer-Policy"] = "same-origin";
         headers["Cross-Origin-Opener-Policy"] = "same-origin";
+        headers["Cross-Origin-Resource-Policy"] = "same-origin";
         headers.CacheControl = "no-store";
     }
 }
 
 /// <summary>
 /// A page. It is rendered to the end before its first byte goes out, so that an error in it is still an error page. It needs none of Blazor's own
-/// endpoints, and with them no antiforgery cookies, no data protection keys and no scripts.
+/// endpoints, and with them no scripts.
 /// </summary>
 internal sealed class PageResult<TPage>(Dictionary<string, object?> parameters, int status = StatusCodes.Status200OK) : IResult where TPage : IComponent
 {
@@ -42,7 +43,7 @@ internal sealed class PageResult<TPage>(Dictionary<string, object?> parameters, 
         {
             var document = await renderer.RenderComponentAsync<Document>(ParameterView.FromDictionary(new Dictionary<string, object?>(StringComparer.Ordinal)
             {
-                [nameof(Document.Path)] = httpContext.Request.Path,
+                [nameof(Document.Context)] = httpContext,
                 [nameof(Document.Page)] = typeof(TPage),
                 [nameof(Document.Parameters)] = parameters,
             }));

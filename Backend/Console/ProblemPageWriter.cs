@@ -7,13 +7,13 @@ namespace Platform.Backend.Console;
 /// <summary>Shows a problem as a page to whoever asks for HTML outside <c>/api</c>; programs get their <c>application/problem+json</c>.</summary>
 internal sealed class ProblemPageWriter(IOptions<ProblemDetailsOptions> options) : IProblemDetailsWriter
 {
-    public bool CanWrite(ProblemDetailsContext context)
-    {
-        var request = context.HttpContext.Request;
-        return !request.Path.StartsWithSegments("/api", StringComparison.OrdinalIgnoreCase)
-            && !request.Path.StartsWithSegments("/v1/api", StringComparison.OrdinalIgnoreCase)
-            && request.GetTypedHeaders().Accept.Any(type => type.MediaType.Equals("text/html", StringComparison.OrdinalIgnoreCase));
-    }
+    public bool CanWrite(ProblemDetailsContext context) => IsForPerson(context.HttpContext.Request);
+
+    /// <summary>Whether a person reads the answer: one who asks for HTML, and outside <c>/api</c>.</summary>
+    public static bool IsForPerson(HttpRequest request) =>
+        !request.Path.StartsWithSegments("/api", StringComparison.OrdinalIgnoreCase)
+        && !request.Path.StartsWithSegments("/v1/api", StringComparison.OrdinalIgnoreCase)
+        && request.GetTypedHeaders().Accept.Any(type => type.MediaType.Equals("text/html", StringComparison.OrdinalIgnoreCase));
 
     public async ValueTask WriteAsync(ProblemDetailsContext context)
     {

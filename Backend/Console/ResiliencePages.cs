@@ -1,5 +1,6 @@
 using System.Text.Json;
 using Platform.Backend.Console.Pages;
+using Platform.Backend.Shops;
 using Platform.Backend.Status;
 using Platform.Backend.Templates;
 using Platform.ServiceDefaults.Communication;
@@ -28,6 +29,7 @@ internal static class ResiliencePages
         Backlogs backlogs,
         DeadLetters deadLetters,
         StoreDeployerMessages deployer,
+        ListShopIds listShops,
         TemplateCatalog templates,
         TimeProvider time,
         CancellationToken cancellationToken)
@@ -36,8 +38,8 @@ internal static class ResiliencePages
         using var either = CancellationTokenSource.CreateLinkedTokenSource(patience.Token, cancellationToken);
         var stale = StaleForAsync(templates, time, cancellationToken);
         var states = probes.AskAllAsync(cancellationToken);
-        var own = ReadAsync(Backend, () => backlogs.ListAsync(either.Token), () => deadLetters.ListAsync(null, ShownDeadLetters, either.Token), cancellationToken);
-        var theirs = ReadAsync(StoreDeployerMessages.Service, () => deployer.ListBacklogAsync(either.Token), () => deployer.ListDeadLettersAsync(ShownDeadLetters, either.Token), cancellationToken);
+        var own = ReadAsync(Backend, () => backlogs.ListAsync(either.Token), async () => await deadLetters.ListAsync(null, ShownDeadLetters, await listShops.ExecuteAsync(either.Token), either.Token), cancellationToken);
+        var theirs = ReadAsync(StoreDeployerMessages.Service, () => deployer.ListBacklogAsync(either.Token), async () => await deployer.ListDeadLettersAsync(ShownDeadLetters, await listShops.ExecuteAsync(either.Token), either.Token), cancellationToken);
         return new PageResult<ResiliencePage>(new()
         {
             [nameof(ResiliencePage.Services)] = await states,
@@ -50,16 +52,19 @@ internal static class ResiliencePages
     }
 
     public static async Task<IResult> Redrive(
-        string service, Guid? id, HttpRequest request, DeadLetters deadLetters, StoreDeployerMessages deployer, CancellationToken cancellationToken)
+        string service, Guid? id, HttpRequest request, DeadLetters deadLetters, StoreDeployerMessages deployer, ListShopIds listShops, CancellationToken cancellationToken)
     {
         var type = (await request.ReadFormAsync(cancellationToken))["type"] is [{ Length: > 0 } only] ? only : null;
+        var shops = await listShops.ExecuteAsync(cancellationToken);
         switch (service)
         {
             case Backend:
-                await deadLetters.RedriveAsync(id, type, cancellationToken);
+                if (await deadLetters.RedriveAsync(id, type, shops, cancellationToken) == 0 && id is not null && shops is not null)
+                    return NotYours();
                 break;
             case StoreDeployerMessages.Service:
-                await deployer.RedriveAsync(id, type, cancellationToken);
+                if (!await deployer.RedriveAsync(id, type, shops, cancellationToken))
+                    return NotYours();
                 break;
             default:
                 return Problem.NotFound($"'{service}' has no dead letters.");
@@ -68,15 +73,19 @@ internal static class ResiliencePages
         return TypedResults.Ok(new { redriven = true });
     }
 
-    public static async Task<IResult> Discard(string service, Guid id, DeadLetters deadLetters, StoreDeployerMessages deployer, CancellationToken cancellationToken)
+    public static async Task<IResult> Discard(
+        string service, Guid id, DeadLetters deadLetters, StoreDeployerMessages deployer, ListShopIds listShops, CancellationToken cancellationToken)
     {
+        var shops = await listShops.ExecuteAsync(cancellationToken);
         switch (service)
         {
             case Backend:
-                await deadLetters.DiscardAsync(id, cancellationToken);
+                if (!await deadLetters.DiscardAsync(id, shops, cancellationToken) && shops is not null)
+                    return NotYours();
                 break;
             case StoreDeployerMessages.Service:
-                await deployer.DiscardAsync(id, cancellationToken);
+                if (!await deployer.DiscardAsync(id, shops, cancellationToken))
+                    return NotYours();
                 break;
             default:
                 return Problem.NotFound($"'{service}' has no dead letters.");
@@ -84,6 +93,9 @@ internal static class ResiliencePages
 
         return TypedResults.Ok(new { discarded = true });
     }
+
+    // an administrator's may have been decided on meanwhile, which is no failure
+    private static Microsoft.AspNetCore.Http.HttpResults.ProblemHttpResult NotYours() => Problem.NotFound("There is no such dead letter about one of your shops.");
 
     /// <summary>How old the templates are that other pages show; null when the registry can be asked, and when there are none to show.</summary>
     private static async Task<TimeSpan?> StaleForAsync(TemplateCatalog templates, TimeProvider time, CancellationToken cancellationToken)

@@ -1,5 +1,6 @@
 using Microsoft.AspNetCore.Http.HttpResults;
 using Platform.Backend.Database;
+using Platform.Backend.Owners;
 using Platform.Backend.Shops;
 using Platform.ServiceDefaults.Postgres.Database;
 using Platform.ServiceDefaults.Postgres.Idempotency;
@@ -9,14 +10,14 @@ using Platform.ServiceDefaults.Problems;
 namespace Platform.Backend.Deployments;
 
 /// <summary>Asks for a deployment to be cancelled.</summary>
-internal sealed class CancelDeployment(PostgresDatabase database, Outbox outbox, Idempotency idempotency, Signals signals, TimeProvider time)
+internal sealed class CancelDeployment(Caller caller, PostgresDatabase database, Outbox outbox, Idempotency idempotency, Signals signals, TimeProvider time)
 {
     /// <summary>The deployment, which goes on until StoreDeployer hears of it and may go live before that; 404; or 409 when it is final.</summary>
     public async Task<Results<Accepted<Deployment>, ProblemHttpResult>> ExecuteAsync(Guid id, CancellationToken cancellationToken)
     {
         await using var connection = await database.OpenConnectionAsync(cancellationToken);
         await using var transaction = await connection.BeginTransactionAsync(cancellationToken);
-        if (await transaction.LockDeploymentAsync(id, cancellationToken) is not { } deployment)
+        if (await transaction.LockDeploymentAsync(id, caller, cancellationToken) is not { } deployment)
             return DeploymentProblems.NotFound(id);
         if (deployment.IsFinal)
             return Problem.Conflict($"The deployment is {deployment.Status} already.");
@@ -40,18 +41,18 @@ internal sealed class CancelDeployment(PostgresDatabase database, Outbox outbox,
 }
 
 /// <summary>Asks for a failed deployment to be tried again.</summary>
-internal sealed class RetryDeployment(PostgresDatabase database, Outbox outbox, Idempotency idempotency, Signals signals, TimeProvider time)
+internal sealed class RetryDeployment(Caller caller, PostgresDatabase database, Outbox outbox, Idempotency idempotency, Signals signals, TimeProvider time)
 {
     /// <summary>The same deployment, <c>queued</c> again and with its steps so far; 404; or 409 when it has not failed or its shop is gone.</summary>
     public async Task<Results<Accepted<Deployment>, ProblemHttpResult>> ExecuteAsync(Guid id, CancellationToken cancellationToken)
     {
         await using var connection = await database.OpenConnectionAsync(cancellationToken);
         await using var transaction = await connection.BeginTransactionAsync(cancellationToken);
-        if (await transaction.LockDeploymentAsync(id, cancellationToken) is not { } deployment)
+        if (await transaction.LockDeploymentAsync(id, caller, cancellationToken) is not { } deployment)
             return DeploymentProblems.NotFound(id);
         if (deployment.Status != DeploymentStatus.Failed)
             return Problem.Conflict($"Only a failed deployment can be retried; this one is {deployment.Status}.");
-        if (await transaction.LockShopAsync(deployment.ShopId, cancellationToken) is not { Status: not ShopStatus.Deleting })
+        if (await transaction.LockShopAsync(deployment.ShopId, caller, cancellationToken) is not { Status: not ShopStatus.Deleting })
             return Problem.Conflict("The deployment's shop is being deleted or gone.");
 
         var changed = await transaction.ChangeDeploymentsAsync(

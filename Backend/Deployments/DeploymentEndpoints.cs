@@ -2,6 +2,7 @@ using System.ComponentModel.DataAnnotations;
 using System.Globalization;
 using Microsoft.AspNetCore.Http.HttpResults;
 using Microsoft.AspNetCore.Mvc;
+using Platform.Backend.Owners;
 using Platform.Backend.Shops;
 using Platform.ServiceDefaults.Communication;
 using Platform.ServiceDefaults.Paging;
@@ -45,17 +46,17 @@ internal static class DeploymentEndpoints
     {
         // made now, so that it tells of itself before the first deployment ends
         _ = routes.ServiceProvider.GetRequiredService<DeploymentMetrics>();
-        var shops = routes.MapGroup("/api/shops/{id:guid}").WithTags("Deployments").ProducesProblem(404).WithIdempotency();
-        shops.MapPost("/deployments", Create).WithName("CreateDeployment").WithPriority(RequestPriority.Deployment).ProducesProblem(409).ProducesProblem(422)
+        var shops = routes.MapGroup("/api/shops/{id:guid}").WithTags("Deployments").RequireScope(Scopes.Read).ProducesProblem(404).WithIdempotency();
+        shops.MapPost("/deployments", Create).WithName("CreateDeployment").RequireScope(Scopes.Deploy).WithPriority(RequestPriority.Deployment).ProducesProblem(409).ProducesProblem(422)
             .WithSummary("Deploys the shop as it stands.")
             .WithDescription("Accepted also while StoreDeployer is down. `version` takes another version of the shop's template, for this deployment only.");
         shops.MapGet("/deployments", List).WithName("ListDeployments")
             .WithSummary("Lists the shop's deployments and rollbacks, the newest first.");
-        shops.MapPost("/rollback", RollBack).WithName("RollBackShop").WithPriority(RequestPriority.Deployment).ProducesProblem(409).ProducesProblem(422)
+        shops.MapPost("/rollback", RollBack).WithName("RollBackShop").RequireScope(Scopes.Deploy).WithPriority(RequestPriority.Deployment).ProducesProblem(409).ProducesProblem(422)
             .WithSummary("Brings an earlier release of the store back.")
             .WithDescription("The one that was live before the present one, or `release`. The rollback goes ahead of deployments that wait.");
 
-        var deployments = routes.MapGroup("/api/deployments/{id:guid}").WithTags("Deployments").ProducesProblem(404).WithIdempotency();
+        var deployments = routes.MapGroup("/api/deployments/{id:guid}").WithTags("Deployments").RequireScope(Scopes.Read).ProducesProblem(404).WithIdempotency();
         deployments.MapGet("/", Get).WithName("GetDeployment")
             .WithSummary("Shows a deployment.");
         deployments.MapGet("/status", Get).WithName("GetDeploymentStatus")
@@ -65,9 +66,9 @@ internal static class DeploymentEndpoints
             .WithSummary("Follows a deployment by server-sent events.")
             .WithDescription("`progressed` and, at last, `finished`; the data of each is the deployment. Resumes after `Last-Event-ID`; 204 when there is nothing more to come.")
             .DisableRequestTimeout().WithPlaceUntilHeaders();
-        deployments.MapPost("/cancel", Cancel).WithName("CancelDeployment").WithPriority(RequestPriority.Deployment).ProducesProblem(409).ProducesProblem(422)
+        deployments.MapPost("/cancel", Cancel).WithName("CancelDeployment").RequireScope(Scopes.Deploy).WithPriority(RequestPriority.Deployment).ProducesProblem(409).ProducesProblem(422)
             .WithSummary("Cancels a deployment. It may still go live when the cancel comes too late.");
-        deployments.MapPost("/retry", Retry).WithName("RetryDeployment").WithPriority(RequestPriority.Deployment).ProducesProblem(409).ProducesProblem(422)
+        deployments.MapPost("/retry", Retry).WithName("RetryDeployment").RequireScope(Scopes.Deploy).WithPriority(RequestPriority.Deployment).ProducesProblem(409).ProducesProblem(422)
             .WithSummary("Tries a failed deployment again, under the same id.");
     }
 

@@ -2,6 +2,7 @@ using System.Globalization;
 using System.Text;
 using Microsoft.Extensions.Options;
 using Platform.Backend.Database;
+using Platform.Backend.Owners;
 using Platform.ServiceDefaults.Postgres.Database;
 
 namespace Platform.Backend.Deployments;
@@ -12,24 +13,24 @@ namespace Platform.Backend.Deployments;
 /// <param name="IsFinal">Whether the deployment's status was final then.</param>
 internal sealed record DeploymentEvent(int Number, string Deployment, bool IsFinal);
 
-/// <summary>Reads a deployment's events.</summary>
-internal sealed class ReadDeploymentEvents(PostgresDatabase database)
+/// <summary>Reads the events of a deployment of the caller's.</summary>
+internal sealed class ReadDeploymentEvents(Caller caller, PostgresDatabase database)
 {
     private const int Batch = 100;
 
-    /// <summary>Up to 100 events after the one numbered <paramref name="after"/>, and whether that is all there is and the deployment's status is final; null when there is no such deployment.</summary>
+    /// <summary>Up to 100 events after the one numbered <paramref name="after"/>, and whether that is all there is and the deployment's status is final; null when the caller has no such deployment.</summary>
     public Task<(IReadOnlyList<DeploymentEvent> Events, bool Ended)?> ExecuteAsync(Guid deploymentId, int after, CancellationToken cancellationToken) => database.ReadAsync<(IReadOnlyList<DeploymentEvent> Events, bool Ended)?>(async connection =>
     {
         await using var command = connection.Command(
             $"""
-            select d.events, d.status in ('live', 'failed', 'superseded', 'cancelled'), e.number, e.deployment, e.deployment ->> 'status'
-            from deployments d
+            select deployments.events, deployments.status in ('live', 'failed', 'superseded', 'cancelled'), e.number, e.deployment, e.deployment ->> 'status'
+            from deployments
             left join lateral (
-              select * from deployment_events where deployment_id = d.id and number > $2 order by number limit {Batch}) e on true
-            where d.id = $1
+              select * from deployment_events where deployment_id = deployments.id and number > $3 order by number limit {Batch}) e on true
+            where deployments.id = $1 and {DeploymentRows.IsCallers}
             order by e.number
             """,
-            deploymentId, after);
+            deploymentId, caller.OnlyOf, after);
         await using var reader = await command.ExecuteReaderAsync(cancellationToken);
         var events = new List<DeploymentEvent>();
         (int Last, bool IsFinal)? deployment = null;

@@ -1,6 +1,7 @@
 using System.Text.Json;
 using Npgsql;
 using Platform.Backend.Database;
+using Platform.Backend.Owners;
 using Platform.ServiceDefaults;
 
 namespace Platform.Backend.Deployments;
@@ -15,10 +16,16 @@ internal static class DeploymentRows
     /// <summary>The signal for those who follow deployments.</summary>
     public const string SignalName = "deployments";
 
-    /// <summary>Reads the deployment and holds its row until the transaction ends.</summary>
-    public static async Task<Deployment?> LockDeploymentAsync(this NpgsqlTransaction transaction, Guid id, CancellationToken cancellationToken)
+    /// <summary>
+    /// The condition that a deployment is the caller's, whose <see cref="Caller.OnlyOf"/> is the second parameter. One that was accepted by an earlier version is its shop's
+    /// owner's, and after that the administrator's.
+    /// </summary>
+    public const string IsCallers = "($2::uuid is null or coalesce(deployments.owner_id, (select s.owner_id from shops s where s.id = deployments.shop_id)) = $2)";
+
+    /// <summary>Reads the deployment, if it is the caller's, and holds its row until the transaction ends.</summary>
+    public static async Task<Deployment?> LockDeploymentAsync(this NpgsqlTransaction transaction, Guid id, Caller caller, CancellationToken cancellationToken)
     {
-        await using var command = transaction.Command($"select {Columns} from deployments where id = $1 for no key update", id);
+        await using var command = transaction.Command($"select {Columns} from deployments where id = $1 and {IsCallers} for no key update", id, caller.OnlyOf);
         return await command.ReadDeploymentAsync(cancellationToken);
     }
 

@@ -1,32 +1,33 @@
 using Npgsql;
 using Platform.Backend.Database;
+using Platform.Backend.Owners;
 using Platform.ServiceDefaults.Paging;
 using Platform.ServiceDefaults.Postgres.Database;
 
 namespace Platform.Backend.Deployments;
 
-/// <summary>Finds one deployment.</summary>
-internal sealed class FindDeployment(PostgresDatabase database)
+/// <summary>Finds one deployment of the caller's.</summary>
+internal sealed class FindDeployment(Caller caller, PostgresDatabase database)
 {
     /// <summary>The deployment, also when its shop is gone; or null.</summary>
     public Task<Deployment?> ExecuteAsync(Guid id, CancellationToken cancellationToken) => database.ReadAsync<Deployment?>(async connection =>
     {
-        await using var command = connection.Command($"select {DeploymentRows.Columns} from deployments where id = $1", id);
+        await using var command = connection.Command($"select {DeploymentRows.Columns} from deployments where id = $1 and {DeploymentRows.IsCallers}", id, caller.OnlyOf);
         return await command.ReadDeploymentAsync(cancellationToken);
     }, cancellationToken);
 }
 
 /// <summary>Lists a shop's deployments and rollbacks, the newest first.</summary>
-internal sealed class ListDeployments(PostgresDatabase database)
+internal sealed class ListDeployments(Caller caller, PostgresDatabase database)
 {
-    /// <summary>Up to <paramref name="limit"/> deployments older than the one of the id <paramref name="after"/>, or the newest ones; null when there is no such shop.</summary>
+    /// <summary>Up to <paramref name="limit"/> deployments older than the one of the id <paramref name="after"/>, or the newest ones; null when the caller has no such shop.</summary>
     public Task<Page<Deployment>?> ExecuteAsync(Guid shopId, Guid? after, int limit, CancellationToken cancellationToken) => database.ReadAsync<Page<Deployment>?>(async connection =>
     {
         await using var batch = new NpgsqlBatch(connection)
         {
             BatchCommands =
             {
-                Sql.BatchCommand("select from shops where id = $1", shopId),
+                Sql.BatchCommand("select from shops where id = $1 and ($2::uuid is null or owner_id = $2)", shopId, caller.OnlyOf),
                 Sql.BatchCommand(
                     $"""
                     select {DeploymentRows.Columns} from deployments

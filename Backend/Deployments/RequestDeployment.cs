@@ -1,6 +1,7 @@
 using Microsoft.AspNetCore.Http.HttpResults;
 using Npgsql;
 using Platform.Backend.Database;
+using Platform.Backend.Owners;
 using Platform.Backend.Shops;
 using Platform.Backend.Templates;
 using Platform.ServiceDefaults.Communication;
@@ -13,7 +14,7 @@ namespace Platform.Backend.Deployments;
 
 /// <summary>Accepts a deployment of a shop as it stands. Needs no other service: the message waits in the outbox while StoreDeployer is down.</summary>
 internal sealed class RequestDeployment(
-    FindShop findShop, TemplateCatalog catalog, AcceptDeployment accept, PostgresDatabase database)
+    Caller caller, FindShop findShop, TemplateCatalog catalog, AcceptDeployment accept, PostgresDatabase database)
 {
     /// <summary>The deployment, <c>queued</c>; 400 when the version does not exist or the shop's settings don't fit it; 404; or 409 when the shop is being deleted.</summary>
     /// <exception cref="DependencyUnavailableException">The registry cannot be asked for a version that was never seen.</exception>
@@ -28,7 +29,7 @@ internal sealed class RequestDeployment(
             await using (var connection = await database.OpenConnectionAsync(cancellationToken))
             await using (var transaction = await connection.BeginTransactionAsync(cancellationToken))
             {
-                if (await transaction.LockShopAsync(shopId, cancellationToken) is not { } shop)
+                if (await transaction.LockShopAsync(shopId, caller, cancellationToken) is not { } shop)
                     return ShopProblems.NotFound(shopId);
                 if (shop.Status == ShopStatus.Deleting)
                     return ShopProblems.BeingDeleted();
@@ -56,7 +57,7 @@ internal sealed class RequestDeployment(
 }
 
 /// <summary>Asks for an earlier release of a store to be brought back.</summary>
-internal sealed class RollBackShop(AcceptDeployment accept, PostgresDatabase database)
+internal sealed class RollBackShop(Caller caller, AcceptDeployment accept, PostgresDatabase database)
 {
     /// <summary>
     /// The rollback, <c>queued</c>; 400 when the release was never live; 404; or 409 when there is nothing to go back to, it is live already, or the shop is being deleted.
@@ -66,7 +67,7 @@ internal sealed class RollBackShop(AcceptDeployment accept, PostgresDatabase dat
     {
         await using var connection = await database.OpenConnectionAsync(cancellationToken);
         await using var transaction = await connection.BeginTransactionAsync(cancellationToken);
-        if (await transaction.LockShopAsync(shopId, cancellationToken) is not { } shop)
+        if (await transaction.LockShopAsync(shopId, caller, cancellationToken) is not { } shop)
             return ShopProblems.NotFound(shopId);
         if (shop.Status == ShopStatus.Deleting)
             return ShopProblems.BeingDeleted();
@@ -118,11 +119,11 @@ internal sealed class AcceptDeployment(Outbox outbox, Idempotency idempotency, T
         var changed = await transaction.ChangeDeploymentsAsync(
             now,
             $"""
-            insert into deployments (id, shop_id, kind, template_name, template_version, template_digest, rollback_to, created_at, events)
-            values ($1, $2, $3, $4, $5, $6, $7, $8, 1)
+            insert into deployments (id, shop_id, kind, template_name, template_version, template_digest, rollback_to, created_at, events, owner_id)
+            values ($1, $2, $3, $4, $5, $6, $7, $8, 1, $9)
             returning {DeploymentRows.Columns}
             """,
-            [Guid.CreateVersion7(now), shop.Id, kind, template.Name, template.Version, template.Digest, rollbackTo, now],
+            [Guid.CreateVersion7(now), shop.Id, kind, template.Name, template.Version, template.Digest, rollbackTo, now, shop.OwnerId],
             cancellationToken);
         var deployment = changed[0];
         var priority = rollbackTo is not null ? DeploymentPriority.Rollback

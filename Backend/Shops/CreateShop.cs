@@ -1,13 +1,14 @@
 using Microsoft.AspNetCore.Http.HttpResults;
 using Platform.Backend.Database;
+using Platform.Backend.Owners;
 using Platform.ServiceDefaults.Postgres.Database;
 using Platform.ServiceDefaults.Postgres.Idempotency;
 using Platform.ServiceDefaults.Problems;
 
 namespace Platform.Backend.Shops;
 
-/// <summary>Creates a shop.</summary>
-internal sealed class CreateShop(ChooseTemplate chooseTemplate, PostgresDatabase database, Idempotency idempotency, TimeProvider time)
+/// <summary>Creates a shop, which is the caller's.</summary>
+internal sealed class CreateShop(Caller caller, ChooseTemplate chooseTemplate, PostgresDatabase database, Idempotency idempotency, TimeProvider time)
 {
     /// <summary>The new shop; 400 naming each bad field; or 409 when its slug is taken.</summary>
     public async Task<Results<Tagged<Created<Shop>>, ValidationProblem, ProblemHttpResult>> ExecuteAsync(NewShop input, CancellationToken cancellationToken)
@@ -26,13 +27,13 @@ internal sealed class CreateShop(ChooseTemplate chooseTemplate, PostgresDatabase
         // the constraint decides between two who want one slug: only one of them gets a row back
         await using var command = transaction.Command(
             $"""
-            insert into shops (id, slug, name, template_name, template_version, template_digest, settings, products, created_at, updated_at)
-            values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $9)
+            insert into shops (id, slug, name, template_name, template_version, template_digest, settings, products, created_at, updated_at, owner_id)
+            values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $9, $10)
             on conflict on constraint shops_slug_key do nothing
             returning {ShopRows.Columns}
             """,
             Guid.CreateVersion7(time.GetUtcNow()), input.Slug, input.Name, template.Name, template.Version, template.Digest,
-            Sql.Json(input.Settings), Sql.Json(input.Products), time.GetUtcNow());
+            Sql.Json(input.Settings), Sql.Json(input.Products), time.GetUtcNow(), caller.OwnerId);
         if (await command.ReadShopAsync(cancellationToken) is not { } shop)
             return Problem.Conflict($"The slug '{input.Slug}' is taken.");
         return await idempotency.CommitAsync(transaction, new Tagged<Created<Shop>>(TypedResults.Created($"/api/shops/{shop.Id}", shop), shop), cancellationToken);

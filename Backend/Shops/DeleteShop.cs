@@ -2,6 +2,7 @@ using Microsoft.AspNetCore.Http.HttpResults;
 using Microsoft.Net.Http.Headers;
 using Platform.Backend.Database;
 using Platform.Backend.Deployments;
+using Platform.Backend.Owners;
 using Platform.ServiceDefaults.Postgres.Database;
 using Platform.ServiceDefaults.Postgres.Idempotency;
 using Platform.ServiceDefaults.Postgres.Messaging;
@@ -10,7 +11,7 @@ using Platform.ServiceDefaults.Problems;
 namespace Platform.Backend.Shops;
 
 /// <summary>Begins to delete a shop: it is gone, and its slug free, when StoreDeployer has taken the store down.</summary>
-internal sealed class DeleteShop(PostgresDatabase database, Outbox outbox, Idempotency idempotency)
+internal sealed class DeleteShop(Caller caller, PostgresDatabase database, Outbox outbox, Idempotency idempotency)
 {
     /// <summary>The shop, now <c>deleting</c>, also when it was so already; 404; or 412 when there is an <paramref name="ifMatch"/> and it is not that of the last edit.</summary>
     public async Task<Results<Tagged<Accepted<Shop>>, ProblemHttpResult>> ExecuteAsync(
@@ -18,7 +19,7 @@ internal sealed class DeleteShop(PostgresDatabase database, Outbox outbox, Idemp
     {
         await using var connection = await database.OpenConnectionAsync(cancellationToken);
         await using var transaction = await connection.BeginTransactionAsync(cancellationToken);
-        if (await transaction.LockShopAsync(id, cancellationToken) is not { } shop)
+        if (await transaction.LockShopAsync(id, caller, cancellationToken) is not { } shop)
             return ShopProblems.NotFound(id);
         if (ifMatch.Count > 0 && !ShopTag.Matches(ifMatch, shop))
             return ShopProblems.ChangedMeanwhile();

@@ -35,6 +35,9 @@ public sealed record Shop
     /// <summary>When the merchant last changed the shop, UTC.</summary>
     public required DateTimeOffset UpdatedAt { get; init; }
 
+    /// <summary>Whose shop it is.</summary>
+    public required Guid OwnerId { get; init; }
+
     /// <summary>Counts the merchant's edits, from 1.</summary>
     internal int Version { get; init; }
 
@@ -87,6 +90,9 @@ public sealed record ShopSummary
 
     /// <summary>When the merchant last changed the shop, UTC.</summary>
     public required DateTimeOffset UpdatedAt { get; init; }
+
+    /// <summary>Whose shop it is.</summary>
+    public required Guid OwnerId { get; init; }
 }
 
 /// <summary>A template in one version.</summary>

@@ -1,6 +1,7 @@
 using Microsoft.AspNetCore.Http.HttpResults;
 using Microsoft.AspNetCore.Mvc;
 using Microsoft.Net.Http.Headers;
+using Platform.Backend.Owners;
 using Platform.ServiceDefaults.Paging;
 using Platform.ServiceDefaults.Postgres.Idempotency;
 using Platform.ServiceDefaults.Problems;
@@ -15,6 +16,7 @@ internal static class ShopEndpoints
         builder.Services.AddScoped<ChooseTemplate>();
         builder.Services.AddScoped<FindShop>();
         builder.Services.AddScoped<ListShops>();
+        builder.Services.AddScoped<ListShopIds>();
         builder.Services.AddScoped<CreateShop>();
         builder.Services.AddScoped<ReplaceShop>();
         builder.Services.AddScoped<DeleteShop>();
@@ -22,19 +24,19 @@ internal static class ShopEndpoints
 
     public static void MapShops(this IEndpointRouteBuilder routes)
     {
-        var group = routes.MapGroup("/api/shops").WithTags("Shops").WithIdempotency();
-        group.MapPost("/", Create).WithName("CreateShop").ProducesProblem(409).ProducesProblem(422)
+        var group = routes.MapGroup("/api/shops").WithTags("Shops").RequireScope(Scopes.Read).WithIdempotency();
+        group.MapPost("/", Create).WithName("CreateShop").RequireScope(Scopes.Deploy).ProducesProblem(409).ProducesProblem(422)
             .WithSummary("Creates a shop.")
             .WithDescription("`settings` are values for the template's parameters. The store is not live before the shop is deployed. 409 when the slug is taken.");
         group.MapGet("/", List).WithName("ListShops")
-            .WithSummary("Lists shops, the newest first.");
+            .WithSummary("Lists one's shops, the newest first; an administrator's are those of all owners.");
         group.MapGet("/{id:guid}", Get).WithName("GetShop").Produces(304).ProducesProblem(404)
             .WithSummary("Shows a shop, with the ETag that a change needs.");
-        group.MapPut("/{id:guid}", Replace).WithName("ReplaceShop")
+        group.MapPut("/{id:guid}", Replace).WithName("ReplaceShop").RequireScope(Scopes.Deploy)
             .ProducesProblem(404).ProducesProblem(409).ProducesProblem(412).ProducesProblem(422).ProducesProblem(428)
             .WithSummary("Replaces a shop; what is left out is emptied.")
             .WithDescription("Needs the shop's ETag as `If-Match`: 428 without one, 412 when the shop was changed since. The live store changes with the next deployment.");
-        group.MapDelete("/{id:guid}", Delete).WithName("DeleteShop").ProducesProblem(404).ProducesProblem(412)
+        group.MapDelete("/{id:guid}", Delete).WithName("DeleteShop").RequireScope(Scopes.Deploy).ProducesProblem(404).ProducesProblem(412)
             .WithSummary("Deletes a shop and takes its store down.")
             .WithDescription("The shop is `deleting` until its store is gone; then it is gone too and its slug is free. `If-Match` is optional.");
     }

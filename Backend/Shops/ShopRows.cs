@@ -1,6 +1,7 @@
 using System.Text.Json;
 using Npgsql;
 using Platform.Backend.Database;
+using Platform.Backend.Owners;
 
 namespace Platform.Backend.Shops;
 
@@ -8,12 +9,13 @@ namespace Platform.Backend.Shops;
 internal static class ShopRows
 {
     public const string Columns =
-        "id, slug, name, template_name, template_version, template_digest, settings, products, version, changes, status, url, release, created_at, updated_at";
+        "id, slug, name, template_name, template_version, template_digest, settings, products, version, changes, status, url, release, created_at, updated_at, owner_id";
 
-    /// <summary>Reads the shop and holds its row until the transaction ends, so that edits, deployments and the deletion of one shop have one order.</summary>
-    public static async Task<Shop?> LockShopAsync(this NpgsqlTransaction transaction, Guid id, CancellationToken cancellationToken)
+    /// <summary>Reads the shop, if it is the caller's, and holds its row until the transaction ends, so that edits, deployments and the deletion of one shop have one order.</summary>
+    public static async Task<Shop?> LockShopAsync(this NpgsqlTransaction transaction, Guid id, Caller caller, CancellationToken cancellationToken)
     {
-        await using var command = transaction.Command($"select {Columns} from shops where id = $1 for no key update", id);
+        await using var command = transaction.Command(
+            $"select {Columns} from shops where id = $1 and ($2::uuid is null or owner_id = $2) for no key update", id, caller.OnlyOf);
         return await command.ReadShopAsync(cancellationToken);
     }
 
@@ -39,5 +41,6 @@ internal static class ShopRows
         Release = row.GetNullable<Guid>(12),
         CreatedAt = row.GetFieldValue<DateTimeOffset>(13),
         UpdatedAt = row.GetFieldValue<DateTimeOffset>(14),
+        OwnerId = row.GetGuid(15),
     };
 }

@@ -1,4 +1,5 @@
 using Microsoft.AspNetCore.Http.HttpResults;
+using Platform.Backend.Owners;
 using Platform.ServiceDefaults.Communication;
 
 namespace Platform.Backend.Status;
@@ -15,7 +16,7 @@ internal static class StatusEndpoints
     public static void MapStatus(this IEndpointRouteBuilder routes)
     {
         const string Summary = "Shows the services that this one talks to, and whether they answer.";
-        var group = routes.MapGroup("").WithTags("Status");
+        var group = routes.MapGroup("").WithTags("Status").RequireScope(Scopes.Read);
         group.MapGet("/api/status/services", GetServices).WithName("GetServiceStatus").WithSummary(Summary);
         group.MapGet("/v1/api/status/services", GetServices).WithName("GetServiceStatusV1").WithSummary($"{Summary} The same as /api/status/services.");
         group.MapGet("/api/status/calls", GetCalls).WithName("GetCallStatus")

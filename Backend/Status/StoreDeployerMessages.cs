@@ -13,18 +13,59 @@ internal sealed class StoreDeployerMessages(HttpClient http)
     public async Task<IReadOnlyList<Backlog>> ListBacklogAsync(CancellationToken cancellationToken) =>
         await GetAsync<IReadOnlyList<Backlog>>("backlog", cancellationToken);
 
+    /// <summary>Up to <paramref name="limit"/> dead letters, oldest first; those about <paramref name="shops"/> only, unless that is null.</summary>
     /// <exception cref="HttpRequestException">StoreDeployer does not answer, or not with success.</exception>
-    public async Task<IReadOnlyList<DeadLetter>> ListDeadLettersAsync(int limit, CancellationToken cancellationToken) =>
-        (await GetAsync<Page<DeadLetter>>($"dead-letters?limit={limit}", cancellationToken)).Items;
+    public async Task<IReadOnlyList<DeadLetter>> ListDeadLettersAsync(int limit, IReadOnlySet<Guid>? shops, CancellationToken cancellationToken)
+    {
+        if (shops is null)
+            return (await GetAsync<Page<DeadLetter>>($"dead-letters?limit={limit}", cancellationToken)).Items;
 
-    /// <summary>Sends the dead letter again, or all of a type, or all. A dead letter that is none any more is no failure.</summary>
-    /// <exception cref="HttpRequestException">StoreDeployer does not answer, or not with success.</exception>
-    public Task RedriveAsync(Guid? id, string? type, CancellationToken cancellationToken) =>
-        PostAsync(id is null ? $"dead-letters/redrive{(type is null ? "" : $"?type={Uri.EscapeDataString(type)}")}" : $"dead-letters/{id}/redrive", cancellationToken);
+        // StoreDeployer knows nothing of owners
+        var found = new List<DeadLetter>();
+        string? cursor = null;
+        do
+        {
+            var page = await GetAsync<Page<DeadLetter>>(
+                $"dead-letters?limit={PageQuery.MaxLimit}{(cursor is null ? "" : $"&cursor={Uri.EscapeDataString(cursor)}")}", cancellationToken);
+            found.AddRange(page.Items.Where(letter => shops.Contains(letter.PartitionKey)));
+            cursor = page.NextCursor;
+        }
+        while (cursor is not null && found.Count < limit);
 
-    /// <summary>Gives a dead letter up; one that is none any more is no failure.</summary>
+        return [.. found.Take(limit)];
+    }
+
+    /// <summary>
+    /// Sends the dead letter again, or all of a type, or all; of those about <paramref name="shops"/> only, unless that is null. A dead letter that is none any more is no
+    /// failure for whom it may be any.
+    /// </summary>
+    /// <returns>False when the dead letter is not about one of the shops.</returns>
     /// <exception cref="HttpRequestException">StoreDeployer does not answer, or not with success.</exception>
-    public Task DiscardAsync(Guid id, CancellationToken cancellationToken) => PostAsync($"dead-letters/{id}/discard", cancellationToken);
+    public async Task<bool> RedriveAsync(Guid? id, string? type, IReadOnlySet<Guid>? shops, CancellationToken cancellationToken)
+    {
+        if (shops is null)
+        {
+            await PostAsync(id is null ? $"dead-letters/redrive{(type is null ? "" : $"?type={Uri.EscapeDataString(type)}")}" : $"dead-letters/{id}/redrive", cancellationToken);
+            return true;
+        }
+
+        var own = (await ListDeadLettersAsync(int.MaxValue, shops, cancellationToken))
+            .Where(letter => (id is null || letter.Id == id) && (type is null || letter.Type == type)).ToList();
+        foreach (var letter in own)
+            await PostAsync($"dead-letters/{letter.Id}/redrive", cancellationToken);
+        return id is null || own.Count > 0;
+    }
+
+    /// <summary>Gives a dead letter up, if it is about one of <paramref name="shops"/> or that is null; one that is none any more is no failure for whom it may be any.</summary>
+    /// <returns>False when the dead letter is not about one of the shops.</returns>
+    /// <exception cref="HttpRequestException">StoreDeployer does not answer, or not with success.</exception>
+    public async Task<bool> DiscardAsync(Guid id, IReadOnlySet<Guid>? shops, CancellationToken cancellationToken)
+    {
+        if (shops is not null && !(await ListDeadLettersAsync(int.MaxValue, shops, cancellationToken)).Any(letter => letter.Id == id))
+            return false;
+        await PostAsync($"dead-letters/{id}/discard", cancellationToken);
+        return true;
+    }
 
     private async Task<T> GetAsync<T>(string path, CancellationToken cancellationToken) where T : class
     {

@@ -1,6 +1,7 @@
 using System.Globalization;
 using Microsoft.AspNetCore.Http.HttpResults;
 using Microsoft.AspNetCore.Mvc;
+using Platform.Backend.Owners;
 using Platform.ServiceDefaults.Communication;
 using Platform.ServiceDefaults.Paging;
 using Platform.ServiceDefaults.Problems;
@@ -26,7 +27,7 @@ internal static class TemplateEndpoints
 
     public static void MapTemplates(this IEndpointRouteBuilder routes)
     {
-        var group = routes.MapGroup("/api/templates").WithTags("Templates");
+        var group = routes.MapGroup("/api/templates").WithTags("Templates").RequireScope(Scopes.Read);
         group.MapGet("/", List).WithName("ListTemplates")
             .WithSummary("Lists the templates on offer, by name.")
             .WithDescription("`search` is looked for in name, title and description. When the registry is down: the last good answer, with `stale: true` and an `Age` header.");
@@ -34,7 +35,7 @@ internal static class TemplateEndpoints
             .WithSummary("Shows a template and its versions, newest first.");
         group.MapGet("/{name}/versions/{version}", GetVersion).WithName("GetTemplateVersion").ProducesProblem(404)
             .WithSummary("Shows one version of a template, with the parameters that a shop can set.");
-        group.MapPut("/{name}/versions/{version}", Publish).WithName("PublishTemplate").WithMetadata(new RequestSizeLimitAttribute(PublishTemplate.MaxBundleSize))
+        group.MapPut("/{name}/versions/{version}", Publish).WithName("PublishTemplate").RequireScope(Scopes.Admin).WithMetadata(new RequestSizeLimitAttribute(PublishTemplate.MaxBundleSize))
             .Accepts<Stream>("application/zip").ProducesProblem(400).ProducesProblem(409)
             .WithSummary("Publishes a version of a template: the body is its bundle, a zip of at most 10 MiB.")
             .WithDescription("A version never changes: the same bundle again is a 200, another one a 409. A 400 names each bad entry of the bundle and why.");

@@ -5,6 +5,7 @@ using Microsoft.Extensions.DependencyInjection.Extensions;
 using Platform.ServiceDefaults.Communication;
 using Platform.ServiceDefaults.Health;
 using Platform.ServiceDefaults.Postgres.Idempotency;
+using Platform.ServiceDefaults.Security;
 
 namespace Platform.ServiceDefaults.Postgres.Database;
 
@@ -28,6 +29,9 @@ public static class PostgresExtensions
         // lowest in priority; a line for each statement only drowns what matters
         builder.Configuration.Sources.Insert(0, new MemoryConfigurationSource { InitialData = [new("Logging:LogLevel:Npgsql", "Warning")] });
         services.AddOptions<DatabaseOptions>().Bind(builder.Configuration.GetSection("Database")).ValidateDataAnnotations().ValidateOnStart();
+        services.RequireSecret(
+            configuration => HasCredentials(configuration.GetConnectionString(connectionName)),
+            $"The password of the database is missing: give ConnectionStrings:{connectionName} a Password, a Passfile or an SSL Certificate.");
         services.TryAddSingleton(TimeProvider.System);
         // What a connection is given back with is a rollback and nothing more: nobody changes the state of a pooled session, and three statements at each use to make
         // sure of that are a sixth of the server's work.
@@ -69,6 +73,10 @@ public static class PostgresExtensions
         services.AddHostedService(provider => provider.GetRequiredService<ProcessSession>());
         return services.AddSingleton<ForgetDeadProcesses>();
     }
+
+    private static bool HasCredentials(string? connectionString) =>
+        new NpgsqlConnectionStringBuilder(connectionString) is var given
+        && !(string.IsNullOrEmpty(given.Password) && string.IsNullOrEmpty(given.Passfile) && string.IsNullOrEmpty(given.SslCertificate));
 
     private static NpgsqlDataSource CreateDataSource(IServiceProvider provider, string connectionName, Action<NpgsqlDataSourceBuilder>? configure = null)
     {

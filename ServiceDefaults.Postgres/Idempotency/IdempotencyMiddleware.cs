@@ -1,3 +1,4 @@
+using System.Security.Claims;
 using System.Security.Cryptography;
 using System.Text;
 using Platform.ServiceDefaults.Problems;
@@ -9,9 +10,10 @@ internal sealed class IdempotencyMiddleware : IEndpointMiddleware, IHeaderDescri
 {
     public const string HeaderName = "Idempotency-Key";
     public const string ReplayedHeaderName = "Idempotency-Replayed";
-    public const string AnonymousCaller = "anonymous";
 
     public static readonly IdempotencyMiddleware Instance = new();
+
+    private const string AnonymousCaller = "anonymous";
 
     private static readonly string[] StoredHeaders = ["Content-Type", "Location", "ETag"];
 
@@ -38,7 +40,7 @@ internal sealed class IdempotencyMiddleware : IEndpointMiddleware, IHeaderDescri
 
         var store = context.RequestServices.GetRequiredService<IdempotencyStore>();
         var cancellationToken = context.RequestAborted;
-        var result = await store.ClaimAsync(AnonymousCaller, key, await FingerprintAsync(context, cancellationToken), cancellationToken);
+        var result = await store.ClaimAsync(CallerOf(context), key, await FingerprintAsync(context, cancellationToken), cancellationToken);
         if (result.Claim is { } claim)
         {
             await RunAsync(context, next, store, claim);
@@ -107,6 +109,9 @@ internal sealed class IdempotencyMiddleware : IEndpointMiddleware, IHeaderDescri
         buffer.Position = 0;
         await buffer.CopyToAsync(client, context.RequestAborted);
     }
+
+    // one caller's keys mean nothing to another, even when they are the same
+    private static string CallerOf(HttpContext context) => context.User.FindFirstValue(ClaimTypes.NameIdentifier) ?? AnonymousCaller;
 
     private static bool IsFinal(int status) => status is >= 200 and < 500 and not (401 or 408 or 425 or 429);
 

@@ -19,26 +19,28 @@ public sealed record DeadLetter(
     string? CorrelationId = null,
     string? LastError = null);
 
-/// <summary>Lists dead letters and decides on them. Every decision is one statement.</summary>
+/// <summary>Lists dead letters and decides on them, among all of them or, where partition keys are given, among those of these keys. Every decision is one statement.</summary>
 public sealed class DeadLetters(PostgresDatabase database, Outbox outbox)
 {
     /// <summary>Dead letters after the id <paramref name="after"/>, oldest first.</summary>
-    public Task<IReadOnlyList<DeadLetter>> ListAsync(Guid? after, int limit, CancellationToken cancellationToken) => database.ReadAsync<IReadOnlyList<DeadLetter>>(async connection =>
+    public Task<IReadOnlyList<DeadLetter>> ListAsync(
+        Guid? after, int limit, IReadOnlyCollection<Guid>? keys, CancellationToken cancellationToken) => database.ReadAsync<IReadOnlyList<DeadLetter>>(async connection =>
     {
         var rows = await connection.QueryAsync<Row>(new CommandDefinition(
             """
             select id, destination, type, subject, partition_key as PartitionKey, sequence, correlation_id as CorrelationId,
                    created_at as CreatedAt, dead_at as DeadAt, refusals, last_error as LastError, data
             from outbox where dead_at is not null and (@after::uuid is null or id > @after)
+              and (@keys::uuid[] is null or partition_key = any(@keys))
             order by id limit @limit
-            """, new { after, limit }, cancellationToken: cancellationToken));
+            """, new { after, limit, keys = keys?.ToArray() }, cancellationToken: cancellationToken));
         return [.. rows.Select(row => new DeadLetter(
             row.Id, row.Destination, row.Type, row.Subject, row.PartitionKey, row.Sequence,
             new(row.CreatedAt, TimeSpan.Zero), new(row.DeadAt, TimeSpan.Zero), row.Refusals, JsonSerializer.Deserialize<JsonElement>(row.Data), row.CorrelationId, row.LastError))];
     }, cancellationToken);
 
     /// <summary>Sends dead letters again: that of <paramref name="id"/>, all of <paramref name="type"/>, or all. Returns how many.</summary>
-    public async Task<int> RedriveAsync(Guid? id, string? type, CancellationToken cancellationToken)
+    public async Task<int> RedriveAsync(Guid? id, string? type, IReadOnlyCollection<Guid>? keys, CancellationToken cancellationToken)
     {
         await using var connection = await database.OpenConnectionAsync(cancellationToken);
         var redriven = await connection.ExecuteAsync(new CommandDefinition(
@@ -46,25 +48,26 @@ public sealed class DeadLetters(PostgresDatabase database, Outbox outbox)
             with redriven as (
               update outbox set dead_at = null
               where dead_at is not null and (@id::uuid is null or id = @id) and (@type::text is null or type = @type)
+                and (@keys::uuid[] is null or partition_key = any(@keys))
               returning destination, partition_key)
             update outbox_keys k set held = false, failures = 0, next_attempt_at = now()
             from redriven r where k.destination = r.destination and k.partition_key = r.partition_key
-            """, new { id, type }, cancellationToken: cancellationToken));
+            """, new { id, type, keys = keys?.ToArray() }, cancellationToken: cancellationToken));
         outbox.Wake();
         return redriven;
     }
 
     /// <summary>Gives a dead letter up, so that the later messages of its key go on. False when there is none of that id.</summary>
-    public async Task<bool> DiscardAsync(Guid id, CancellationToken cancellationToken)
+    public async Task<bool> DiscardAsync(Guid id, IReadOnlyCollection<Guid>? keys, CancellationToken cancellationToken)
     {
         await using var connection = await database.OpenConnectionAsync(cancellationToken);
         var discarded = await connection.ExecuteAsync(new CommandDefinition(
             """
             with discarded as (
-              delete from outbox where id = @id and dead_at is not null returning destination, partition_key)
+              delete from outbox where id = @id and dead_at is not null and (@keys::uuid[] is null or partition_key = any(@keys)) returning destination, partition_key)
             update outbox_keys k set held = false, failures = 0, next_attempt_at = now(), pending = k.pending - 1
             from discarded d where k.destination = d.destination and k.partition_key = d.partition_key
-            """, new { id }, cancellationToken: cancellationToken));
+            """, new { id, keys = keys?.ToArray() }, cancellationToken: cancellationToken));
         outbox.Wake();
         return discarded == 1;
     }

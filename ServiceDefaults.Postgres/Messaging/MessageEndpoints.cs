@@ -62,20 +62,20 @@ public static class MessageEndpoints
     private static async Task<Results<Ok<Page<DeadLetter>>, ValidationProblem>> List(
         [AsParameters] PageQuery query, DeadLetters deadLetters, CancellationToken cancellationToken) =>
         query.TryRead<Guid?>(out var after, out var limit, out var problem)
-            ? TypedResults.Ok(Page.Of(await deadLetters.ListAsync(after, limit + 1, cancellationToken), limit, letter => letter.Id))
+            ? TypedResults.Ok(Page.Of(await deadLetters.ListAsync(after, limit + 1, keys: null, cancellationToken), limit, letter => letter.Id))
             : problem;
 
     private static async Task<Ok<IReadOnlyList<Backlog>>> ListBacklog(Backlogs backlogs, CancellationToken cancellationToken) =>
         TypedResults.Ok(await backlogs.ListAsync(cancellationToken));
 
     private static async Task<Ok<Redriven>> RedriveMany(string? type, DeadLetters deadLetters, CancellationToken cancellationToken) =>
-        TypedResults.Ok(new Redriven(await deadLetters.RedriveAsync(null, type, cancellationToken)));
+        TypedResults.Ok(new Redriven(await deadLetters.RedriveAsync(null, type, keys: null, cancellationToken)));
 
     private static async Task<Results<Accepted, ProblemHttpResult>> Redrive(Guid id, DeadLetters deadLetters, CancellationToken cancellationToken) =>
-        await deadLetters.RedriveAsync(id, null, cancellationToken) == 1 ? TypedResults.Accepted((string?)null) : Unknown(id);
+        await deadLetters.RedriveAsync(id, null, keys: null, cancellationToken) == 1 ? TypedResults.Accepted((string?)null) : Unknown(id);
 
     private static async Task<Results<NoContent, ProblemHttpResult>> Discard(Guid id, DeadLetters deadLetters, CancellationToken cancellationToken) =>
-        await deadLetters.DiscardAsync(id, cancellationToken) ? TypedResults.NoContent() : Unknown(id);
+        await deadLetters.DiscardAsync(id, keys: null, cancellationToken) ? TypedResults.NoContent() : Unknown(id);
 
     private static ProblemHttpResult Unknown(Guid id) => Problem.NotFound($"There is no dead letter {id}.");
 

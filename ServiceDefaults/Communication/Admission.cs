@@ -74,8 +74,7 @@ internal sealed class AdmissionMiddleware(
         if (!rates.TryTake(context, out var retryAfter))
         {
             signals.Refused("rate", priority, context.Request);
-            return new RetryableProblem(
-                Problem.Of(StatusCodes.Status429TooManyRequests, "This client sends more requests than it may. Try again later."), retryAfter).ExecuteAsync(context);
+            return Problem.TooManyRequests("This client sends more requests than it may. Try again later.", retryAfter).ExecuteAsync(context);
         }
 
         return EnterAsync(context, priority);

@@ -1,13 +1,11 @@
-using System.Net;
-using System.Net.Sockets;
 using System.Security.Claims;
 using System.Threading.RateLimiting;
 
 namespace Platform.ServiceDefaults.Communication;
 
 /// <summary>
-/// A token bucket for each client: the authenticated caller, else the address of the connection, of which an IPv6 client has a whole /64. <c>X-Forwarded-For</c> says
-/// whatever its sender likes and is not looked at. Buckets of clients that have been quiet for a while are freed by <see cref="PartitionedRateLimiter{TResource}"/>.
+/// A token bucket for each client: the authenticated caller, else its <see cref="ClientAddress"/>. Buckets of clients that have been quiet for a while are freed by
+/// <see cref="PartitionedRateLimiter{TResource}"/>.
 /// </summary>
 internal sealed class ClientRateLimit(IOptions<AdmissionOptions> options, TimeProvider time) : IDisposable
 {
@@ -38,19 +36,7 @@ internal sealed class ClientRateLimit(IOptions<AdmissionOptions> options, TimePr
             return caller;
         }
 
-        var address = context.Connection.RemoteIpAddress;
-        return address is null ? IPAddress.None
-            : address.AddressFamily != AddressFamily.InterNetworkV6 ? address
-            : address.IsIPv4MappedToIPv6 ? address.MapToIPv4()
-            : NetworkOf(address);
-    }
-
-    private static IPAddress NetworkOf(IPAddress address)
-    {
-        Span<byte> bytes = stackalloc byte[16];
-        address.TryWriteBytes(bytes, out _);
-        bytes[8..].Clear();
-        return new(bytes);
+        return ClientAddress.Of(context);
     }
 
     /// <summary>

@@ -15,6 +15,9 @@ public static class Problem
     /// <summary>401.</summary>
     public static ProblemHttpResult Unauthorized(string detail) => Of(StatusCodes.Status401Unauthorized, detail);
 
+    /// <summary>403.</summary>
+    public static ProblemHttpResult Forbidden(string detail) => Of(StatusCodes.Status403Forbidden, detail);
+
     /// <summary>404.</summary>
     public static ProblemHttpResult NotFound(string detail) => Of(StatusCodes.Status404NotFound, detail);
 
@@ -41,6 +44,9 @@ public static class Problem
 
     /// <summary>409 with <c>Retry-After</c>: it will be possible in a moment.</summary>
     public static RetryableProblem Conflict(string detail, TimeSpan retryAfter) => new(Conflict(detail), retryAfter);
+
+    /// <summary>429 with <c>Retry-After</c>.</summary>
+    public static RetryableProblem TooManyRequests(string detail, TimeSpan retryAfter) => new(Of(StatusCodes.Status429TooManyRequests, detail), retryAfter);
 
     /// <summary>503 with <c>Retry-After</c>.</summary>
     public static RetryableProblem Unavailable(string detail, TimeSpan retryAfter) =>

@@ -1,3 +1,4 @@
+using Microsoft.AspNetCore.Authorization;
 using Platform.ServiceDefaults.Problems;
 
 namespace Platform.ServiceDefaults.Security;
@@ -9,6 +10,9 @@ public static class InternalTokenExtensions
     public static TBuilder RequireInternalToken<TBuilder>(this TBuilder builder) where TBuilder : IEndpointConventionBuilder =>
         builder.WithMetadata(InternalTokenRequired.Instance);
 
+    /// <summary>Whether the endpoint is one of those.</summary>
+    public static bool RequiresInternalToken(this Endpoint endpoint) => endpoint.Metadata.GetMetadata<InternalTokenRequired>() is not null;
+
     /// <summary>Whether the caller showed an accepted internal token, which is what makes its deadline and attempt headers credible.</summary>
     public static bool IsInternalCaller(this HttpContext context)
     {
@@ -17,7 +21,8 @@ public static class InternalTokenExtensions
     }
 }
 
-internal sealed class InternalTokenRequired
+/// <summary>Anonymous for ASP.NET Core's authorization: who shows the token has no other name, and who doesn't comes no further than <see cref="InternalTokenMiddleware"/>.</summary>
+internal sealed class InternalTokenRequired : IAllowAnonymous
 {
     public static readonly InternalTokenRequired Instance = new();
 }
@@ -26,7 +31,7 @@ internal sealed class InternalTokenMiddleware(RequestDelegate next)
 {
     public Task InvokeAsync(HttpContext context)
     {
-        if (context.GetEndpoint()?.Metadata.GetMetadata<InternalTokenRequired>() is null || context.IsInternalCaller())
+        if (context.GetEndpoint()?.RequiresInternalToken() != true || context.IsInternalCaller())
         {
             return next(context);
         }

@@ -1,6 +1,7 @@
 using Microsoft.AspNetCore.Http.HttpResults;
 using Microsoft.Net.Http.Headers;
 using Platform.ServiceDefaults.Problems;
+using Platform.ServiceDefaults.Security;
 using Platform.Templates;
 
 namespace Platform.TemplateRegistry.Bundles;
@@ -12,7 +13,7 @@ internal static class BundleEndpoints
 
     public static void MapBundles(this IEndpointRouteBuilder routes)
     {
-        var group = routes.MapGroup("").WithTags("Bundles").ProducesProblem(400).ProducesProblem(404).ProducesProblem(503);
+        var group = routes.MapGroup("").WithTags("Bundles").RequireInternalToken().ProducesProblem(400).ProducesProblem(401).ProducesProblem(404).ProducesProblem(503);
         group.MapGet("/templates/{name}/versions/{version}/bundle", GetByVersion).WithName("GetTemplateBundle")
             .Produces<FileContentHttpResult>(200, "application/zip").Produces(304)
             .WithSummary("Downloads the bundle of a version, whatever its status. The ETag is its digest.");
@@ -57,7 +58,7 @@ internal static class BundleEndpoints
 
         var headers = context.Response.GetTypedHeaders();
         headers.ETag = etag;
-        headers.CacheControl = new CacheControlHeaderValue { Public = true, MaxAge = TimeSpan.FromDays(365), Extensions = { new NameValueHeaderValue("immutable") } };
+        headers.CacheControl = new CacheControlHeaderValue { Private = true, MaxAge = TimeSpan.FromDays(365), Extensions = { new NameValueHeaderValue("immutable") } };
         context.Response.Headers.XContentTypeOptions = "nosniff";
         if (isKnown)
             return TypedResults.StatusCode(StatusCodes.Status304NotModified);

@@ -8,7 +8,7 @@ using Platform.Templates;
 
 namespace Platform.TemplateRegistry.Templates;
 
-/// <summary><c>/templates</c>: reading is public, publishing and withdrawing is internal.</summary>
+/// <summary><c>/templates</c>, for the platform's own services: people read and publish through Backend.</summary>
 internal static class TemplateEndpoints
 {
     private const int MaxSearch = 100;
@@ -24,7 +24,7 @@ internal static class TemplateEndpoints
 
     public static void MapTemplates(this IEndpointRouteBuilder routes)
     {
-        var group = routes.MapGroup("/templates").WithTags("Templates").ProducesProblem(503);
+        var group = routes.MapGroup("/templates").WithTags("Templates").RequireInternalToken().ProducesProblem(401).ProducesProblem(503);
         group.MapGet("/", List).WithName("ListTemplates")
             .WithSummary("Lists the templates on offer, by name.")
             .WithDescription("`search` is looked for in name, title and description.");
@@ -33,10 +33,10 @@ internal static class TemplateEndpoints
         group.MapGet("/{name}/versions/{version}", GetVersion).WithName("GetTemplateVersion").ProducesProblem(404)
             .WithSummary("Shows one version of a template, whatever its status, with the parameters that a shop can set.");
 
-        group.MapPut("/{name}/usage", Report).WithName("ReportTemplateUsage").RequireInternalToken().ProducesProblem(401).ProducesProblem(404)
+        group.MapPut("/{name}/usage", Report).WithName("ReportTemplateUsage").ProducesProblem(404)
             .WithSummary("Records how many shops use a template.");
 
-        var changes = group.MapGroup("/{name}/versions/{version}").RequireInternalToken().ProducesProblem(401);
+        var changes = group.MapGroup("/{name}/versions/{version}");
         changes.MapPut("/", Publish).WithName("PublishTemplate").WithMetadata(new RequestSizeLimitAttribute(BundleReader.MaxBundleSize))
             .Accepts<Stream>("application/zip").ProducesProblem(409).ProducesProblem(413).ProducesProblem(415)
             .WithSummary("Publishes a version of a template: the body is its bundle, a zip of at most 10 MiB.")

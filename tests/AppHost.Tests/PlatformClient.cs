@@ -8,11 +8,11 @@ using Platform.TestSupport;
 namespace Platform.AppHost.Tests;
 
 /// <summary>What a person does with the platform, over its public HTTP interface.</summary>
-public sealed class PlatformClient(DistributedApplication app)
+public sealed class PlatformClient(DistributedApplication app, string key)
 {
     private static readonly string[] FinalStates = ["live", "failed", "superseded", "cancelled"];
 
-    public HttpClient Backend { get; } = app.CreateHttpClient("backend");
+    public HttpClient Backend { get; } = WithKey(app.CreateHttpClient("backend"), key);
 
     public HttpClient Stores { get; } = app.CreateHttpClient("store-deployer");
 
@@ -70,6 +70,12 @@ public sealed class PlatformClient(DistributedApplication app)
 
     public static async Task<JsonObject> ReadAsync(HttpResponseMessage response) =>
         (await response.Content.ReadFromJsonAsync<JsonObject>(Cancel))!;
+
+    private static HttpClient WithKey(HttpClient client, string key)
+    {
+        client.DefaultRequestHeaders.Authorization = new("Bearer", key);
+        return client;
+    }
 
     private static CancellationToken Cancel => TestContext.Current.CancellationToken;
 }

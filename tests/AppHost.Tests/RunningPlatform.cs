@@ -3,6 +3,7 @@ using System.Text.Json.Nodes;
 using Aspire.Hosting;
 using Aspire.Hosting.ApplicationModel;
 using Aspire.Hosting.Testing;
+using Microsoft.Extensions.DependencyInjection;
 using Platform.ResilienceTesting;
 using Platform.TestSupport;
 using Xunit.Sdk;
@@ -53,7 +54,8 @@ public sealed class RunningPlatform : IAsyncLifetime
             limit.Token);
         _app = await builder.AddFaults().BuildAsync(limit.Token);
         await _app.StartAsync(limit.Token);
-        Client = new(_app);
+        var key = _app.Services.GetRequiredService<DistributedApplicationModel>().Resources.OfType<ParameterResource>().Single(parameter => parameter.Name == "admin-key");
+        Client = new(_app, (await key.GetValueAsync(limit.Token))!);
         await Task.WhenAll(Services.Select(service => _app.ResourceNotifications.WaitForResourceHealthyAsync(service, limit.Token)));
     }
 

@@ -17,6 +17,7 @@ namespace Platform.Backend.Tests;
 public sealed class BackendHost(PostgresServer server) : IAsyncLifetime
 {
     public const string Token = "token-of-the-tests";
+    public const string AdminKey = "admin-key-of-the-tests";
 
     private readonly Dictionary<string, string> _settings = [];
     private WebApplicationFactory<Program>? _factory;
@@ -28,6 +29,7 @@ public sealed class BackendHost(PostgresServer server) : IAsyncLifetime
 
     public DeployerStub Deployer { get; } = new();
 
+    /// <summary>The administrator's.</summary>
     public HttpClient Client { get; private set; } = null!;
 
     public IServiceProvider Services => _factory!.Services;
@@ -43,15 +45,36 @@ public sealed class BackendHost(PostgresServer server) : IAsyncLifetime
         await StartAsync();
     }
 
+    /// <summary>Changes what the next start makes of the service.</summary>
+    public Action<IWebHostBuilder>? Configure { get; set; }
+
+    /// <summary>Another Backend on the same database.</summary>
+    public async Task<BackendReplica> StartReplicaAsync()
+    {
+        var factory = Make();
+        var client = new HttpClient(new SocketsHttpHandler { AllowAutoRedirect = false, UseCookies = false }) { BaseAddress = factory.ClientOptions.BaseAddress };
+        await Eventually.Async(async () => (await client.GetAsync("/ready")).StatusCode.ShouldBe(HttpStatusCode.OK), TimeSpan.FromSeconds(20));
+        return new(factory, client);
+    }
+
     public async Task StartAsync()
     {
-        _factory = new WebApplicationFactory<Program>().WithWebHostBuilder(builder =>
+        _factory = Make();
+        Client = _factory.CreateClient();
+        Client.DefaultRequestHeaders.Authorization = new("Bearer", AdminKey);
+        await Eventually.Async(async () => (await Client.GetAsync("/ready")).StatusCode.ShouldBe(HttpStatusCode.OK), TimeSpan.FromSeconds(20));
+    }
+
+    private WebApplicationFactory<Program> Make()
+    {
+        var made = new WebApplicationFactory<Program>().WithWebHostBuilder(builder =>
         {
             builder.UseSetting("ConnectionStrings:backend-db", Database.ConnectionString);
             builder.UseSetting("urls", "http://127.0.0.1:0");
             builder.UseSetting("services:template-registry:http:0", Registry.Address.ToString());
             builder.UseSetting("services:store-deployer:http:0", Deployer.Address.ToString());
             builder.UseSetting("InternalToken", Token);
+            builder.UseSetting("AdminKey", AdminKey);
             // every call asks the registry again, so that no test has to wait until an answer is old
             builder.UseSetting("Templates:FreshFor", "00:00:00");
             builder.UseSetting("Templates:AskAgainAfter", "00:00:00");
@@ -61,11 +84,32 @@ public sealed class BackendHost(PostgresServer server) : IAsyncLifetime
             builder.UseSetting("Database:CommandTimeout", "30");
             foreach (var (key, value) in _settings)
                 builder.UseSetting(key, value);
+            Configure?.Invoke(builder);
         });
-        _factory.UseKestrel();
-        _factory.StartServer();
-        Client = _factory.CreateClient();
-        await Eventually.Async(async () => (await Client.GetAsync("/ready")).StatusCode.ShouldBe(HttpStatusCode.OK), TimeSpan.FromSeconds(20));
+        made.UseKestrel();
+        made.StartServer();
+        return made;
+    }
+
+    /// <summary>A client of whoever has the key, or of somebody without one.</summary>
+    public HttpClient Connect(string? key)
+    {
+        var client = new HttpClient(new SocketsHttpHandler { AllowAutoRedirect = false, UseCookies = false }) { BaseAddress = _factory!.ClientOptions.BaseAddress };
+        if (key is not null)
+            client.DefaultRequestHeaders.Authorization = new("Bearer", key);
+        return client;
+    }
+
+    /// <summary>Makes a key, of a new owner unless one is given.</summary>
+    public async Task<JsonObject> MakeKeyAsync(string scope, Guid? owner = null, string? name = null)
+    {
+        using var response = await Client.PostAsJsonAsync("/api/keys", new JsonObject
+        {
+            ["name"] = name ?? $"{scope} key",
+            ["scopes"] = new JsonArray(scope),
+            [owner is null ? "owner" : "ownerId"] = owner is null ? new JsonObject { ["name"] = $"Owner {Guid.NewGuid():n}"[..16] } : owner.ToString(),
+        });
+        return await response.ReadAsync(HttpStatusCode.Created);
     }
 
     public async Task RestartAsync()
@@ -168,6 +212,18 @@ public sealed class BackendHost(PostgresServer server) : IAsyncLifetime
         if (_factory is not null)
             await _factory.DisposeAsync();
         _factory = null;
+    }
+}
+
+/// <summary>Another Backend on the database of a <see cref="BackendHost"/>.</summary>
+public sealed class BackendReplica(WebApplicationFactory<Program> factory, HttpClient client) : IAsyncDisposable
+{
+    public HttpClient Client => client;
+
+    public async ValueTask DisposeAsync()
+    {
+        client.Dispose();
+        await factory.DisposeAsync();
     }
 }
 

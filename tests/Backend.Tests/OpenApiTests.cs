@@ -11,6 +11,7 @@ public sealed class OpenApiTests(BackendHost backend) : IClassFixture<BackendHos
         "post /api/shops/{id}/deployments", "get /api/shops/{id}/deployments", "post /api/shops/{id}/rollback",
         "get /api/deployments/{id}", "get /api/deployments/{id}/status", "get /api/deployments/{id}/events",
         "post /api/deployments/{id}/cancel", "post /api/deployments/{id}/retry",
+        "post /api/keys", "get /api/keys", "get /api/keys/{id}", "delete /api/keys/{id}", "post /api/owners", "get /api/owners", "get /api/owners/{id}",
         "get /api/status/services", "get /v1/api/status/services", "post /messages",
     ];
 
@@ -30,10 +31,10 @@ public sealed class OpenApiTests(BackendHost backend) : IClassFixture<BackendHos
         }
 
         operations.Values.Select(operation => (string)operation["operationId"]!).ShouldBeUnique();
-        Responses("post /api/shops").ShouldBe(["201", "400", "409", "413", "415", "422", "503"], ignoreOrder: true);
-        Responses("put /api/shops/{id}").ShouldBe(["200", "400", "404", "409", "412", "413", "415", "422", "428", "503"], ignoreOrder: true);
-        Responses("get /api/shops/{id}").ShouldBe(["200", "304", "400", "404", "503"], ignoreOrder: true);
-        Responses("post /api/shops/{id}/deployments").ShouldBe(["202", "400", "404", "409", "413", "415", "422", "503"], ignoreOrder: true);
+        Responses("post /api/shops").ShouldBe(["201", "400", "401", "403", "409", "413", "415", "422", "429", "503"], ignoreOrder: true);
+        Responses("put /api/shops/{id}").ShouldBe(["200", "400", "401", "403", "404", "409", "412", "413", "415", "422", "428", "429", "503"], ignoreOrder: true);
+        Responses("get /api/shops/{id}").ShouldBe(["200", "304", "400", "401", "403", "404", "429", "503"], ignoreOrder: true);
+        Responses("post /api/shops/{id}/deployments").ShouldBe(["202", "400", "401", "403", "404", "409", "413", "415", "422", "429", "503"], ignoreOrder: true);
 
         Parameters("get /api/shops").ShouldBe(["cursor", "limit"]);
         Parameters("put /api/shops/{id}").ShouldBe(["id", "If-Match", "Idempotency-Key"], ignoreOrder: true);

@@ -20,8 +20,7 @@ public sealed class DatabaseEdge(PostgresServer server) : IAsyncLifetime
     {
         Way = await DatabaseWay.CreateAsync(server);
         _factory = RunningRegistry.Start(Way.ConnectionString, timeout: 1);
-        Client = RunningRegistry.Connect(_factory);
-        Client.DefaultRequestHeaders.Add("X-Internal-Token", RunningRegistry.Token);
+        Client = RunningRegistry.ConnectAsService(_factory);
         await RunningRegistry.WaitUntilReadyAsync(Client);
     }
 

@@ -16,6 +16,9 @@ public sealed class RunningRegistry(PostgresServer server) : IAsyncLifetime
 
     public TestDatabase Database => _database;
 
+    /// <summary>Where the service's endpoints are known.</summary>
+    public IServiceProvider Endpoints => _factory!.Services;
+
     /// <summary>Shows the internal token with each call.</summary>
     public HttpClient Internal { get; private set; } = null!;
 
@@ -27,8 +30,7 @@ public sealed class RunningRegistry(PostgresServer server) : IAsyncLifetime
         await _database.InitializeAsync();
         _factory = Start(_database.ConnectionString);
         Public = Connect(_factory);
-        Internal = Connect(_factory);
-        Internal.DefaultRequestHeaders.Add("X-Internal-Token", Token);
+        Internal = ConnectAsService(_factory);
         await WaitUntilReadyAsync(Public);
     }
 
@@ -49,6 +51,13 @@ public sealed class RunningRegistry(PostgresServer server) : IAsyncLifetime
 
     internal static HttpClient Connect(WebApplicationFactory<Program> factory) =>
         new(new SocketsHttpHandler { AllowAutoRedirect = false, AutomaticDecompression = DecompressionMethods.None }) { BaseAddress = factory.ClientOptions.BaseAddress };
+
+    internal static HttpClient ConnectAsService(WebApplicationFactory<Program> factory)
+    {
+        var client = Connect(factory);
+        client.DefaultRequestHeaders.Add("X-Internal-Token", Token);
+        return client;
+    }
 
     internal static Task WaitUntilReadyAsync(HttpClient client) =>
         Eventually.Async(async () => (await client.GetAsync("/ready")).StatusCode.ShouldBe(HttpStatusCode.OK), TimeSpan.FromSeconds(60));

@@ -6,21 +6,27 @@ using AngleSharp.Html.Parser;
 namespace Platform.Backend.Tests.Console;
 
 /// <summary>
-/// A browser without JavaScript: it opens pages, types into labelled fields and presses buttons. Every page that it opens is checked for what
+/// A browser without JavaScript, in which the administrator, or whoever has the key, is signed in: it opens pages, types into labelled fields and presses buttons. Every page that it opens is checked for what
 /// must hold for all of them: labels, landmarks, ids, and nothing that the content security policy would stop.
 /// </summary>
 internal sealed class ConsoleBrowser : IDisposable
 {
     private readonly HttpClient _http;
     private readonly HtmlParser _parser = new();
+    private string? _key;
 
-    public ConsoleBrowser(Uri address)
+    /// <param name="address">The console.</param>
+    /// <param name="key">What to sign in with before the first page is opened; null for a stranger.</param>
+    public ConsoleBrowser(Uri address, string? key = BackendHost.AdminKey)
     {
-        _http = new HttpClient(new SocketsHttpHandler { AllowAutoRedirect = false }) { BaseAddress = address };
+        _key = key;
+        _http = new HttpClient(new SocketsHttpHandler { AllowAutoRedirect = false, CookieContainer = Cookies }) { BaseAddress = address };
         _http.DefaultRequestHeaders.Accept.ParseAdd("text/html,application/xhtml+xml,*/*;q=0.8");
         _http.DefaultRequestHeaders.Add("Sec-Fetch-Site", "same-origin");
         Address = address;
     }
+
+    public CookieContainer Cookies { get; } = new();
 
     public IHtmlDocument Page { get; private set; } = null!;
 
@@ -33,7 +39,23 @@ internal sealed class ConsoleBrowser : IDisposable
 
     public string Title => Page.Title!;
 
-    public Task OpenAsync(string path, HttpStatusCode expected = HttpStatusCode.OK) => SendAsync(HttpMethod.Get, new Uri(Address, path), null, expected);
+    public async Task OpenAsync(string path, HttpStatusCode expected = HttpStatusCode.OK)
+    {
+        if (_key is { } key)
+        {
+            _key = null;
+            await SignInAsync(key);
+        }
+
+        await SendAsync(HttpMethod.Get, new Uri(Address, path), null, expected);
+    }
+
+    public async Task SignInAsync(string key, HttpStatusCode expected = HttpStatusCode.OK)
+    {
+        await OpenAsync("/sign-in");
+        Type("Key", key);
+        await PressAsync("Sign in", expected: expected);
+    }
 
     /// <summary>Opens the link with this text.</summary>
     public Task FollowAsync(string text) => OpenAsync(Link(text).GetAttribute("href")!);
@@ -110,6 +132,10 @@ internal sealed class ConsoleBrowser : IDisposable
         return (new Uri(Address, button.GetAttribute("formaction") ?? form.GetAttribute("action") ?? ""), fields);
     }
 
+    /// <summary>A form that no page has, with the token of the page that is open.</summary>
+    public (Uri Action, IReadOnlyList<KeyValuePair<string, string>> Fields) FormTo(Uri action, params IReadOnlyList<KeyValuePair<string, string>> fields) =>
+        (action, [.. fields, new("__RequestVerificationToken", Page.QuerySelector("input[name=__RequestVerificationToken]")!.GetAttribute("value")!)]);
+
     public Task SendAsync((Uri Action, IReadOnlyList<KeyValuePair<string, string>> Fields) form, HttpStatusCode expected = HttpStatusCode.OK) =>
         SendAsync(HttpMethod.Post, form.Action, form.Fields, expected);
 
@@ -138,7 +164,7 @@ internal sealed class ConsoleBrowser : IDisposable
         {
             using var request = new HttpRequestMessage(method, address) { Content = fields is null ? null : new FormUrlEncodedContent(fields) };
             using var response = await _http.SendAsync(request);
-            if (response.StatusCode == HttpStatusCode.SeeOther)
+            if (response.StatusCode is HttpStatusCode.SeeOther or HttpStatusCode.Redirect)
             {
                 (method, address, fields) = (HttpMethod.Get, new Uri(address, response.Headers.Location!), null);
                 continue;

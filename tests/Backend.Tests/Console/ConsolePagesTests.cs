@@ -46,8 +46,7 @@ public sealed class ConsolePagesTests(BackendHost backend) : IClassFixture<Backe
         // the same press again is the same press, and another one comes too late
         await _browser.SendAsync(cancel);
         await backend.FinishAsync(deployment, "cancelled");
-        var late = (cancel.Action, Fields: (IReadOnlyList<KeyValuePair<string, string>>)[]);
-        await _browser.SendAsync(late, HttpStatusCode.Conflict);
+        await _browser.SendAsync(_browser.FormTo(cancel.Action), HttpStatusCode.Conflict);
         _browser.Text.ShouldContain("The deployment is cancelled already.");
         await _browser.FollowAsync("Back to the shop");
         Badges.ShouldContain("Cancelled");

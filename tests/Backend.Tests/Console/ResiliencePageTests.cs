@@ -162,9 +162,7 @@ public sealed class ResiliencePageTests(PatientBackend patient) : IClassFixture<
     public async Task A_service_without_dead_letters_is_not_found()
     {
         await _browser.OpenAsync("/resilience");
-        var form = (Action: new Uri(_browser.Address, "/resilience/nobody/redrive"), Fields: (IReadOnlyList<KeyValuePair<string, string>>)[new("type", "")]);
-
-        await _browser.SendAsync(form, HttpStatusCode.NotFound);
+        await _browser.SendAsync(_browser.FormTo(new Uri(_browser.Address, "/resilience/nobody/redrive"), new KeyValuePair<string, string>("type", "")), HttpStatusCode.NotFound);
     }
 
     private string Fact(string name) =>

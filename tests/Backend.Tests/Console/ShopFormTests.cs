@@ -250,8 +250,9 @@ public sealed class ShopFormTests(BackendHost backend) : IClassFixture<BackendHo
     {
         var shop = await backend.CreateShopAsync();
         await _browser.OpenAsync($"/shops/{shop.Id()}/delete");
-        using var foreign = new HttpClient(new SocketsHttpHandler { AllowAutoRedirect = false }) { BaseAddress = backend.Client.BaseAddress };
+        using var foreign = new HttpClient(new SocketsHttpHandler { AllowAutoRedirect = false, UseCookies = false }) { BaseAddress = backend.Client.BaseAddress };
         using var request = new HttpRequestMessage(HttpMethod.Post, $"/shops/{shop.Id()}/delete") { Content = new FormUrlEncodedContent(_browser.FormOf("Delete this shop").Fields) };
+        request.Headers.Add("Cookie", _browser.Cookies.GetCookieHeader(backend.Client.BaseAddress!));
         request.Headers.Add(header, value);
         using var response = await foreign.SendAsync(request);
 
@@ -264,8 +265,10 @@ public sealed class ShopFormTests(BackendHost backend) : IClassFixture<BackendHo
     public async Task A_form_of_the_console_itself_is_also_known_by_its_origin()
     {
         var shop = await backend.CreateShopAsync();
-        using var client = new HttpClient(new SocketsHttpHandler { AllowAutoRedirect = false }) { BaseAddress = backend.Client.BaseAddress };
-        using var request = new HttpRequestMessage(HttpMethod.Post, $"/shops/{shop.Id()}/deploy") { Content = new FormUrlEncodedContent([]) };
+        await _browser.OpenAsync($"/shops/{shop.Id()}");
+        using var client = new HttpClient(new SocketsHttpHandler { AllowAutoRedirect = false, UseCookies = false }) { BaseAddress = backend.Client.BaseAddress };
+        using var request = new HttpRequestMessage(HttpMethod.Post, $"/shops/{shop.Id()}/deploy") { Content = new FormUrlEncodedContent(_browser.FormOf("Deploy").Fields) };
+        request.Headers.Add("Cookie", _browser.Cookies.GetCookieHeader(backend.Client.BaseAddress!));
         request.Headers.Add("Origin", backend.Client.BaseAddress!.GetLeftPart(UriPartial.Authority));
         using var response = await client.SendAsync(request);
         response.StatusCode.ShouldBe(HttpStatusCode.SeeOther);

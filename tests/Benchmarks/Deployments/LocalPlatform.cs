@@ -11,10 +11,11 @@ namespace Platform.Benchmarks.Deployments;
 internal sealed class LocalPlatform : IAsyncDisposable
 {
     private const string Token = "benchmark";
+    private const string AdminKey = "benchmark-admin";
 
     private readonly PostgresServer _postgres = new();
     private readonly string _folder = Directory.CreateTempSubdirectory("platform-benchmark-").FullName;
-    private readonly HttpClient _http = new(new SocketsHttpHandler { MaxConnectionsPerServer = 64 });
+    private readonly HttpClient _http = new(new SocketsHttpHandler { MaxConnectionsPerServer = 64 }) { DefaultRequestHeaders = { { "Authorization", $"Bearer {AdminKey}" } } };
     private ServiceProcess _registry = null!;
     private ServiceProcess _backend = null!;
 
@@ -138,8 +139,14 @@ internal sealed class LocalPlatform : IAsyncDisposable
         await EnsureAsync(response);
     }
 
-    public async Task<string> DigestOfAsync(BenchmarkTemplate template) =>
-        (await _http.GetFromJsonAsync<JsonObject>($"http://127.0.0.1:{_registry.Port}/templates/{template.Name}/versions/{template.Version}"))!["digest"]!.GetValue<string>();
+    public async Task<string> DigestOfAsync(BenchmarkTemplate template)
+    {
+        using var request = new HttpRequestMessage(HttpMethod.Get, $"http://127.0.0.1:{_registry.Port}/templates/{template.Name}/versions/{template.Version}");
+        request.Headers.Add("X-Internal-Token", Token);
+        using var response = await _http.SendAsync(request);
+        await EnsureAsync(response);
+        return (await response.Content.ReadFromJsonAsync<JsonObject>())!["digest"]!.GetValue<string>();
+    }
 
     /// <summary>Asks for the store's first page again and again until it has <paramref name="text"/>.</summary>
     public async Task ServedAsync(string slug, string text, ServiceProcess? deployer = null)
@@ -239,6 +246,7 @@ internal sealed class LocalPlatform : IAsyncDisposable
         {
             ["DOTNET_ENVIRONMENT"] = "Production",
             ["InternalToken"] = Token,
+            ["AdminKey"] = AdminKey,
             ["Logging__LogLevel__Default"] = "Warning",
             ["Admission__RatePerSecond"] = "1000000",
             ["Admission__Burst"] = "1000000",

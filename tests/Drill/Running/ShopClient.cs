@@ -20,7 +20,11 @@ internal sealed class ShopClient : IDisposable
     private readonly History _history;
     private readonly ShopClientState _shop;
     private readonly string _run;
-    private readonly HttpClient _http = new(new SocketsHttpHandler { PooledConnectionIdleTimeout = TimeSpan.FromSeconds(5) }) { Timeout = RequestTimeout };
+    private readonly HttpClient _http = new(new SocketsHttpHandler { PooledConnectionIdleTimeout = TimeSpan.FromSeconds(5) })
+    {
+        Timeout = RequestTimeout,
+        DefaultRequestHeaders = { { "Authorization", $"Bearer {PlatformUnderDrill.AdminKey}" } },
+    };
     private Guid? _lastDeployment;
     private Guid? _lastBroken;
 

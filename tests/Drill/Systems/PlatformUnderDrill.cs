@@ -13,6 +13,9 @@ internal sealed class PlatformUnderDrill : IAsyncDisposable
     public const int Backends = 2;
     public const int Deployers = 3;
 
+    /// <summary>What clients show Backend.</summary>
+    public const string AdminKey = "drill-admin";
+
     private const string User = "platform";
     private const string Token = "drill";
     private const int UserConnections = 70;
@@ -250,6 +253,7 @@ internal sealed class PlatformUnderDrill : IAsyncDisposable
             ["DOTNET_gcServer"] = "0",
             ["Logging__Console__FormatterName"] = "simple",
             ["InternalToken"] = Token,
+            ["AdminKey"] = AdminKey,
             ["Shutdown__DrainDelay"] = "00:00:00",
             ["Admission__RatePerSecond"] = "100000",
             ["Admission__Burst"] = "100000",

@@ -6,6 +6,7 @@ using Microsoft.AspNetCore.Builder;
 using Microsoft.Extensions.Configuration;
 using Microsoft.Extensions.DependencyInjection;
 using Microsoft.Extensions.Hosting;
+using Microsoft.Extensions.Options;
 using Npgsql;
 using Platform.ServiceDefaults.Postgres.Database;
 using Platform.TestSupport;
@@ -58,6 +59,34 @@ public sealed class DatabaseTests(PostgresServer server)
     {
         var exception = await Should.ThrowAsync<InvalidOperationException>(() => DatabaseApp.StartAsync(""));
         exception.Message.ShouldContain("ConnectionStrings__test-db");
+    }
+
+    [Theory]
+    [InlineData("Host=db;Username=platform", false)]
+    [InlineData("Host=db;Username=platform;Password=", false)]
+    [InlineData("Host=db;Username=platform;Password=x", true)]
+    [InlineData("Host=db;Username=platform;Passfile=/run/secrets/pgpass", true)]
+    [InlineData("Host=db;Username=platform;SSL Certificate=/run/secrets/client.pem", true)]
+    public async Task Outside_of_development_a_service_wants_something_to_show_its_database(string connectionString, bool starts)
+    {
+        var builder = WebApplication.CreateBuilder(new WebApplicationOptions { EnvironmentName = "Production" });
+        builder.Configuration.AddInMemoryCollection([new("ConnectionStrings:some-db", connectionString), new("InternalToken", starts ? DatabaseApp.Token : null)]);
+        builder.AddServiceDefaults();
+        builder.AddPostgres("some-db");
+        await using var app = builder.Build();
+        if (starts)
+        {
+            app.UseServiceDefaults();
+        }
+        else
+        {
+            // all that is missing, at once
+            Should.Throw<OptionsValidationException>(() => app.UseServiceDefaults()).Failures.ShouldBe(
+                [
+                    "InternalToken is missing: set it to the same secret in every service.",
+                    "The password of the database is missing: give ConnectionStrings:some-db a Password, a Passfile or an SSL Certificate.",
+                ]);
+        }
     }
 
     [Fact]

@@ -1,6 +1,7 @@
 using System.Net;
 using Microsoft.AspNetCore.Builder;
 using Microsoft.Extensions.Configuration;
+using Microsoft.Extensions.Options;
 using Platform.ServiceDefaults.Security;
 using Platform.TestSupport;
 
@@ -27,6 +28,23 @@ public sealed class InternalTokenTests
         using var response = await app.Client.PostAsync("/internal", DefaultsApp.Json("{ not json"));
         response.StatusCode.ShouldBe(HttpStatusCode.Unauthorized);
         await response.ReadProblemAsync();
+    }
+
+    [Theory]
+    [InlineData("Development", true)]
+    [InlineData("Staging", false)]
+    [InlineData("Production", false)]
+    public async Task Only_in_development_a_service_starts_without_a_token(string environment, bool starts)
+    {
+        var start = () => DefaultsApp.StartAsync(_ => { }, settings: new() { ["InternalToken"] = " " }, environment: environment);
+        if (starts)
+        {
+            await (await start()).DisposeAsync();
+        }
+        else
+        {
+            (await Should.ThrowAsync<OptionsValidationException>(start)).Message.ShouldContain("InternalToken is missing");
+        }
     }
 
     [Fact]

@@ -75,7 +75,7 @@ public sealed class BuiltInTemplatesTests(PostgresServer server)
 
         static async Task CheckAsync(WebApplicationFactory<Program> replica)
         {
-            using var client = RunningRegistry.Connect(replica);
+            using var client = RunningRegistry.ConnectAsService(replica);
             await RunningRegistry.WaitUntilReadyAsync(client);
             var template = await client.GetFromJsonAsync<JsonObject>("/templates/aurora");
             template!["versions"]!.AsArray().Count.ShouldBe(1);
@@ -97,7 +97,7 @@ public sealed class BuiltInTemplatesTests(PostgresServer server)
         await ExecuteAsync(database, "update template_versions set digest = @digest where name = 'aurora'", published);
 
         await using var second = RunningRegistry.Start(database.ConnectionString);
-        using var reader = RunningRegistry.Connect(second);
+        using var reader = RunningRegistry.ConnectAsService(second);
         await RunningRegistry.WaitUntilReadyAsync(reader);
 
         (await reader.GetFromJsonAsync<JsonObject>("/templates/aurora/versions/1.0.0"))!["digest"]!.GetValue<string>().ShouldBe(published.Digest.ToString());

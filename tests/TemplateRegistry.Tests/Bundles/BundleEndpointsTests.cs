@@ -11,12 +11,12 @@ public sealed class BundleEndpointsTests(RunningRegistry registry) : IClassFixtu
     [Fact]
     public async Task A_bundle_comes_with_its_digest_as_etag_and_may_be_kept_for_ever()
     {
-        using var response = await registry.Public.GetAsync(ByVersion);
+        using var response = await registry.Internal.GetAsync(ByVersion);
 
         response.StatusCode.ShouldBe(HttpStatusCode.OK);
         var content = await response.Content.ReadAsByteArrayAsync();
         response.Headers.ETag!.ToString().ShouldBe($"\"{DigestOf(content)}\"");
-        response.Headers.CacheControl!.ToString().ShouldBe("public, max-age=31536000, immutable");
+        response.Headers.CacheControl!.ToString().ShouldBe("private, max-age=31536000, immutable");
         response.Content.Headers.ContentType!.ToString().ShouldBe("application/zip");
         response.Content.Headers.ContentLength.ShouldBe(content.Length);
         response.Content.Headers.ContentDisposition!.FileName.ShouldBe("aurora-1.0.0.zip");
@@ -25,13 +25,13 @@ public sealed class BundleEndpointsTests(RunningRegistry registry) : IClassFixtu
     [Fact]
     public async Task A_bundle_is_the_same_by_digest()
     {
-        var content = await registry.Public.GetByteArrayAsync(ByVersion);
+        var content = await registry.Internal.GetByteArrayAsync(ByVersion);
 
-        using var response = await registry.Public.GetAsync($"/bundles/{DigestOf(content)}");
+        using var response = await registry.Internal.GetAsync($"/bundles/{DigestOf(content)}");
 
         (await response.Content.ReadAsByteArrayAsync()).ShouldBe(content);
         response.Headers.ETag!.ToString().ShouldBe($"\"{DigestOf(content)}\"");
-        response.Headers.CacheControl!.ToString().ShouldBe("public, max-age=31536000, immutable");
+        response.Headers.CacheControl!.ToString().ShouldBe("private, max-age=31536000, immutable");
     }
 
     [Theory]
@@ -41,13 +41,13 @@ public sealed class BundleEndpointsTests(RunningRegistry registry) : IClassFixtu
     [InlineData("*")]
     public async Task Who_has_it_already_is_told_so(string ifNoneMatch)
     {
-        var digest = DigestOf(await registry.Public.GetByteArrayAsync(ByVersion));
+        var digest = DigestOf(await registry.Internal.GetByteArrayAsync(ByVersion));
         foreach (var address in new[] { ByVersion, $"/bundles/{digest}" })
         {
             using var request = new HttpRequestMessage(HttpMethod.Get, address);
             request.Headers.TryAddWithoutValidation("If-None-Match", string.Format(System.Globalization.CultureInfo.InvariantCulture, ifNoneMatch, $"\"{digest}\""));
 
-            using var response = await registry.Public.SendAsync(request);
+            using var response = await registry.Internal.SendAsync(request);
 
             response.StatusCode.ShouldBe(HttpStatusCode.NotModified);
             response.Headers.ETag!.ToString().ShouldBe($"\"{digest}\"");
@@ -61,16 +61,16 @@ public sealed class BundleEndpointsTests(RunningRegistry registry) : IClassFixtu
         using var request = new HttpRequestMessage(HttpMethod.Get, ByVersion);
         request.Headers.IfNoneMatch.Add(new EntityTagHeaderValue("\"other\""));
 
-        (await registry.Public.SendAsync(request)).StatusCode.ShouldBe(HttpStatusCode.OK);
+        (await registry.Internal.SendAsync(request)).StatusCode.ShouldBe(HttpStatusCode.OK);
     }
 
     [Fact]
     public async Task Head_tells_all_but_the_bytes()
     {
-        var content = await registry.Public.GetByteArrayAsync(ByVersion);
+        var content = await registry.Internal.GetByteArrayAsync(ByVersion);
         foreach (var address in new[] { ByVersion, $"/bundles/{DigestOf(content)}" })
         {
-            using var response = await registry.Public.SendAsync(new HttpRequestMessage(HttpMethod.Head, address));
+            using var response = await registry.Internal.SendAsync(new HttpRequestMessage(HttpMethod.Head, address));
 
             response.StatusCode.ShouldBe(HttpStatusCode.OK);
             response.Content.Headers.ContentLength.ShouldBe(content.Length);
@@ -83,11 +83,11 @@ public sealed class BundleEndpointsTests(RunningRegistry registry) : IClassFixtu
     [Fact]
     public async Task A_download_that_broke_off_can_be_continued()
     {
-        var content = await registry.Public.GetByteArrayAsync(ByVersion);
+        var content = await registry.Internal.GetByteArrayAsync(ByVersion);
         using var request = new HttpRequestMessage(HttpMethod.Get, ByVersion);
         request.Headers.Range = new RangeHeaderValue(1_000, null);
 
-        using var response = await registry.Public.SendAsync(request);
+        using var response = await registry.Internal.SendAsync(request);
 
         response.StatusCode.ShouldBe(HttpStatusCode.PartialContent);
         (await response.Content.ReadAsByteArrayAsync()).ShouldBe(content[1_000..]);
@@ -101,7 +101,7 @@ public sealed class BundleEndpointsTests(RunningRegistry registry) : IClassFixtu
     [InlineData("/bundles/sha256:ABCD000000000000000000000000000000000000000000000000000000000000", HttpStatusCode.BadRequest)]
     public async Task A_bundle_that_is_not_there_is_a_problem_that_nobody_keeps(string address, HttpStatusCode status)
     {
-        using var response = await registry.Public.GetAsync(address);
+        using var response = await registry.Internal.GetAsync(address);
 
         response.StatusCode.ShouldBe(status);
         response.Content.Headers.ContentType!.MediaType.ShouldBe("application/problem+json");

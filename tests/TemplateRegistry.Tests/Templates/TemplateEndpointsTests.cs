@@ -20,7 +20,7 @@ public sealed class TemplateEndpointsTests(RunningRegistry registry) : IClassFix
 
         response.StatusCode.ShouldBe(HttpStatusCode.Created);
         response.Headers.Location!.ToString().ShouldBe("/templates/readable/versions/1.0.0");
-        var version = await registry.Public.GetFromJsonAsync<JsonObject>("/templates/readable/versions/1.0.0");
+        var version = await registry.Internal.GetFromJsonAsync<JsonObject>("/templates/readable/versions/1.0.0");
         JsonNode.DeepEquals(version, await response.Content.ReadFromJsonAsync<JsonObject>()).ShouldBeTrue();
         version!["name"]!.GetValue<string>().ShouldBe("readable");
         version["version"]!.GetValue<string>().ShouldBe("1.0.0");
@@ -74,7 +74,7 @@ public sealed class TemplateEndpointsTests(RunningRegistry registry) : IClassFix
     {
         var published = await Task.WhenAll(Enumerable.Range(1, 10).Select(async i => (await registry.PutAsync(new TestBundle("growing", $"1.{i}.0"))).StatusCode));
 
-        var template = await registry.Public.GetFromJsonAsync<JsonObject>("/templates/growing");
+        var template = await registry.Internal.GetFromJsonAsync<JsonObject>("/templates/growing");
 
         published.ShouldAllBe(status => status == HttpStatusCode.Created);
         template!["latestVersion"]!.GetValue<string>().ShouldBe("1.10.0");
@@ -90,7 +90,7 @@ public sealed class TemplateEndpointsTests(RunningRegistry registry) : IClassFix
 
         using var reported = await registry.Internal.PutAsJsonAsync("/templates/counted/usage", new { shops = 3 });
         reported.StatusCode.ShouldBe(HttpStatusCode.NoContent);
-        (await registry.Public.GetFromJsonAsync<JsonObject>("/templates/counted"))!["shops"]!.GetValue<int>().ShouldBe(3);
+        (await registry.Internal.GetFromJsonAsync<JsonObject>("/templates/counted"))!["shops"]!.GetValue<int>().ShouldBe(3);
 
         using var negative = await registry.Internal.PutAsJsonAsync("/templates/counted/usage", new { shops = -1 });
         negative.StatusCode.ShouldBe(HttpStatusCode.BadRequest);
@@ -108,12 +108,12 @@ public sealed class TemplateEndpointsTests(RunningRegistry registry) : IClassFix
 
         response.StatusCode.ShouldBe(HttpStatusCode.OK);
         (await response.Content.ReadFromJsonAsync<JsonObject>())!["status"]!.GetValue<string>().ShouldBe("deprecated");
-        var template = await registry.Public.GetFromJsonAsync<JsonObject>("/templates/ageing");
+        var template = await registry.Internal.GetFromJsonAsync<JsonObject>("/templates/ageing");
         template!["latestVersion"]!.GetValue<string>().ShouldBe("1.0.0");
         template["versions"]!.AsArray().Select(v => $"{v!["version"]} {v["status"]}").ShouldBe(["2.0.0 deprecated", "1.0.0 published"]);
 
         await registry.Internal.PostAsync("/templates/ageing/versions/1.0.0/deprecate", null);
-        var onlyDeprecated = await registry.Public.GetFromJsonAsync<JsonObject>("/templates/ageing");
+        var onlyDeprecated = await registry.Internal.GetFromJsonAsync<JsonObject>("/templates/ageing");
         onlyDeprecated!["latestVersion"].ShouldBeNull();
         onlyDeprecated["title"]!.GetValue<string>().ShouldBe("Tiny");
     }
@@ -126,15 +126,15 @@ public sealed class TemplateEndpointsTests(RunningRegistry registry) : IClassFix
 
         (await registry.Internal.DeleteAsync("/templates/yanked/versions/1.0.0")).StatusCode.ShouldBe(HttpStatusCode.OK);
 
-        (await registry.Public.GetAsync("/templates/yanked")).StatusCode.ShouldBe(HttpStatusCode.NotFound);
+        (await registry.Internal.GetAsync("/templates/yanked")).StatusCode.ShouldBe(HttpStatusCode.NotFound);
         (await NamesOf("/templates?search=yanked")).ShouldBeEmpty();
-        var version = await registry.Public.GetFromJsonAsync<JsonObject>("/templates/yanked/versions/1.0.0");
+        var version = await registry.Internal.GetFromJsonAsync<JsonObject>("/templates/yanked/versions/1.0.0");
         version!["status"]!.GetValue<string>().ShouldBe("yanked");
-        (await registry.Public.GetByteArrayAsync($"/bundles/{version["digest"]}")).ShouldBe(zip);
+        (await registry.Internal.GetByteArrayAsync($"/bundles/{version["digest"]}")).ShouldBe(zip);
         // neither publishing nor deprecating brings it back
         (await registry.PutAsync("yanked", "1.0.0", zip)).StatusCode.ShouldBe(HttpStatusCode.OK);
         await registry.Internal.PostAsync("/templates/yanked/versions/1.0.0/deprecate", null);
-        (await registry.Public.GetFromJsonAsync<JsonObject>("/templates/yanked/versions/1.0.0"))!["status"]!.GetValue<string>().ShouldBe("yanked");
+        (await registry.Internal.GetFromJsonAsync<JsonObject>("/templates/yanked/versions/1.0.0"))!["status"]!.GetValue<string>().ShouldBe("yanked");
         (await registry.Internal.DeleteAsync("/templates/yanked/versions/1.0.0")).StatusCode.ShouldBe(HttpStatusCode.OK);
     }
 
@@ -164,7 +164,7 @@ public sealed class TemplateEndpointsTests(RunningRegistry registry) : IClassFix
         string? cursor = null;
         do
         {
-            var page = await registry.Public.GetFromJsonAsync<JsonObject>($"/templates?search=paged-&limit=2&cursor={cursor}");
+            var page = await registry.Internal.GetFromJsonAsync<JsonObject>($"/templates?search=paged-&limit=2&cursor={cursor}");
             seen.AddRange(page!["items"]!.AsArray().Select(t => (string)t!["name"]!));
             cursor = (string?)page["nextCursor"];
         }
@@ -180,7 +180,7 @@ public sealed class TemplateEndpointsTests(RunningRegistry registry) : IClassFix
     [InlineData("/templates?cursor=nonsense", "cursor")]
     public async Task A_bad_query_is_refused_by_name(string address, string field)
     {
-        using var response = await registry.Public.GetAsync(address);
+        using var response = await registry.Internal.GetAsync(address);
 
         response.StatusCode.ShouldBe(HttpStatusCode.BadRequest);
         (await ProblemOf(response))["errors"]!.AsObject().Select(e => e.Key).ShouldBe([field]);
@@ -188,7 +188,7 @@ public sealed class TemplateEndpointsTests(RunningRegistry registry) : IClassFix
 
     [Fact]
     public async Task A_search_that_is_too_long_is_refused() =>
-        (await ProblemOf(await registry.Public.GetAsync($"/templates?search={new string('a', 101)}")))["errors"]!["search"].ShouldNotBeNull();
+        (await ProblemOf(await registry.Internal.GetAsync($"/templates?search={new string('a', 101)}")))["errors"]!["search"].ShouldNotBeNull();
 
     [Theory]
     [InlineData("/templates/nowhere")]
@@ -197,7 +197,7 @@ public sealed class TemplateEndpointsTests(RunningRegistry registry) : IClassFix
     [InlineData("/templates/aurora/versions/..%2F..")]
     public async Task What_is_not_there_is_a_404_problem(string address)
     {
-        using var response = await registry.Public.GetAsync(address);
+        using var response = await registry.Internal.GetAsync(address);
 
         response.StatusCode.ShouldBe(HttpStatusCode.NotFound);
         (await ProblemOf(response))["status"]!.GetValue<int>().ShouldBe(404);
@@ -222,8 +222,8 @@ public sealed class TemplateEndpointsTests(RunningRegistry registry) : IClassFix
         (await registry.Public.PostAsync("/templates/aurora/versions/1.0.0/deprecate", null)).StatusCode.ShouldBe(HttpStatusCode.Unauthorized);
         (await registry.Public.DeleteAsync("/templates/aurora/versions/1.0.0")).StatusCode.ShouldBe(HttpStatusCode.Unauthorized);
 
-        (await registry.Public.GetAsync("/templates/private/versions/1.0.0")).StatusCode.ShouldBe(HttpStatusCode.NotFound);
-        (await registry.Public.GetFromJsonAsync<JsonObject>("/templates/aurora"))!["latestVersion"]!.GetValue<string>().ShouldBe("1.0.0");
+        (await registry.Internal.GetAsync("/templates/private/versions/1.0.0")).StatusCode.ShouldBe(HttpStatusCode.NotFound);
+        (await registry.Internal.GetFromJsonAsync<JsonObject>("/templates/aurora"))!["latestVersion"]!.GetValue<string>().ShouldBe("1.0.0");
     }
 
     [Fact]
@@ -237,7 +237,7 @@ public sealed class TemplateEndpointsTests(RunningRegistry registry) : IClassFix
         response.Content.Headers.ContentType!.MediaType.ShouldBe("application/problem+json");
         var errors = (await ProblemOf(response))["errors"]!;
         errors["../evil.css"]![0]!.GetValue<string>().ShouldContain("..");
-        (await registry.Public.GetAsync("/templates/bad/versions/1.0.0")).StatusCode.ShouldBe(HttpStatusCode.NotFound);
+        (await registry.Internal.GetAsync("/templates/bad/versions/1.0.0")).StatusCode.ShouldBe(HttpStatusCode.NotFound);
         (await CountBundles()).ShouldBe(before);
     }
 
@@ -284,7 +284,7 @@ public sealed class TemplateEndpointsTests(RunningRegistry registry) : IClassFix
 
         (await registry.PutAsync(bundle)).StatusCode.ShouldBe(HttpStatusCode.Created);
 
-        (await registry.Public.GetByteArrayAsync("/templates/heavy/versions/1.0.0/bundle")).ShouldBe(bundle.Zip());
+        (await registry.Internal.GetByteArrayAsync("/templates/heavy/versions/1.0.0/bundle")).ShouldBe(bundle.Zip());
     }
 
     [Fact]
@@ -301,7 +301,7 @@ public sealed class TemplateEndpointsTests(RunningRegistry registry) : IClassFix
     [Fact]
     public async Task Every_operation_is_named_and_summarised_with_its_errors_in_the_open_api_document()
     {
-        var document = await registry.Public.GetFromJsonAsync<JsonObject>("/openapi/v1.json");
+        var document = await registry.Internal.GetFromJsonAsync<JsonObject>("/openapi/v1.json");
 
         var operations = document!["paths"]!.AsObject()
             .Where(path => path.Key.StartsWith("/templates", StringComparison.Ordinal) || path.Key.StartsWith("/bundles", StringComparison.Ordinal))
@@ -331,7 +331,7 @@ public sealed class TemplateEndpointsTests(RunningRegistry registry) : IClassFix
     }
 
     private async Task<List<string>> NamesOf(string address) =>
-        [.. (await registry.Public.GetFromJsonAsync<JsonObject>(address))!["items"]!.AsArray().Select(t => (string)t!["name"]!)];
+        [.. (await registry.Internal.GetFromJsonAsync<JsonObject>(address))!["items"]!.AsArray().Select(t => (string)t!["name"]!)];
 
     private static async Task<JsonObject> ProblemOf(HttpResponseMessage response) =>
         (await JsonSerializer.DeserializeAsync<JsonObject>(await response.Content.ReadAsStreamAsync()))!;

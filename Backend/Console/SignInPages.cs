@@ -1,0 +1,111 @@
+using System.Globalization;
+using Microsoft.AspNetCore.Authentication;
+using Microsoft.AspNetCore.Http.HttpResults;
+using Microsoft.Extensions.Options;
+using Platform.Backend.Console.Pages;
+using Platform.Backend.Owners;
+using Platform.ServiceDefaults.Problems;
+
+namespace Platform.Backend.Console;
+
+/// <summary>Signing in, with a key or with the identity provider, and out.</summary>
+internal static class SignInPages
+{
+    /// <summary>Why the provider's way back led here: it or the person refused.</summary>
+    public const string Failed = "failed";
+
+    /// <summary>Why the provider's way back led here: something that is needed does not answer.</summary>
+    public const string Unavailable = "unavailable";
+
+    private const string Start = "/";
+
+    /// <summary>The page to sign in on, from which one comes back to <paramref name="returnUrl"/>.</summary>
+    public static string AddressFor(string returnUrl) => returnUrl is Start ? "/sign-in" : $"/sign-in?returnUrl={Uri.EscapeDataString(returnUrl)}";
+
+    public static string AddressAfterFailure(string problem) => $"/sign-in?problem={problem}";
+
+    public static IResult Show(string? returnUrl, string? said, string? problem, HttpContext context, IOptions<OidcOptions> provider)
+    {
+        var back = LocalOnly(returnUrl);
+        return context.User.Identity?.IsAuthenticated == true
+            ? new SeeOther(back)
+            : Page(provider, back, said == "signed-out", problem switch
+            {
+                null => null,
+                Unavailable => "The sign-in could not be finished: something that it needs does not answer. Try again in a moment.",
+                _ => "The sign-in was not finished. Try again.",
+            });
+    }
+
+    public static async Task<IResult> SignIn(HttpContext context, VerifyKey verify, IOptions<OidcOptions> provider, CancellationToken cancellationToken)
+    {
+        var form = await context.Request.ReadFormAsync(cancellationToken);
+        var back = LocalOnly(form["returnUrl"]);
+        var key = form["key"].ToString().Trim();
+        if (key.Length == 0)
+            return Page(provider, back, error: "is required", status: StatusCodes.Status400BadRequest);
+
+        switch (await verify.ExecuteAsync(context, key, cancellationToken))
+        {
+            case { Grant: { } grant }:
+                await Sessions.BeginAsync(context, grant, KeyFormat.DigestOf(key));
+                return new SeeOther(back);
+            case { Refusal: { Reason: KeyRefusalReason.TooManyWrong, RetryAfter: { } after } }:
+                var seconds = Math.Max(1, (long)Math.Ceiling(after.TotalSeconds)).ToString(CultureInfo.InvariantCulture);
+                context.Response.Headers.RetryAfter = seconds;
+                return Page(provider, back, error: $"was not looked at: too many wrong ones came from your address. Try again in {seconds} s", status: StatusCodes.Status429TooManyRequests);
+            case { Refusal.Reason: KeyRefusalReason.Invalid }:
+                return Page(provider, back, error: "is not valid: it is mistyped, revoked or expired", status: StatusCodes.Status401Unauthorized);
+            case var unavailable:
+                return AccessAnswers.Refused(unavailable.Refusal, context);
+        }
+    }
+
+    public static async Task<IResult> SignOut(HttpContext context)
+    {
+        await context.SignOutAsync(Sessions.Scheme);
+        return new SeeOther("/sign-in?said=signed-out");
+    }
+
+    /// <summary>A link and not a form: the console's policy lets no form lead to another site, and nothing is changed by it.</summary>
+    public static async Task<IResult> GoToProvider(string? returnUrl, HttpContext context, IOptions<OidcOptions> provider)
+    {
+        if (!provider.Value.IsConfigured)
+            return Problem.NotFound("No provider is configured to sign in with.");
+        try
+        {
+            await context.ChallengeAsync(IdentityProvider.Scheme, new AuthenticationProperties { RedirectUri = LocalOnly(returnUrl) });
+            return TypedResults.Empty;
+        }
+        // what the framework makes of a provider whose description cannot be read
+        catch (Exception exception) when (exception is InvalidOperationException or HttpRequestException or IOException or OperationCanceledException && !context.RequestAborted.IsCancellationRequested)
+        {
+            return Problem.Unavailable("The provider that people sign in with does not answer. Sign in with a key, or try again later.", TimeSpan.FromSeconds(5));
+        }
+    }
+
+    private static string LocalOnly(string? returnUrl) => returnUrl?.StartsWith('/') == true && RedirectHttpResult.IsLocalUrl(returnUrl) ? returnUrl : Start;
+
+    private static PageResult<SignInPage> Page(
+        IOptions<OidcOptions> provider, string returnUrl, bool signedOut = false, string? problem = null, string? error = null, int status = StatusCodes.Status200OK) => new(
+        new()
+        {
+            [nameof(SignInPage.ReturnUrl)] = returnUrl,
+            [nameof(SignInPage.Provider)] = provider.Value.IsConfigured ? provider.Value.Name : null,
+            [nameof(SignInPage.SignedOut)] = signedOut,
+            [nameof(SignInPage.Problem)] = problem,
+            [nameof(SignInPage.Error)] = error,
+        },
+        status);
+}
+
+/// <summary>303: what a form did is shown at <paramref name="path"/>, which is the console's own.</summary>
+internal sealed class SeeOther(string path) : IResult
+{
+    public Task ExecuteAsync(HttpContext httpContext)
+    {
+        httpContext.Response.StatusCode = StatusCodes.Status303SeeOther;
+        httpContext.Response.Headers.Location = path;
+        return Task.CompletedTask;
+    }
+}

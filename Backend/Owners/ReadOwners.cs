@@ -1,0 +1,47 @@
+using Npgsql;
+using Platform.Backend.Database;
+using Platform.ServiceDefaults.Paging;
+using Platform.ServiceDefaults.Postgres.Database;
+
+namespace Platform.Backend.Owners;
+
+/// <summary>How a row of <c>owners</c> becomes an <see cref="Owner"/>.</summary>
+internal static class OwnerRows
+{
+    public const string Columns =
+        """
+        o.id, o.name, o.created_at, (select count(*) from shops s where s.owner_id = o.id)::int,
+        (select count(*) from api_keys k where k.owner_id = o.id and k.revoked_at is null and (k.expires_at is null or k.expires_at > now()))::int, o.issuer
+        """;
+
+    public static Owner Read(NpgsqlDataReader row) =>
+        new(row.GetGuid(0), row.GetString(1), row.GetFieldValue<DateTimeOffset>(2), row.GetInt32(3), row.GetInt32(4), row.GetNullableString(5));
+}
+
+/// <summary>Finds one owner.</summary>
+internal sealed class FindOwner(PostgresDatabase database)
+{
+    /// <summary>The owner, or null.</summary>
+    public Task<Owner?> ExecuteAsync(Guid id, CancellationToken cancellationToken) => database.ReadAsync<Owner?>(async connection =>
+    {
+        await using var command = connection.Command($"select {OwnerRows.Columns} from owners o where o.id = $1", id);
+        await using var reader = await command.ExecuteReaderAsync(cancellationToken);
+        return await reader.ReadAsync(cancellationToken) ? OwnerRows.Read(reader) : null;
+    }, cancellationToken);
+}
+
+/// <summary>Lists owners, the newest first.</summary>
+internal sealed class ListOwners(PostgresDatabase database)
+{
+    /// <summary>Up to <paramref name="limit"/> owners older than the one of the id <paramref name="after"/>, or the newest ones.</summary>
+    public Task<Page<Owner>> ExecuteAsync(Guid? after, int limit, CancellationToken cancellationToken) => database.ReadAsync(async connection =>
+    {
+        await using var command = connection.Command(
+            $"select {OwnerRows.Columns} from owners o where $1::uuid is null or o.id < $1 order by o.id desc limit $2", after, limit + 1);
+        await using var reader = await command.ExecuteReaderAsync(cancellationToken);
+        var owners = new List<Owner>();
+        while (await reader.ReadAsync(cancellationToken))
+            owners.Add(OwnerRows.Read(reader));
+        return Page.Of(owners, limit, owner => owner.Id);
+    }, cancellationToken);
+}
