@@ -1,3 +1,5 @@
+using Aspire.Hosting;
+
 namespace Platform.AppHost.Kubernetes;
 
 /// <summary>
@@ -8,7 +10,11 @@ internal static class HostsComponent
 {
     public const string ConfigMap = "public-hosts";
 
-    public static void Write(IDictionary<string, string> files, PublishedPlatform platform) =>
+    public static void Write(IDictionary<string, string> files, PublishedPlatform platform)
+    {
+        if (platform.Services.All(service => service.External is null))
+            return;
+
         files["components/hosts/kustomization.yaml"] = Manifest.Yaml(new
         {
             apiVersion = "kustomize.config.k8s.io/v1alpha1",
@@ -26,6 +32,7 @@ internal static class HostsComponent
                 }.Concat(service.Settings.Where(setting => setting.Value.Hosts.Any()).Select(setting => Replacement(service, setting))),
             }),
         });
+    }
 
     private static object Replacement(PublishedService service, PublishedVariable setting)
     {
@@ -44,7 +51,7 @@ internal static class HostsComponent
             }
         }
 
-        throw new Aspire.Hosting.DistributedApplicationException(
+        throw new DistributedApplicationException(
             $"'{service.Name}' can't be published: {setting.Name} holds its public host where Kustomize can't replace it; let it be the address, or the host alone.");
     }
 }

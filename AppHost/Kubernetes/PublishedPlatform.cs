@@ -28,6 +28,9 @@ internal sealed record PublishedPlatform(string Version, IReadOnlyList<Published
         var databases = new List<PublishedDatabaseServer>();
         foreach (var resource in model.Resources.Where(resource => !resource.IsExcludedFromPublish()).OrderBy(resource => resource.Name, StringComparer.Ordinal))
         {
+            if (resource is (ProjectResource or PostgresServerResource) && resource.Name.Any(char.IsAsciiLetterUpper))
+                throw new DistributedApplicationException($"'{resource.Name}' can't be published: names in Kubernetes are in lower case.");
+
             switch (resource)
             {
                 case ProjectResource project:

@@ -53,7 +53,12 @@ internal sealed partial record PublishedService(
                 continue;
             if (!VariableName().IsMatch(name))
                 throw new DistributedApplicationException($"'{project.Name}' can't be published: '{name}' is no name for an environment variable in Kubernetes.");
-            variables.Add(new(name, await values.TranslateAsync(name, value, cancellationToken)));
+            var variable = new PublishedVariable(name, await values.TranslateAsync(name, value, cancellationToken));
+            if (!variable.IsSetting && variable.Value.Hosts.Any())
+                throw new DistributedApplicationException($"'{project.Name}' can't be published: {name} holds its public host together with a secret or within quotes, where Kustomize can't replace it.");
+            if (variable.Value.Parts.Count > 1 && variable.Value.Secrets.Any(secret => secret.IsConnectionString))
+                throw new DistributedApplicationException($"'{project.Name}' can't be published: {name} has a connection string as a part of it; take the connection string alone.");
+            variables.Add(variable);
         }
 
         var arguments = new List<object>();

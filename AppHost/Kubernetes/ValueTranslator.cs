@@ -83,7 +83,7 @@ internal sealed partial class ValueTranslator(IResource consumer, PostgresServer
                     await AddConnectionAsync(connection);
                     break;
                 case ParameterResource parameter when parameter.Secret || parameter.Default is GenerateParameterDefault:
-                    parts.Add(new SecretKey(parameter.Name, "value", parameter.Description ?? $"the parameter {parameter.Name}", parameter.Default is GenerateParameterDefault));
+                    parts.Add(new SecretKey(parameter.Name.ToLowerInvariant(), "value", parameter.Description ?? $"the parameter {parameter.Name}", parameter.Default is GenerateParameterDefault));
                     break;
                 case ParameterResource parameter:
                     parts.Add(await ValueOfAsync(parameter));
@@ -167,15 +167,16 @@ internal sealed partial class ValueTranslator(IResource consumer, PostgresServer
                 return;
             }
 
-            if (!_connections.ContainsKey(resource.Name))
+            var secret = resource.Name.ToLowerInvariant();
+            if (!_connections.ContainsKey(secret))
             {
-                _connections[resource.Name] = owner is PostgresServerResource postgres
-                    ? new(resource.Name, owner.Name, PublishedPort.Of(postgres.PrimaryEndpoint).ContainerPort,
+                _connections[secret] = owner is PostgresServerResource postgres
+                    ? new(secret, owner.Name, PublishedPort.Of(postgres.PrimaryEndpoint).ContainerPort,
                         await new ValueTranslator(consumer, postgres).TranslateAsync(name, resource, cancellationToken))
-                    : new(resource.Name, owner.Name, Port: null, ConnectionString: null);
+                    : new(secret, owner.Name.ToLowerInvariant(), Port: null, ConnectionString: null);
             }
 
-            parts.Add(new SecretKey(resource.Name, SecretKey.ConnectionString, $"the connection string of {resource.Name}", IsGenerated: false));
+            parts.Add(new SecretKey(secret, SecretKey.ConnectionString, $"the connection string of {resource.Name}", IsGenerated: false));
         }
 
         void AddEndpoint(EndpointReference endpoint, EndpointProperty property)

@@ -37,6 +37,42 @@ public sealed class ErrorTests : IDisposable
     }
 
     [Fact]
+    public async Task A_parameter_without_a_value_is_not_asked_for_and_nothing_is_written()
+    {
+        var output = Path.Combine(_scratch.Path, "out");
+        var exitCode = Environment.ExitCode;
+        await Record.ExceptionAsync(() => PublishedManifests.PublishAsync(output, builder =>
+            builder.CreateResourceBuilder(builder.Resources.OfType<ProjectResource>().First()).WithEnvironment("REGION", builder.AddParameter("region"))));
+        Environment.ExitCode.ShouldBe(1);
+        Environment.ExitCode = exitCode;
+        Directory.Exists(output).ShouldBeFalse();
+    }
+
+    [Fact]
+    public async Task A_public_host_together_with_a_secret()
+    {
+        _service.WithExternalHttpEndpoints();
+        var key = _builder.AddParameter("key", secret: true).Resource;
+        _service.WithEnvironment("URL", $"{_service.GetEndpoint("http")}/?key={key}");
+        await FailsAsync("'service' can't be published: URL holds its public host together with a secret or within quotes, where Kustomize can't replace it.");
+    }
+
+    [Fact]
+    public async Task A_connection_string_inside_of_another_text()
+    {
+        var database = _builder.AddPostgres("db").WithDataVolume().AddDatabase("orders");
+        _service.WithEnvironment("DATABASE", $"{database};Timeout=5");
+        await FailsAsync("'service' can't be published: DATABASE has a connection string as a part of it; take the connection string alone.");
+    }
+
+    [Fact]
+    public async Task A_name_in_capitals()
+    {
+        AddProject("Other", "Other");
+        await FailsAsync("'Other' can't be published: names in Kubernetes are in lower case.");
+    }
+
+    [Fact]
     public async Task An_endpoint_that_does_not_exist()
     {
         _service.WithEnvironment("ADMIN", _service.GetEndpoint("admin"));
