@@ -42,6 +42,7 @@ internal static class OwnerEndpoints
         builder.Services.AddAuthorization(options => options.AddScopePolicies());
         builder.Services.AddSingleton<IAuthorizationMiddlewareResultHandler, AccessAnswers>();
 
+        builder.Services.Configure<IdempotencyOptions>(options => options.FormerlyAnonymous = Owner.Administrator.ToString());
         builder.Services.AddHttpContextAccessor();
         builder.Services.AddScoped(services => Caller.Of(services.GetRequiredService<IHttpContextAccessor>().HttpContext!.User));
         builder.Services.AddSingleton<AdminKeys>();

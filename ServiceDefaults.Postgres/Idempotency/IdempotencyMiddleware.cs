@@ -111,7 +111,10 @@ internal sealed class IdempotencyMiddleware : IEndpointMiddleware, IHeaderDescri
     }
 
     // one caller's keys mean nothing to another, even when they are the same
-    private static string CallerOf(HttpContext context) => context.User.FindFirstValue(ClaimTypes.NameIdentifier) ?? AnonymousCaller;
+    private static string CallerOf(HttpContext context) =>
+        context.User.FindFirstValue(ClaimTypes.NameIdentifier) is { } caller && caller != context.RequestServices.GetRequiredService<IOptions<IdempotencyOptions>>().Value.FormerlyAnonymous
+            ? caller
+            : AnonymousCaller;
 
     private static bool IsFinal(int status) => status is >= 200 and < 500 and not (401 or 408 or 425 or 429);
 

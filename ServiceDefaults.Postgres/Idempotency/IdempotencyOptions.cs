@@ -12,4 +12,10 @@ public sealed class IdempotencyOptions
     /// <summary>How long answers are kept. 24 h.</summary>
     [Range(typeof(TimeSpan), "00:01:00", "30.00:00:00", ConvertValueInInvariantCulture = true, ParseLimitsInInvariantCulture = true)]
     public TimeSpan Retention { get; set; } = TimeSpan.FromHours(24);
+
+    /// <summary>
+    /// The caller whose keys are those of requests without a caller, for a service that has not always asked who calls: a former version that runs beside it claims
+    /// all keys without one, and a request that comes to both is still done once. None.
+    /// </summary>
+    public string? FormerlyAnonymous { get; set; }
 }

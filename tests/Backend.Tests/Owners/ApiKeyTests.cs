@@ -160,6 +160,20 @@ public sealed class ApiKeyTests(BackendHost backend) : IClassFixture<BackendHost
     }
 
     [Fact]
+    public async Task An_idempotency_key_that_an_earlier_version_claimed_is_the_administrators()
+    {
+        var key = Guid.NewGuid().ToString();
+        using var request = new HttpRequestMessage(HttpMethod.Post, "/api/shops") { Content = JsonContent.Create(BackendHost.NewShop()) };
+        request.Headers.Add("Idempotency-Key", key);
+        // as a version without owners does that runs beside this one, here for another request
+        await ExecuteAsync($"insert into idempotency_keys (caller, key, fingerprint, claim, claimed_until, expires_at) values ('anonymous', '{key}', '', '{Guid.NewGuid()}', now() + interval '1 hour', now() + interval '1 hour')");
+
+        using var response = await backend.Client.SendAsync(request);
+
+        response.StatusCode.ShouldBe(HttpStatusCode.UnprocessableEntity);
+    }
+
+    [Fact]
     public async Task A_shop_that_an_earlier_version_made_is_the_administrators()
     {
         var id = Guid.CreateVersion7();
