@@ -25,7 +25,8 @@ internal sealed class ConsolePages : IEndpointMiddleware
         headers["Referrer-Policy"] = "same-origin";
         headers["Cross-Origin-Opener-Policy"] = "same-origin";
         headers["Cross-Origin-Resource-Policy"] = "same-origin";
-        headers.CacheControl = "no-store";
+        // both, or the framework warns of every page that has a form
+        headers.CacheControl = "no-cache, no-store";
     }
 }
 

@@ -53,6 +53,9 @@ internal sealed class DeploymentEventStream(Guid deploymentId, int after) : IRes
 {
     private static readonly TimeSpan Poll = TimeSpan.FromSeconds(1);
 
+    // then the client comes back, and is asked for its key again: one that was revoked does not listen on for hours
+    private static readonly TimeSpan Longest = TimeSpan.FromMinutes(5);
+
     public async Task ExecuteAsync(HttpContext httpContext)
     {
         var services = httpContext.RequestServices;
@@ -85,6 +88,7 @@ internal sealed class DeploymentEventStream(Guid deploymentId, int after) : IRes
             response.Headers["X-Accel-Buffering"] = "no";
             await response.WriteAsync("retry: 1000\n\n", stopping.Token);
             var sentAt = time.GetTimestamp();
+            var began = sentAt;
             while (true)
             {
                 foreach (var happened in found.Value.Events)
@@ -101,7 +105,7 @@ internal sealed class DeploymentEventStream(Guid deploymentId, int after) : IRes
                 }
 
                 await response.Body.FlushAsync(stopping.Token);
-                if (found.Value.Ended)
+                if (found.Value.Ended || time.GetElapsedTime(began) >= Longest)
                     return;
                 if (found.Value.Events.Count == 0)
                     await signal.WaitAsync(seen, Poll, stopping.Token);

@@ -20,6 +20,12 @@ internal sealed class OidcOptions
     /// <summary>What this platform shows the provider. None by default.</summary>
     public string? ClientSecret { get; set; }
 
+    /// <summary>
+    /// Where the provider sends people back to: Backend's address as browsers know it, and <c>/sign-in/callback</c>. By default made from the request, which behind a proxy that
+    /// speaks https for Backend has the wrong scheme.
+    /// </summary>
+    public string? RedirectUri { get; set; }
+
     /// <summary>How the sign-in page calls the provider. "single sign-on".</summary>
     public string Name { get; set; } = "single sign-on";
 
@@ -49,6 +55,9 @@ internal static partial class IdentityProvider
             .Validate(options => options.IsConfigured || options.IsEmpty, "Oidc needs all of Authority, ClientId and ClientSecret, or none of them.")
             .Validate(options => string.IsNullOrEmpty(options.AdminClaim) == string.IsNullOrEmpty(options.AdminValue), "Oidc:AdminClaim and Oidc:AdminValue need each other.")
             .Validate(options => options.IsEmpty || Uri.TryCreate(options.Authority, UriKind.Absolute, out _), "Oidc:Authority must be an absolute address.")
+            .Validate(
+                options => string.IsNullOrEmpty(options.RedirectUri) || Uri.TryCreate(options.RedirectUri, UriKind.Absolute, out var back) && back.AbsolutePath == Callback,
+                $"Oidc:RedirectUri must be an absolute address that ends in {Callback}.")
             .ValidateOnStart();
         if (!OidcOptions.Of(builder.Configuration).IsConfigured)
             return;
@@ -79,6 +88,12 @@ internal static partial class IdentityProvider
             cookie.SameSite = SameSiteMode.Lax;
         }
 
+        options.Events.OnRedirectToIdentityProvider = context =>
+        {
+            if (!string.IsNullOrEmpty(oidc.Value.RedirectUri))
+                context.ProtocolMessage.RedirectUri = oidc.Value.RedirectUri;
+            return Task.CompletedTask;
+        };
         options.Events.OnTokenValidated = context => BecomeOwnerAsync(context, oidc.Value);
         options.Events.OnRemoteFailure = context =>
         {

@@ -33,8 +33,8 @@ internal static class OwnerEndpoints
         builder.Services.AddAntiforgery();
         builder.Services.AddOptions<AntiforgeryOptions>().Configure<IHostEnvironment>(static (options, environment) =>
         {
-            (options.Cookie.Name, options.Cookie.SecurePolicy) = Sessions.CookieOf("platform-form", environment);
-            options.Cookie.Path = "/";
+            options.Cookie = Sessions.NewCookie("platform-form", environment);
+            options.Cookie.SameSite = SameSiteMode.Strict;
             // the console's own policy says more
             options.SuppressXFrameOptionsHeader = true;
         });

@@ -19,22 +19,24 @@ internal static class Sessions
 
     public static void Configure(CookieAuthenticationOptions options, IHostEnvironment environment)
     {
-        (options.Cookie.Name, options.Cookie.SecurePolicy) = CookieOf("platform-session", environment);
-        options.Cookie.HttpOnly = true;
+        options.Cookie = NewCookie("platform-session", environment);
         // not Strict: the way back from a provider begins at another site
         options.Cookie.SameSite = SameSiteMode.Lax;
-        options.Cookie.Path = "/";
         options.ExpireTimeSpan = Length;
         options.SlidingExpiration = true;
         options.Events.OnValidatePrincipal = VerifyAgainAsync;
     }
 
     /// <summary>
-    /// A cookie's name and whether it wants https. Outside of Development it is bound to this very host by its prefix, which browsers enforce and which needs https. In
-    /// Development the console is on plain http, where some browsers keep no such cookie.
+    /// A cookie for this host that no script reads. Outside of Development it is bound to this very host and to https by its prefix, which browsers enforce. In Development the
+    /// console is on plain http, where some browsers keep no such cookie.
     /// </summary>
-    public static (string Name, CookieSecurePolicy Policy) CookieOf(string name, IHostEnvironment environment) =>
-        environment.IsDevelopment() ? (name, CookieSecurePolicy.SameAsRequest) : ("__Host-" + name, CookieSecurePolicy.Always);
+    public static CookieBuilder NewCookie(string name, IHostEnvironment environment)
+    {
+        var cookie = environment.IsDevelopment() ? new CookieBuilder { Name = name } : new HostCookie { Name = "__Host-" + name };
+        (cookie.Path, cookie.HttpOnly, cookie.IsEssential) = ("/", true, true);
+        return cookie;
+    }
 
     public static Task BeginAsync(HttpContext context, Grant grant, byte[] digest)
     {
@@ -49,7 +51,7 @@ internal static class Sessions
             return;
 
         var verify = context.HttpContext.RequestServices.GetRequiredService<VerifyKey>();
-        var verdict = await verify.ExecuteAsync(Convert.FromHexString(digest), context.HttpContext.RequestAborted);
+        var verdict = await verify.ExecuteAsync(context.HttpContext, Convert.FromHexString(digest), context.HttpContext.RequestAborted);
         if (verdict.Grant is not null)
             return;
 
@@ -58,5 +60,19 @@ internal static class Sessions
         // while the database is away nobody knows, and the session may well be good
         if (verdict.Refusal!.Reason == KeyRefusalReason.Invalid)
             await context.HttpContext.SignOutAsync(Scheme);
+    }
+}
+
+/// <summary>
+/// A cookie that is for https also when the request came by http: outside of Development something in front of Backend speaks https with the browser. The framework's own
+/// <see cref="CookieSecurePolicy.Always"/> makes forms refuse such requests.
+/// </summary>
+internal sealed class HostCookie : CookieBuilder
+{
+    public override CookieOptions Build(HttpContext context, DateTimeOffset expiresFrom)
+    {
+        var options = base.Build(context, expiresFrom);
+        options.Secure = true;
+        return options;
     }
 }

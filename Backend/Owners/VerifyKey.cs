@@ -73,14 +73,14 @@ internal sealed class VerifyKey(AdminKeys adminKeys, KnownKeys known, FindKey fi
         if (known.Find(digest) is null && wrongKeys.MustWait(context, out var retryAfter))
             return Task.FromResult(new Verdict(Refusal: new(KeyRefusalReason.TooManyWrong, retryAfter)));
 
-        return VerifyAsync(digest, () => KeyFormat.IsKey(key), () => wrongKeys.Add(context, digest), cancellationToken);
+        return VerifyAsync(context, digest, () => KeyFormat.IsKey(key), cancellationToken);
     }
 
     /// <summary>Verifies again the key that a session was begun with.</summary>
-    public Task<Verdict> ExecuteAsync(byte[] digest, CancellationToken cancellationToken) =>
-        VerifyAsync(digest, static () => true, static () => { }, cancellationToken);
+    public Task<Verdict> ExecuteAsync(HttpContext context, byte[] digest, CancellationToken cancellationToken) =>
+        VerifyAsync(context, digest, static () => true, cancellationToken);
 
-    private async Task<Verdict> VerifyAsync(byte[] digest, Func<bool> looksLikeKey, Action wrong, CancellationToken cancellationToken)
+    private async Task<Verdict> VerifyAsync(HttpContext context, byte[] digest, Func<bool> looksLikeKey, CancellationToken cancellationToken)
     {
         if (adminKeys.AcceptsDigest(digest))
         {
@@ -95,7 +95,8 @@ internal sealed class VerifyKey(AdminKeys adminKeys, KnownKeys known, FindKey fi
 
         try
         {
-            if (looksLikeKey() && await find.ExecuteAsync(digest, cancellationToken) is { } grant)
+            // what was wrong a moment ago is wrong for good, and is not to cost a query each time
+            if (!wrongKeys.WasLast(context, digest) && looksLikeKey() && await find.ExecuteAsync(digest, cancellationToken) is { } grant)
             {
                 known.Keep(digest, grant, now);
                 return new(grant);
@@ -114,7 +115,7 @@ internal sealed class VerifyKey(AdminKeys adminKeys, KnownKeys known, FindKey fi
         }
 
         known.Forget(digest);
-        wrong();
+        wrongKeys.Add(context, digest);
         return new(Refusal: new(KeyRefusalReason.Invalid));
     }
 }

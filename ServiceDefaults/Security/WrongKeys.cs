@@ -5,8 +5,8 @@ namespace Platform.ServiceDefaults.Security;
 
 /// <summary>
 /// Slows down who guesses at keys: after ten wrong ones from one address (<see cref="ClientAddress"/>) that address has to wait a second, after each further one twice
-/// as long, at most a minute. Wrong keys are forgotten ten minutes after the last of them. The same wrong key again is no guess, so that a program whose key was revoked
-/// doesn't lock out its neighbours. Kept in memory, for at most 10,000 addresses; each process counts for itself.
+/// as long, at most a minute. Wrong keys are forgotten ten minutes after the last of them. The same wrong key again is no guess, and need not be looked up: a program whose
+/// key was revoked neither locks out its neighbours nor costs anything. Kept in memory, for at most 10,000 addresses; each process counts for itself.
 /// </summary>
 public sealed class WrongKeys(TimeProvider time)
 {
@@ -39,6 +39,16 @@ public sealed class WrongKeys(TimeProvider time)
         {
             retryAfter = _guesses.TryGetValue(ClientAddress.Of(context), out var guesses) ? guesses.Until - time.GetUtcNow() : TimeSpan.Zero;
             return retryAfter > TimeSpan.Zero;
+        }
+    }
+
+    /// <summary>Whether the last wrong key of this client was the one of which <paramref name="digest"/> is the SHA-256.</summary>
+    public bool WasLast(HttpContext context, ReadOnlySpan<byte> digest)
+    {
+        var mark = BitConverter.ToUInt64(digest);
+        lock (_lock)
+        {
+            return _guesses.TryGetValue(ClientAddress.Of(context), out var guesses) && guesses.LastMark == mark && time.GetUtcNow() - guesses.LastAt < Remembered;
         }
     }
 

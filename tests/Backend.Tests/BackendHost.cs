@@ -49,9 +49,9 @@ public sealed class BackendHost(PostgresServer server) : IAsyncLifetime
     public Action<IWebHostBuilder>? Configure { get; set; }
 
     /// <summary>Another Backend on the same database.</summary>
-    public async Task<BackendReplica> StartReplicaAsync()
+    public async Task<BackendReplica> StartReplicaAsync(Action<IWebHostBuilder>? configure = null)
     {
-        var factory = Make();
+        var factory = Make(configure);
         var client = new HttpClient(new SocketsHttpHandler { AllowAutoRedirect = false, UseCookies = false }) { BaseAddress = factory.ClientOptions.BaseAddress };
         await Eventually.Async(async () => (await client.GetAsync("/ready")).StatusCode.ShouldBe(HttpStatusCode.OK), TimeSpan.FromSeconds(20));
         return new(factory, client);
@@ -59,13 +59,13 @@ public sealed class BackendHost(PostgresServer server) : IAsyncLifetime
 
     public async Task StartAsync()
     {
-        _factory = Make();
+        _factory = Make(Configure);
         Client = _factory.CreateClient();
         Client.DefaultRequestHeaders.Authorization = new("Bearer", AdminKey);
         await Eventually.Async(async () => (await Client.GetAsync("/ready")).StatusCode.ShouldBe(HttpStatusCode.OK), TimeSpan.FromSeconds(20));
     }
 
-    private WebApplicationFactory<Program> Make()
+    private WebApplicationFactory<Program> Make(Action<IWebHostBuilder>? configure)
     {
         var made = new WebApplicationFactory<Program>().WithWebHostBuilder(builder =>
         {
@@ -84,7 +84,7 @@ public sealed class BackendHost(PostgresServer server) : IAsyncLifetime
             builder.UseSetting("Database:CommandTimeout", "30");
             foreach (var (key, value) in _settings)
                 builder.UseSetting(key, value);
-            Configure?.Invoke(builder);
+            configure?.Invoke(builder);
         });
         made.UseKestrel();
         made.StartServer();

@@ -1,6 +1,6 @@
 using System.Net;
 using System.Net.Http.Json;
-using System.Text.Json.Nodes;
+using Microsoft.AspNetCore.Hosting;
 using Platform.TestSupport;
 
 namespace Platform.Backend.Tests.Console;
@@ -100,6 +100,30 @@ public sealed class SignInTests(BackendHost backend) : IClassFixture<BackendHost
         var session = response.Headers.GetValues("Set-Cookie").Single(cookie => cookie.StartsWith("platform-session=", StringComparison.Ordinal));
         session.ShouldEndWith("; path=/; samesite=lax; httponly");
         session.ShouldNotContain("domain", Case.Insensitive);
+    }
+
+    [Fact]
+    public async Task Outside_of_development_the_cookies_are_bound_to_the_host_and_to_https_also_behind_a_proxy()
+    {
+        await using var production = await backend.StartReplicaAsync(builder => builder.UseEnvironment("Production"));
+        using var page = await production.Client.GetAsync("/sign-in");
+        page.StatusCode.ShouldBe(HttpStatusCode.OK);
+        var form = page.Headers.GetValues("Set-Cookie").ShouldHaveSingleItem();
+        form.ShouldStartWith("__Host-platform-form=");
+        form.ShouldEndWith("; path=/; secure; samesite=strict; httponly");
+
+        var token = new AngleSharp.Html.Parser.HtmlParser().ParseDocument(await page.Content.ReadAsStringAsync())
+            .QuerySelector("input[name=__RequestVerificationToken]")!.GetAttribute("value")!;
+        using var request = new HttpRequestMessage(HttpMethod.Post, "/sign-in")
+        {
+            Content = new FormUrlEncodedContent([new("key", BackendHost.AdminKey), new("__RequestVerificationToken", token)]),
+            Headers = { { "Cookie", form.Split(';')[0] } },
+        };
+        using var response = await production.Client.SendAsync(request);
+        response.StatusCode.ShouldBe(HttpStatusCode.SeeOther);
+        var session = response.Headers.GetValues("Set-Cookie").ShouldHaveSingleItem();
+        session.ShouldStartWith("__Host-platform-session=");
+        session.ShouldEndWith("; path=/; secure; samesite=lax; httponly");
     }
 
     [Fact]

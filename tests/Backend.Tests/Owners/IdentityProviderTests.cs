@@ -96,6 +96,17 @@ public sealed class IdentityProviderTests(PostgresServer server) : IAsyncLifetim
     }
 
     [Fact]
+    public async Task Behind_a_proxy_the_provider_is_told_the_address_that_browsers_know()
+    {
+        _backend.Set("Oidc:RedirectUri", "https://console.example/sign-in/callback");
+        await _backend.RestartAsync();
+        using var client = _backend.Connect(null);
+        using var response = await client.GetAsync("/sign-in/provider");
+        response.StatusCode.ShouldBe(HttpStatusCode.Redirect);
+        response.Headers.Location!.Query.ShouldContain("redirect_uri=https%3A%2F%2Fconsole.example%2Fsign-in%2Fcallback&");
+    }
+
+    [Fact]
     public async Task While_the_provider_is_away_one_is_told_so_and_can_sign_in_with_a_key()
     {
         await _provider.StopAsync();

@@ -42,6 +42,17 @@ public sealed class WrongKeysTests
     }
 
     [Fact]
+    public void The_last_wrong_key_of_each_is_known()
+    {
+        _keys.Add(From("192.0.2.1"), Digest(7));
+        _keys.WasLast(From("192.0.2.1"), Digest(7)).ShouldBeTrue();
+        _keys.WasLast(From("192.0.2.1"), Digest(8)).ShouldBeFalse();
+        _keys.WasLast(From("192.0.2.2"), Digest(7)).ShouldBeFalse();
+        _time.Advance(TimeSpan.FromMinutes(10));
+        _keys.WasLast(From("192.0.2.1"), Digest(7)).ShouldBeFalse();
+    }
+
+    [Fact]
     public void Others_need_not_wait()
     {
         Guess("192.0.2.1", times: 20);

@@ -16,7 +16,7 @@ public sealed class BundleEndpointsTests(RunningRegistry registry) : IClassFixtu
         response.StatusCode.ShouldBe(HttpStatusCode.OK);
         var content = await response.Content.ReadAsByteArrayAsync();
         response.Headers.ETag!.ToString().ShouldBe($"\"{DigestOf(content)}\"");
-        response.Headers.CacheControl!.ToString().ShouldBe("private, max-age=31536000, immutable");
+        response.Headers.CacheControl!.ToString().ShouldBe("max-age=31536000, private, immutable");
         response.Content.Headers.ContentType!.ToString().ShouldBe("application/zip");
         response.Content.Headers.ContentLength.ShouldBe(content.Length);
         response.Content.Headers.ContentDisposition!.FileName.ShouldBe("aurora-1.0.0.zip");
@@ -31,7 +31,7 @@ public sealed class BundleEndpointsTests(RunningRegistry registry) : IClassFixtu
 
         (await response.Content.ReadAsByteArrayAsync()).ShouldBe(content);
         response.Headers.ETag!.ToString().ShouldBe($"\"{DigestOf(content)}\"");
-        response.Headers.CacheControl!.ToString().ShouldBe("private, max-age=31536000, immutable");
+        response.Headers.CacheControl!.ToString().ShouldBe("max-age=31536000, private, immutable");
     }
 
     [Theory]
