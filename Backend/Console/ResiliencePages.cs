@@ -16,7 +16,7 @@ internal static class ResiliencePages
     private const string Backend = "backend";
     private const int ShownDeadLetters = 50;
     private const int ShownCalls = 20;
-    private const int RefreshSeconds = 5;
+    private const int RefreshSeconds = 2;
 
     // as long as the probes of the services take at most: the page is read when something is away
     private static readonly TimeSpan Patience = TimeSpan.FromSeconds(1);

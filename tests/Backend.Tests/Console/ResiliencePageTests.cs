@@ -36,7 +36,7 @@ public sealed class ResiliencePageTests(PatientBackend patient) : IClassFixture<
         rows.Select(row => row.Split(" | ")[0]).ShouldBe(["database", "store-deployer", "template-registry"]);
         rows.ShouldAllBe(row => row.Contains("Connected | Closed"));
         rows.Single(row => row.StartsWith("template-registry", StringComparison.Ordinal)).ShouldContain("templates: fail-open");
-        _browser.Page.QuerySelector("meta[http-equiv=refresh]")!.GetAttribute("content").ShouldBe("5");
+        _browser.Page.QuerySelector("meta[http-equiv=refresh]")!.GetAttribute("content").ShouldBe("2");
         await _browser.FollowAsync("Stop");
         _browser.Page.QuerySelector("meta[http-equiv=refresh]").ShouldBeNull();
     }
