@@ -25,6 +25,18 @@ public sealed class FakeTimeProvider(DateTimeOffset? start = null) : TimeProvide
         }
     }
 
+    /// <summary>How far the clock has to move until the next delay or time-out ends; null when none is under way. Periodic timers, such as those of libraries, don't count.</summary>
+    public TimeSpan? UntilNextDelay
+    {
+        get
+        {
+            lock (_lock)
+            {
+                return _timers.Where(timer => !timer.IsPeriodic).MinBy(timer => timer.DueAt)?.DueAt - _now;
+            }
+        }
+    }
+
     /// <inheritdoc />
     public override DateTimeOffset GetUtcNow()
     {
@@ -76,12 +88,14 @@ public sealed class FakeTimeProvider(DateTimeOffset? start = null) : TimeProvide
 
         public DateTimeOffset DueAt { get; private set; }
 
+        public bool IsPeriodic => _period > TimeSpan.Zero;
+
         public void Fire() => callback(state);
 
         // called with the owner's lock held
         public void Reschedule(DateTimeOffset now)
         {
-            if (_period > TimeSpan.Zero)
+            if (IsPeriodic)
             {
                 DueAt = now + _period;
             }
