@@ -36,14 +36,15 @@ internal static class ResiliencePages
     {
         using var patience = new CancellationTokenSource(Patience, time);
         using var either = CancellationTokenSource.CreateLinkedTokenSource(patience.Token, cancellationToken);
-        var stale = StaleForAsync(templates, time, cancellationToken);
+        // first, so that the states tell also of what this call met
+        var stale = await StaleForAsync(templates, time, cancellationToken);
         var states = probes.AskAllAsync(cancellationToken);
         var own = ReadAsync(Backend, () => backlogs.ListAsync(either.Token), async () => await deadLetters.ListAsync(null, ShownDeadLetters, await listShops.ExecuteAsync(either.Token), either.Token), cancellationToken);
         var theirs = ReadAsync(StoreDeployerMessages.Service, () => deployer.ListBacklogAsync(either.Token), async () => await deployer.ListDeadLettersAsync(ShownDeadLetters, await listShops.ExecuteAsync(either.Token), either.Token), cancellationToken);
         return new PageResult<ResiliencePage>(new()
         {
             [nameof(ResiliencePage.Services)] = await states,
-            [nameof(ResiliencePage.TemplatesStaleFor)] = await stale,
+            [nameof(ResiliencePage.TemplatesStaleFor)] = stale,
             [nameof(ResiliencePage.Messages)] = (IReadOnlyList<MessagesOfService>)[await own, await theirs],
             [nameof(ResiliencePage.Calls)] = (IReadOnlyList<LoggedCall>)[.. communication.Calls.Take(ShownCalls)],
             [nameof(ResiliencePage.Said)] = said,

@@ -26,9 +26,9 @@ internal sealed class ServiceProbes(CommunicationStatus communication, TimeProvi
     /// <summary>Asks all of them at once; takes a second at most.</summary>
     public async Task<IReadOnlyDictionary<string, ServiceState>> AskAllAsync(CancellationToken cancellationToken)
     {
-        var states = await Task.WhenAll(communication.Services.Select(async service =>
-            KeyValuePair.Create(service.Key, StateOf(await AskAsync(service.Key, cancellationToken), service.Value))));
-        return states.ToDictionary(StringComparer.Ordinal);
+        var seen = await Task.WhenAll(communication.Services.Keys.Select(async service => KeyValuePair.Create(service, await AskAsync(service, cancellationToken))));
+        var calls = communication.Services;
+        return seen.ToDictionary(service => service.Key, service => StateOf(service.Value, calls[service.Key]), StringComparer.Ordinal);
     }
 
     private async Task<Seen> AskAsync(string service, CancellationToken cancellationToken)

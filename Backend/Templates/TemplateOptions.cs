@@ -5,9 +5,9 @@ namespace Platform.Backend.Templates;
 /// <summary>How Backend keeps what the registry said.</summary>
 internal sealed class TemplateOptions
 {
-    /// <summary>How long an answer counts as fresh and is given again without asking. Default 5 s.</summary>
+    /// <summary>How long an answer counts as fresh and is given again without asking. Default 2 s.</summary>
     [Range(typeof(TimeSpan), "00:00:00", "01:00:00")]
-    public TimeSpan FreshFor { get; set; } = TimeSpan.FromSeconds(5);
+    public TimeSpan FreshFor { get; set; } = TimeSpan.FromSeconds(2);
 
     /// <summary>How long to wait for the registry while an older answer is at hand. Default 1 s.</summary>
     [Range(typeof(TimeSpan), "00:00:00.010", "00:01:00")]

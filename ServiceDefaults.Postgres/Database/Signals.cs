@@ -13,6 +13,8 @@ public sealed partial class Signals(
     // one channel for all signals: a name added later needs no new LISTEN
     private const string PostgresChannel = "platform_signals";
 
+    private static readonly TimeSpan Pause = TimeSpan.FromMilliseconds(5);
+
     private static readonly TimeSpan SilenceBeforeAsking = TimeSpan.FromSeconds(15);
 
     private readonly ConcurrentDictionary<string, Signal> _signals = new(StringComparer.Ordinal);
@@ -96,6 +98,9 @@ public sealed partial class Signals(
                 {
                     LogMute(logger, exception.Message);
                 }
+
+                // the first signal goes at once, those that follow it closely go together
+                await Task.Delay(Pause, time, cancellationToken);
             }
         }
         catch (OperationCanceledException)

@@ -10,6 +10,9 @@ public sealed class Outbox(Signals signals, TimeProvider time)
 {
     internal const string SignalName = "outbox";
 
+    /// <summary>The signal that what is thought of <paramref name="destination"/> has changed.</summary>
+    internal static string StateSignalName(string destination) => $"outbox:{destination}";
+
     /// <summary>
     /// Adds a message to the transaction. Messages of one <paramref name="partitionKey"/> to one destination arrive in the order in which their transactions commit.
     /// The current trace and correlation id go with it. After the commit call <see cref="Wake"/>, unless the commit is done by the inbox or by

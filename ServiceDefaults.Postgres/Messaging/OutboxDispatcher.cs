@@ -66,6 +66,7 @@ internal sealed partial class OutboxDispatcher(
                         if (await store.ReleaseOrphanedAsync(destination, stoppingToken) is > 0 and var count)
                         {
                             LogTakenOver(logger, count, destination);
+                            signals[Outbox.StateSignalName(destination)].Set();
                             signals[Outbox.SignalName].Set();
                         }
                     }
@@ -88,6 +89,7 @@ internal sealed partial class OutboxDispatcher(
         await using var stop = stoppingToken.Register(() => sending.CancelAfter(StopGrace));
         var slots = new SemaphoreSlim(options.Value.Parallelism);
         var signal = signals[Outbox.SignalName];
+        var stateSignal = signals[Outbox.StateSignalName(destination)];
         // what this process may hold and does not work on, because the database went away meanwhile: given back as soon as it answers, instead of when the lease is over
         var inDoubt = new ConcurrentQueue<Func<CancellationToken, Task>>();
         var registered = false;
@@ -98,7 +100,7 @@ internal sealed partial class OutboxDispatcher(
             {
                 await slots.WaitAsync(stoppingToken);
                 slots.Release();
-                var seen = signal.Version;
+                var (seen, seenState) = (signal.Version, stateSignal.Version);
                 try
                 {
                     if (!registered)
@@ -121,7 +123,7 @@ internal sealed partial class OutboxDispatcher(
 
                     if (keys.Count == 0)
                     {
-                        await WaitOrTryAsync(seen);
+                        await WaitOrTryAsync(seen, seenState);
                     }
                 }
                 // whatever it is: what was accepted is not left lying here for the rest of this process's life
@@ -179,6 +181,7 @@ internal sealed partial class OutboxDispatcher(
                 {
                     slots.Release();
                     signal.Wake();
+                    stateSignal.Wake();
                 }
             }, CancellationToken.None);
         }
@@ -208,7 +211,7 @@ internal sealed partial class OutboxDispatcher(
             }
         }
 
-        async Task WaitOrTryAsync(long seen)
+        async Task WaitOrTryAsync(long seen, long seenState)
         {
             var state = await store.GetStateAsync(destination, stoppingToken);
             if (state is { Away: true, TrialInSeconds: <= 0, DueInSeconds: <= 0 })
@@ -226,7 +229,7 @@ internal sealed partial class OutboxDispatcher(
                 }
 
                 seenDown = down;
-                await signal.WaitAsync(seen, RecoveryProbe * (0.8 + Random.Shared.NextDouble() * 0.2), stoppingToken);
+                await stateSignal.WaitAsync(seenState, RecoveryProbe * (0.8 + Random.Shared.NextDouble() * 0.2), stoppingToken);
                 return;
             }
 
@@ -237,7 +240,9 @@ internal sealed partial class OutboxDispatcher(
                 wait = Math.Min(wait, Math.Max(due, state.Away ? state.TrialInSeconds : 0) + 0.005);
             }
 
-            await signal.WaitAsync(seen, TimeSpan.FromSeconds(Math.Max(wait, 0.01)), stoppingToken);
+            var atMost = TimeSpan.FromSeconds(Math.Max(wait, 0.01));
+            // while it is away, one message more to it is nothing to look for: its backlog would be searched at each
+            await (state is { Away: true, DueInSeconds: not null } ? stateSignal.WaitAsync(seenState, atMost, stoppingToken) : signal.WaitAsync(seen, atMost, stoppingToken));
         }
     }
 
@@ -283,7 +288,7 @@ internal sealed partial class OutboxDispatcher(
                     {
                         trial = null;
                         LogBack(logger, message.Destination);
-                        signals[Outbox.SignalName].Set();
+                        signals[Outbox.StateSignalName(message.Destination)].Set();
                     }
 
                     if (pending is null or 0)
@@ -324,7 +329,7 @@ internal sealed partial class OutboxDispatcher(
             if (trial is not null && await store.MarkReachableAsync(key.Destination, cancellationToken))
             {
                 LogBack(logger, key.Destination);
-                signals[Outbox.SignalName].Set();
+                signals[Outbox.StateSignalName(key.Destination)].Set();
             }
         }
     }

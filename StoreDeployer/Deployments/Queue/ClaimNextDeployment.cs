@@ -34,7 +34,6 @@ internal sealed class ClaimNextDeployment(PostgresDatabase database, IOptions<De
     private async Task<(DeploymentJob Job, IReadOnlyList<StepState> Steps)?> TryAsync(Guid worker, CancellationToken cancellationToken)
     {
         await using var connection = await database.OpenConnectionAsync(cancellationToken);
-        await using var transaction = await connection.BeginTransactionAsync(cancellationToken);
         var claimed = await connection.QueryAsync<DeploymentJob, string?, (DeploymentJob, string?)>(new CommandDefinition(
             """
             with next as (
@@ -56,11 +55,8 @@ internal sealed class ClaimNextDeployment(PostgresDatabase database, IOptions<De
               d.template_name as TemplateName, d.template_version as TemplateVersion, d.template_digest as TemplateDigest, d.spec::text as Spec,
               d.rollback_to as RollbackTo, d.waits as Waits, d.correlation_id as CorrelationId, d.traceparent as Traceparent,
               (select json_agg(steps)::text from steps) as Steps
-            """, new { worker, options.Value.Lease }, transaction, cancellationToken: cancellationToken), (job, steps) => (job, steps), splitOn: "Steps");
-        if (claimed.AsList() is not [var (job, before)])
-            return null;
-        await transaction.CommitAsync(cancellationToken);
-        return (job, StepsOf(job.Kind, before));
+            """, new { worker, options.Value.Lease }, cancellationToken: cancellationToken), (job, steps) => (job, steps), splitOn: "Steps");
+        return claimed.AsList() is [var (job, before)] ? (job, StepsOf(job.Kind, before)) : null;
     }
 
     private static IReadOnlyList<StepState> StepsOf(string kind, string? before)
