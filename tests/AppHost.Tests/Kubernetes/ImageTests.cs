@@ -5,7 +5,7 @@ using Platform.TestSupport;
 namespace Platform.AppHost.Tests.Kubernetes;
 
 /// <summary>The images that the manifests name are those that the SDK would push.</summary>
-public sealed class ImageTests(PublishedManifests published) : IClassFixture<PublishedManifests>
+public sealed class ImageTests(PublishedManifests published)
 {
     [Theory]
     [InlineData("Backend", "backend")]

@@ -3,7 +3,7 @@ using Aspire.Hosting.ApplicationModel;
 
 namespace Platform.AppHost.Tests.Kubernetes;
 
-public sealed class NetworkPolicyTests(PublishedManifests published) : IClassFixture<PublishedManifests>
+public sealed class NetworkPolicyTests(PublishedManifests published)
 {
     [Theory, MemberData(nameof(PublishedManifests.Views), MemberType = typeof(PublishedManifests))]
     public void Both_sides_allow_exactly_the_arrows_of_the_app_model(string view)

@@ -3,7 +3,7 @@ using System.Text.Json.Nodes;
 namespace Platform.AppHost.Tests.Kubernetes;
 
 /// <summary>What each pod is promised, and what it may not do.</summary>
-public sealed class PodTests(PublishedManifests published) : IClassFixture<PublishedManifests>
+public sealed class PodTests(PublishedManifests published)
 {
     [Theory, MemberData(nameof(PublishedManifests.Views), MemberType = typeof(PublishedManifests))]
     public void No_pod_has_more_rights_than_it_needs(string view)

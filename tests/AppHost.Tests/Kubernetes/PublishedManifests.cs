@@ -4,9 +4,11 @@ using Aspire.Hosting;
 using Aspire.Hosting.ApplicationModel;
 using Aspire.Hosting.Testing;
 
+[assembly: AssemblyFixture(typeof(Platform.AppHost.Tests.Kubernetes.PublishedManifests))]
+
 namespace Platform.AppHost.Tests.Kubernetes;
 
-/// <summary>What the real AppHost publishes, once for all tests of a class.</summary>
+/// <summary>What the real AppHost publishes, once for all tests.</summary>
 public sealed class PublishedManifests : IAsyncLifetime
 {
     /// <summary>What each secret parameter is set to: nothing of it may be found in what is published.</summary>

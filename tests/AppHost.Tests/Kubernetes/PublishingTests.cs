@@ -3,7 +3,7 @@ using Platform.TestSupport;
 
 namespace Platform.AppHost.Tests.Kubernetes;
 
-public sealed class PublishingTests(PublishedManifests published) : IClassFixture<PublishedManifests>
+public sealed class PublishingTests(PublishedManifests published)
 {
     [Fact]
     public async Task The_program_itself_writes_the_same_asks_for_nothing_and_leaves_nothing_else_behind()

@@ -3,7 +3,7 @@ using System.Text.Json.Nodes;
 namespace Platform.AppHost.Tests.Kubernetes;
 
 /// <summary>Everything that a manifest names is there: an overlay applied to an empty cluster lacks nothing but its Secrets.</summary>
-public sealed class ReferenceTests(PublishedManifests published) : IClassFixture<PublishedManifests>
+public sealed class ReferenceTests(PublishedManifests published)
 {
     [Theory, MemberData(nameof(PublishedManifests.Views), MemberType = typeof(PublishedManifests))]
     public void Every_selector_matches_pods_of_just_one_workload(string view)

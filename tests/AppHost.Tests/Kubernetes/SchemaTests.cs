@@ -2,7 +2,7 @@ using System.Text.Json.Nodes;
 
 namespace Platform.AppHost.Tests.Kubernetes;
 
-public sealed class SchemaTests(PublishedManifests published) : IClassFixture<PublishedManifests>
+public sealed class SchemaTests(PublishedManifests published)
 {
     // Kustomize itself refuses what it does not know; this is for where kubectl is not.
     private static readonly string[] KustomizationFields =
