@@ -251,6 +251,7 @@ internal sealed class PlatformUnderDrill : IAsyncDisposable
             ["DOTNET_TieredPGO"] = "0",
             ["DOTNET_EnableDiagnostics"] = "0",
             ["DOTNET_gcServer"] = "0",
+            ["DOTNET_GCgen0size"] = "0x4000000",
             ["Logging__Console__FormatterName"] = "simple",
             ["InternalToken"] = Token,
             ["AdminKey"] = AdminKey,
