@@ -54,7 +54,7 @@ internal sealed class ListApiKeys(PostgresDatabase database)
 }
 
 /// <summary>Makes a key, and its owner if that is new.</summary>
-internal sealed class MakeApiKey(Caller caller, PostgresDatabase database, Idempotency idempotency, TimeProvider time)
+internal sealed partial class MakeApiKey(Caller caller, PostgresDatabase database, Idempotency idempotency, TimeProvider time, ILogger<MakeApiKey> logger)
 {
     /// <summary>
     /// The new key, with the key itself; or 400 naming each bad field. Under an <c>Idempotency-Key</c> the answer is kept without the key itself, so that no table ever has
@@ -97,6 +97,7 @@ internal sealed class MakeApiKey(Caller caller, PostgresDatabase database, Idemp
             ExpiresAt = input.ExpiresAt?.ToUniversalTime(),
         };
         await idempotency.CommitAsync(transaction, TypedResults.Created($"/api/keys/{made.Id}", made), cancellationToken);
+        LogMade(logger, made.Id, string.Join(", ", made.Scopes), ownerId, caller.OwnerId);
         return TypedResults.Created($"/api/keys/{made.Id}", made with { Key = key });
     }
 
@@ -112,10 +113,13 @@ internal sealed class MakeApiKey(Caller caller, PostgresDatabase database, Idemp
         if (input.ExpiresAt <= now)
             errors.Add("expiresAt", "must be in the future");
     }
+
+    [LoggerMessage(LogLevel.Information, "Key {KeyId} for {Scopes} of owner {OwnerId} was made by {CallerId}")]
+    private static partial void LogMade(ILogger logger, Guid keyId, string scopes, Guid ownerId, Guid callerId);
 }
 
 /// <summary>Revokes a key, and with it the sessions that were begun with it.</summary>
-internal sealed class RevokeApiKey(PostgresDatabase database, Idempotency idempotency, KnownKeys known, TimeProvider time)
+internal sealed partial class RevokeApiKey(Caller caller, PostgresDatabase database, Idempotency idempotency, KnownKeys known, TimeProvider time, ILogger<RevokeApiKey> logger)
 {
     /// <summary><paramref name="done"/>; or 404, also for one that is revoked already.</summary>
     public async Task<Results<T, ProblemHttpResult>> ExecuteAsync<T>(Guid id, T done, CancellationToken cancellationToken) where T : IResult
@@ -128,8 +132,12 @@ internal sealed class RevokeApiKey(PostgresDatabase database, Idempotency idempo
 
         await idempotency.CommitAsync(transaction, done, cancellationToken);
         known.Forget(digest);
+        LogRevoked(logger, id, caller.OwnerId);
         return done;
     }
+
+    [LoggerMessage(LogLevel.Information, "Key {KeyId} was revoked by {CallerId}")]
+    private static partial void LogRevoked(ILogger logger, Guid keyId, Guid callerId);
 }
 
 /// <summary>What several calls about owners and keys may answer.</summary>

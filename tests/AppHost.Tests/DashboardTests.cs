@@ -1,7 +1,11 @@
 using System.Net;
 using System.Net.Http.Json;
+using System.Text.Json;
+using System.Text.Json.Nodes;
 using Aspire.Hosting;
+using Aspire.Hosting.ApplicationModel;
 using Aspire.Hosting.Testing;
+using Microsoft.Extensions.DependencyInjection;
 using Platform.TestSupport;
 
 namespace Platform.AppHost.Tests;
@@ -11,6 +15,7 @@ namespace Platform.AppHost.Tests;
 public sealed class DashboardTests(RunningPlatform platform) : IAsyncLifetime
 {
     private readonly HttpClient _client = new(new SocketsHttpHandler { AllowAutoRedirect = false });
+    private readonly HttpClient _backend = platform.App.CreateHttpClient("backend");
 
     private static CancellationToken Cancel => TestContext.Current.CancellationToken;
 
@@ -23,6 +28,7 @@ public sealed class DashboardTests(RunningPlatform platform) : IAsyncLifetime
     public ValueTask DisposeAsync()
     {
         _client.Dispose();
+        _backend.Dispose();
         return ValueTask.CompletedTask;
     }
 
@@ -65,13 +71,72 @@ public sealed class DashboardTests(RunningPlatform platform) : IAsyncLifetime
             Cancel);
     }
 
-    private async Task<Sender[]> SendersAsync()
+    [Fact]
+    public async Task Neither_its_traces_and_logs_nor_the_output_of_a_process_tell_a_secret()
     {
-        using var request = new HttpRequestMessage(HttpMethod.Get, "/api/telemetry/resources");
+        var model = platform.App.Services.GetRequiredService<DistributedApplicationModel>();
+        var secrets = new Dictionary<string, string>();
+        foreach (var parameter in model.Resources.OfType<ParameterResource>().Where(parameter => parameter.Secret))
+        {
+            secrets[parameter.Name] = (await parameter.GetValueAsync(Cancel))!;
+        }
+
+        secrets.Keys.Order().ShouldBe(["admin-key", "internal-token", "postgres-password"]);
+        secrets.Values.ShouldAllBe(secret => secret.Length >= 8);
+        using var made = await platform.Client.Backend.PostAsJsonAsync("/api/keys", new { name = "told", scopes = new[] { "read" } }, Cancel);
+        made.StatusCode.ShouldBe(HttpStatusCode.Created);
+        var key = (await made.Content.ReadFromJsonAsync<JsonObject>(Cancel))!;
+        secrets["new key"] = (string)key["key"]!;
+        using var use = new HttpRequestMessage(HttpMethod.Get, "/api/shops") { Headers = { Authorization = new("Bearer", secrets["new key"]) } };
+        using var used = await _backend.SendAsync(use, Cancel);
+        used.StatusCode.ShouldBe(HttpStatusCode.OK);
+        using var revoked = await platform.Client.Backend.DeleteAsync($"/api/keys/{key["id"]}", Cancel);
+        revoked.StatusCode.ShouldBe(HttpStatusCode.NoContent);
+
+        var logs = await Eventually.Async(
+            async () =>
+            {
+                var told = await TelemetryAsync("logs?limit=10000");
+                told.ShouldContain(revoked.Headers.GetValues("X-Correlation-Id").Single());
+                told.ShouldContain($"{key["id"]} was revoked");
+                return told;
+            },
+            TimeSpan.FromSeconds(60),
+            Cancel);
+        var traces = await TelemetryAsync("spans?limit=10000");
+        traces.ShouldContain("/api/keys");
+        foreach (var (name, secret) in secrets)
+        {
+            logs.ShouldNotContain(secret, customMessage: name);
+            traces.ShouldNotContain(secret, customMessage: name);
+        }
+
+        var output = platform.App.Services.GetRequiredService<ResourceLoggerService>();
+        foreach (var service in RunningPlatform.Services)
+        {
+            var lines = new List<string>();
+            await foreach (var batch in output.GetAllAsync(model.Resources.Single(resource => resource.Name == service)).WithCancellation(Cancel))
+            {
+                lines.AddRange(batch.Select(line => line.Content));
+            }
+
+            lines.ShouldNotBeEmpty(service);
+            foreach (var (name, secret) in secrets)
+            {
+                lines.ShouldNotContain(line => line.Contains(secret), $"{service} tells the {name}");
+            }
+        }
+    }
+
+    private async Task<Sender[]> SendersAsync() => JsonSerializer.Deserialize<Sender[]>(await TelemetryAsync("resources"), JsonSerializerOptions.Web)!;
+
+    private async Task<string> TelemetryAsync(string path)
+    {
+        using var request = new HttpRequestMessage(HttpMethod.Get, $"/api/telemetry/{path}");
         request.Headers.Add("x-api-key", RunningPlatform.DashboardApiKey);
         using var response = await _client.SendAsync(request, Cancel);
         response.EnsureSuccessStatusCode();
-        return (await response.Content.ReadFromJsonAsync<Sender[]>(Cancel))!;
+        return await response.Content.ReadAsStringAsync(Cancel);
     }
 
     private sealed record Sender(string Name, bool HasLogs, bool HasTraces, bool HasMetrics);
