@@ -52,6 +52,8 @@ public sealed class Idempotency(Outbox? outbox = null)
         var features = new FeatureCollection(real.Features);
         features.Set<IHttpResponseFeature>(response);
         features.Set<IHttpResponseBodyFeature>(new StreamResponseBodyFeature(body));
+        // to the end, also when the client has gone meanwhile: writing to one that has gone ends early and without an error
+        features.Set<IHttpRequestLifetimeFeature>(new HttpRequestLifetimeFeature());
         await result.ExecuteAsync(new DefaultHttpContext(features) { RequestServices = real.RequestServices });
         return new(response.StatusCode, IdempotencyMiddleware.HeadersToStore(response.Headers), body.ToArray());
     }

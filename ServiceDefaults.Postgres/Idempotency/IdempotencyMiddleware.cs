@@ -74,8 +74,8 @@ internal sealed class IdempotencyMiddleware : IEndpointMiddleware, IHeaderDescri
             await next(context);
             if (!idempotency.IsAnswered)
             {
-                // what failed before any effect is as final as a success
-                if (IsFinal(context.Response.StatusCode))
+                // what failed before any effect is as final as a success; but what was written to a client that has gone may be half of it
+                if (IsFinal(context.Response.StatusCode) && !context.RequestAborted.IsCancellationRequested)
                 {
                     if (!await store.CompleteAsync(claim, new(context.Response.StatusCode, HeadersToStore(context.Response.Headers), buffer.ToArray()), CancellationToken.None))
                     {

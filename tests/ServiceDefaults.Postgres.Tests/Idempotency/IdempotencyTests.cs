@@ -42,6 +42,22 @@ public sealed class IdempotencyTests(TestDatabase database) : IClassFixture<Test
         (await CountAsync()).ShouldBe(1);
     }
 
+    [Theory]
+    [InlineData("/gone", HttpStatusCode.Created, "\"name\":\"one\"")]
+    [InlineData("/gone-and-refused", HttpStatusCode.Conflict, "The name is taken.")]
+    public async Task Who_goes_before_the_answer_gets_all_of_it_when_asking_again(string path, HttpStatusCode status, string text)
+    {
+        await Should.ThrowAsync<HttpRequestException>(() => PostAsync(path, """{"name":"one"}""", "key-1"));
+
+        await Eventually.Async(async () =>
+        {
+            using var again = await PostAsync(path, """{"name":"one"}""", "key-1");
+            again.StatusCode.ShouldBe(status);
+            (await again.Content.ReadAsStringAsync()).ShouldContain(text);
+        });
+        (await CountAsync()).ShouldBeLessThanOrEqualTo(1);
+    }
+
     [Fact]
     public async Task Without_a_key_every_call_counts()
     {
@@ -243,6 +259,21 @@ public sealed class IdempotencyTests(TestDatabase database) : IClassFixture<Test
             _entered.ForEach(entered => entered.TrySetResult());
             await _hold!.Task;
             return Problem.Of(412, "Changed meanwhile.");
+        }).WithIdempotency();
+        app.MapPost("/gone", async (Effect effect, HttpContext context, NpgsqlDataSource dataSource, Platform.ServiceDefaults.Postgres.Idempotency.Idempotency idempotency) =>
+        {
+            context.Abort();
+            return await CreateAsync(effect, context, dataSource, idempotency, CancellationToken.None);
+        }).WithIdempotency();
+        var refused = 0;
+        app.MapPost("/gone-and-refused", (HttpContext context) =>
+        {
+            if (Interlocked.Increment(ref refused) == 1)
+            {
+                context.Abort();
+            }
+
+            return Problem.Conflict("The name is taken.");
         }).WithIdempotency();
         app.MapPost("/conflict", () => Problem.Conflict("The name is taken.")).WithIdempotency();
         app.MapPost("/unavailable", () => Problem.Unavailable("Not now.", TimeSpan.FromSeconds(1))).WithIdempotency();
