@@ -34,10 +34,10 @@ internal static class ResiliencePages
         TimeProvider time,
         CancellationToken cancellationToken)
     {
+        // first, so that the states tell also of what this call met, and before anybody's patience begins
+        var stale = await StaleForAsync(templates, time, cancellationToken);
         using var patience = new CancellationTokenSource(Patience, time);
         using var either = CancellationTokenSource.CreateLinkedTokenSource(patience.Token, cancellationToken);
-        // first, so that the states tell also of what this call met
-        var stale = await StaleForAsync(templates, time, cancellationToken);
         var states = probes.AskAllAsync(cancellationToken);
         var own = ReadAsync(Backend, () => backlogs.ListAsync(either.Token), async () => await deadLetters.ListAsync(null, ShownDeadLetters, await listShops.ExecuteAsync(either.Token), either.Token), cancellationToken);
         var theirs = ReadAsync(StoreDeployerMessages.Service, () => deployer.ListBacklogAsync(either.Token), async () => await deployer.ListDeadLettersAsync(ShownDeadLetters, await listShops.ExecuteAsync(either.Token), either.Token), cancellationToken);

@@ -284,13 +284,7 @@ internal sealed partial class OutboxDispatcher(
                 case Outcome.Taken:
                     metrics.Delivered(message.Destination, message.Type, time.GetUtcNow().UtcDateTime - message.CreatedAt);
                     var pending = await store.CompleteAsync(key, message.Id, cancellationToken);
-                    if (trial is not null && await store.MarkReachableAsync(message.Destination, cancellationToken))
-                    {
-                        trial = null;
-                        LogBack(logger, message.Destination);
-                        signals[Outbox.StateSignalName(message.Destination)].Set();
-                    }
-
+                    await MarkReachableAfterTrialAsync();
                     if (pending is null or 0)
                     {
                         return;
@@ -328,6 +322,7 @@ internal sealed partial class OutboxDispatcher(
         {
             if (trial is not null && await store.MarkReachableAsync(key.Destination, cancellationToken))
             {
+                trial = null;
                 LogBack(logger, key.Destination);
                 signals[Outbox.StateSignalName(key.Destination)].Set();
             }

@@ -159,6 +159,23 @@ public sealed class ResiliencePageTests(PatientBackend patient) : IClassFixture<
     }
 
     [Fact]
+    public async Task A_registry_that_hangs_takes_no_time_from_what_is_asked_of_StoreDeployer()
+    {
+        await _browser.OpenAsync("/resilience");
+        _backend.Registry.Instead = context => Task.Delay(Timeout.Infinite, context.RequestAborted);
+        try
+        {
+            await _browser.OpenAsync("/resilience").WaitAsync(TimeSpan.FromSeconds(20));
+
+            _browser.Text.ShouldNotContain("can't be asked now.");
+        }
+        finally
+        {
+            _backend.Registry.Instead = null;
+        }
+    }
+
+    [Fact]
     public async Task A_service_without_dead_letters_is_not_found()
     {
         await _browser.OpenAsync("/resilience");

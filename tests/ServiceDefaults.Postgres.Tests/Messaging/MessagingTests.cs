@@ -170,6 +170,36 @@ public sealed class MessagingTests(PostgresServer server) : IAsyncLifetime
     }
 
     [Fact]
+    public async Task While_a_receiver_is_away_the_backlog_is_not_looked_through_at_each_message()
+    {
+        var sender = await StartSenderAsync();
+        await EnqueueAsync(sender, Guid.CreateVersion7(), new Note(1));
+        await Eventually.Async(async () => (await _senderDatabase.DataSource.ScalarAsync<int>("select failures from outbox_destinations")).ShouldBeGreaterThan(4));
+        var looks = 0;
+        using var listener = new ActivityListener
+        {
+            ShouldListenTo = source => source.Name == "Npgsql",
+            Sample = (ref ActivityCreationOptions<ActivityContext> _) => ActivitySamplingResult.AllData,
+            ActivityStopped = activity =>
+            {
+                if (activity.TagObjects.Any(tag => tag.Value is string text && text.Contains("as TrialInSeconds", StringComparison.Ordinal)))
+                {
+                    Interlocked.Increment(ref looks);
+                }
+            },
+        };
+        ActivitySource.AddActivityListener(listener);
+
+        for (var n = 0; n < 400; n++)
+        {
+            await EnqueueAsync(sender, Guid.CreateVersion7(), new Note(1));
+        }
+
+        await Eventually.TrueAsync(() => Volatile.Read(ref looks) > 0);
+        looks.ShouldBeLessThan(100);
+    }
+
+    [Fact]
     public async Task A_receiver_that_is_seen_to_come_back_gets_its_messages_long_before_the_back_off_is_over()
     {
         var ready = false;
