@@ -3,13 +3,10 @@ using Dapper;
 namespace Platform.ServiceDefaults.Postgres.Database;
 
 /// <summary>Statements of one transaction that go to the server in one round trip.</summary>
-/// <param name="Sql">One statement, or several with semicolons between them; may be empty.</param>
+/// <param name="Sql">One statement, or several with semicolons between them.</param>
 /// <param name="Parameters">An object whose properties are named in <paramref name="Sql"/>.</param>
 public sealed record Statements(string Sql, object Parameters)
 {
-    /// <summary>Nothing to do.</summary>
-    public static readonly Statements None = new("", new { });
-
     /// <summary>These, and then <paramref name="next"/>. A parameter that both name must have one value.</summary>
     public Statements Then(Statements next)
     {
@@ -18,11 +15,11 @@ public sealed record Statements(string Sql, object Parameters)
         return new($"{Sql};\n{next.Sql}", both);
     }
 
-    /// <summary>As Dapper takes it.</summary>
-    public CommandDefinition In(NpgsqlTransaction transaction, CancellationToken cancellationToken) =>
-        new(Sql, Parameters, transaction, cancellationToken: cancellationToken);
+    /// <summary>Runs them in a transaction that goes on.</summary>
+    public Task<int> ExecuteAsync(NpgsqlTransaction transaction, CancellationToken cancellationToken) =>
+        transaction.Connection!.ExecuteAsync(new CommandDefinition(Sql, Parameters, transaction, cancellationToken: cancellationToken));
 
-    /// <summary>Runs them.</summary>
-    public Task ExecuteAsync(NpgsqlTransaction transaction, CancellationToken cancellationToken) =>
-        transaction.Connection!.ExecuteAsync(In(transaction, cancellationToken));
+    /// <summary>Runs them as a transaction of their own: all of them are committed, or none. No lock outlasts the round trip, even if this process is paused meanwhile.</summary>
+    public Task<int> ExecuteAsync(NpgsqlConnection connection, CancellationToken cancellationToken) =>
+        connection.ExecuteAsync(new CommandDefinition(Sql, Parameters, cancellationToken: cancellationToken));
 }

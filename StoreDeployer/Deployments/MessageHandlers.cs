@@ -86,7 +86,7 @@ internal sealed class CancelDeployment(DeploymentEvents events, Signals signals)
     public async Task HandleAsync(DeploymentCancelRequested data, MessageContext context, CancellationToken cancellationToken)
     {
         var (transaction, connection) = (context.Transaction, context.Connection);
-        await ShopLock.TakeAsync(transaction, context.PartitionKey, cancellationToken);
+        await ShopLock.Take(context.PartitionKey).ExecuteAsync(transaction, cancellationToken);
         var changed = await connection.QuerySingleOrDefaultAsync<(string Status, string Kind)>(new CommandDefinition(
             """
             update deployments
@@ -112,7 +112,7 @@ internal sealed class RetryDeployment(DeploymentEvents events, Signals signals) 
     public async Task HandleAsync(DeploymentRetryRequested data, MessageContext context, CancellationToken cancellationToken)
     {
         var (transaction, connection) = (context.Transaction, context.Connection);
-        await ShopLock.TakeAsync(transaction, context.PartitionKey, cancellationToken);
+        await ShopLock.Take(context.PartitionKey).ExecuteAsync(transaction, cancellationToken);
         var changed = await connection.QuerySingleOrDefaultAsync<(string Status, string Kind)>(new CommandDefinition(
             """
             with decided as (

@@ -1,3 +1,4 @@
+using Dapper;
 using Npgsql;
 using Platform.ServiceDefaults.Postgres.Database;
 using Platform.StoreDeployer.Deployments;
@@ -17,13 +18,14 @@ internal sealed class ActivateRelease(PostgresDatabase database, DeploymentEvent
     {
         await using var connection = await database.OpenConnectionAsync(cancellationToken);
         await using var transaction = await connection.BeginTransactionAsync(cancellationToken);
+        await job.FencedAsync(() => job.AssertHeldWithShop().ExecuteAsync(transaction, cancellationToken));
         // the time is not now(), which is when this transaction began: readers take what changed later for newer
-        var (cancelled, takenDown, newer, changedAt) = await ShopLock.TakeWithLeaseAsync<(bool, bool, bool, DateTime)>(transaction, job,
+        var (cancelled, takenDown, newer, changedAt) = await connection.QuerySingleAsync<(bool, bool, bool, DateTime)>(new CommandDefinition(
             """
             select d.cancel_requested_at is not null, s.taken_down_at is not null, s.active_sequence >= d.sequence,
               greatest(clock_timestamp(), s.changed_at + interval '1 microsecond')
             from deployments d join stores s on s.shop_id = d.shop_id where d.id = @Id
-            """, cancellationToken);
+            """, new { job.Id }, transaction, cancellationToken: cancellationToken));
         if (cancelled || takenDown || newer)
         {
             var status = cancelled || takenDown ? DeploymentStatus.Cancelled : DeploymentStatus.Superseded;

@@ -31,7 +31,7 @@ internal sealed class StoreRelease(PostgresDatabase database, DigestCache cache,
         await using var connection = await database.OpenConnectionAsync(cancellationToken);
         await using var transaction = await connection.BeginTransactionAsync(cancellationToken);
         await FilesLock.ShareAsync(transaction, cancellationToken);
-        await job.AssertHeldAsync(transaction, cancellationToken);
+        await job.FencedAsync(() => job.AssertHeld().ExecuteAsync(transaction, cancellationToken));
 
         // In the order of their digests, so that two releases that store the same files wait for each other and never in a circle.
         var distinct = files.DistinctBy(file => file.Digest).OrderBy(file => file.Digest.Hex, StringComparer.Ordinal).ToDictionary(file => file.Digest);

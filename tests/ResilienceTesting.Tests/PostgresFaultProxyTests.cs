@@ -91,6 +91,40 @@ public sealed class PostgresFaultProxyTests(PostgresServer server) : IAsyncLifet
         (await inserting).ShouldBe(1);
     }
 
+    [Theory]
+    [InlineData("insert into notes values ($1); select 1")]
+    [InlineData("select 1; insert into notes values ($1)")]
+    public async Task Statements_that_are_sent_together_outside_a_transaction_are_one_commit(string statements)
+    {
+        var trap = Arm(CommitMoment.BeforeItArrives, occurrence: 2);
+        await InsertBothAsync();
+        await using (var other = _client.CreateCommand("select 1"))
+            await other.ExecuteScalarAsync();
+        trap.Held.IsCompleted.ShouldBeFalse();
+
+        var inserting = InsertBothAsync();
+        var held = await trap.Held.WaitAsync(TimeSpan.FromSeconds(10));
+        (await CountAsync()).ShouldBe(1);
+
+        held.Release();
+        await inserting;
+        (await CountAsync()).ShouldBe(2);
+
+        async Task InsertBothAsync()
+        {
+            await using var batch = _client.CreateBatch();
+            foreach (var statement in statements.Split("; "))
+            {
+                var command = new NpgsqlBatchCommand(statement);
+                if (statement.Contains("$1"))
+                    command.Parameters.Add(new() { Value = 1 });
+                batch.BatchCommands.Add(command);
+            }
+
+            await batch.ExecuteNonQueryAsync();
+        }
+    }
+
     [Fact]
     public async Task A_prepared_statement_is_known_by_its_text_each_time()
     {

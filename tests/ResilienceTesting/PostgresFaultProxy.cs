@@ -111,6 +111,7 @@ internal sealed class PostgresConnection(PostgresFaultProxy proxy, Socket client
     private readonly Dictionary<string, string> _prepared = new(StringComparer.Ordinal);
     private readonly TaskCompletionSource _over = new(TaskCreationOptions.RunContinuationsAsynchronously);
     private bool _inTransaction;
+    private bool _committed;
     private volatile CommitTrap? _trapped;
     private int _aborted;
 
@@ -311,11 +312,11 @@ internal sealed class PostgresConnection(PostgresFaultProxy proxy, Socket client
                 if (query.StartsWith("COMMIT", StringComparison.OrdinalIgnoreCase))
                 {
                     _inTransaction = false;
-                    return true;
+                    return _committed = true;
                 }
 
                 Add(query);
-                return !_inTransaction;
+                return EndsAlone();
             case 'P':
                 // a name, and the statement; one that gets a name is prepared and used later, and maybe often
                 var prepared = Text(message[HeaderSize..]);
@@ -332,7 +333,7 @@ internal sealed class PostgresConnection(PostgresFaultProxy proxy, Socket client
                     Add(bound);
                 return false;
             case 'S':
-                return !_inTransaction;
+                return EndsAlone();
             default:
                 return false;
         }
@@ -341,13 +342,18 @@ internal sealed class PostgresConnection(PostgresFaultProxy proxy, Socket client
     private void Begin(bool inTransaction)
     {
         _inTransaction = inTransaction;
+        _committed = false;
         _statements.Clear();
     }
 
+    // what comes up to here without a transaction around it is a transaction of its own
+    private bool EndsAlone() => _committed = !_inTransaction;
+
     private void Add(string statement)
     {
-        if (!_inTransaction || _statements.Count >= MaxStatements)
+        if (_committed || _statements.Count >= MaxStatements)
             _statements.Clear();
+        _committed = false;
         _statements.Add(statement);
     }
 

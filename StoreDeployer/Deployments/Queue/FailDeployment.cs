@@ -12,9 +12,7 @@ internal sealed class FailDeployment(PostgresDatabase database, DeploymentEvents
     public async Task ExecuteAsync(DeploymentLease lease, IReadOnlyList<StepState> steps, DeploymentStatus status, DeploymentError? error, CancellationToken cancellationToken)
     {
         await using var connection = await database.OpenConnectionAsync(cancellationToken);
-        await using var transaction = await connection.BeginTransactionAsync(cancellationToken);
-        await ShopLock.TakeWithLeaseAsync(transaction, lease, WithLeaseHeld(lease, steps, status, error), cancellationToken);
-        await transaction.CommitAsync(cancellationToken);
+        await lease.FencedAsync(() => lease.AssertHeldWithShop().Then(WithLeaseHeld(lease, steps, status, error)).ExecuteAsync(connection, cancellationToken));
         events.Wake();
     }
 

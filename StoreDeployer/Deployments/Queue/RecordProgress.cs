@@ -1,5 +1,3 @@
-using Dapper;
-using Npgsql;
 using Platform.ServiceDefaults.Postgres.Database;
 
 namespace Platform.StoreDeployer.Deployments.Queue;
@@ -12,29 +10,10 @@ internal sealed class RecordProgress(PostgresDatabase database, DeploymentEvents
     public async Task ExecuteAsync(DeploymentLease lease, IReadOnlyList<StepState> steps, CancellationToken cancellationToken)
     {
         await using var connection = await database.OpenConnectionAsync(cancellationToken);
-        await using var transaction = await connection.BeginTransactionAsync(cancellationToken);
-        await lease.AssertHeldAsync(transaction, cancellationToken);
-        await DeploymentSteps.Write(lease.Id, steps)
+        await lease.FencedAsync(() => lease.AssertHeld()
+            .Then(DeploymentSteps.Write(lease.Id, steps))
             .Then(events.Progressed(lease.ShopId, lease.Id, DeploymentStatus.Running, steps.Snapshot()))
-            .ExecuteAsync(transaction, cancellationToken);
-        await transaction.CommitAsync(cancellationToken);
+            .ExecuteAsync(connection, cancellationToken));
         events.Wake();
-    }
-}
-
-internal static class LeaseChecks
-{
-    public const string Sql =
-        """
-        select true from deployments
-        where id = @Id and worker = @Worker and fencing_token = @FencingToken and status = 'running' for no key update
-        """;
-
-    /// <summary>Locks the deployment for the rest of the transaction, if the lease holds.</summary>
-    /// <exception cref="LeaseLostException">It doesn't.</exception>
-    public static async Task AssertHeldAsync(this DeploymentLease lease, NpgsqlTransaction transaction, CancellationToken cancellationToken)
-    {
-        if (!await transaction.Connection!.ExecuteScalarAsync<bool>(new CommandDefinition(Sql, lease, transaction, cancellationToken: cancellationToken)))
-            throw new LeaseLostException(lease);
     }
 }

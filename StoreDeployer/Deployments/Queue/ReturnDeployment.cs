@@ -40,7 +40,7 @@ internal sealed class ReturnDeployment(PostgresDatabase database, DeploymentEven
     {
         await using var connection = await database.OpenConnectionAsync(cancellationToken);
         await using var transaction = await connection.BeginTransactionAsync(cancellationToken);
-        await ShopLock.TakeWithLeaseAsync(transaction, lease, Statements.None, cancellationToken);
+        await lease.FencedAsync(() => lease.AssertHeldWithShop().ExecuteAsync(transaction, cancellationToken));
         var lost = reason == ReturnReason.LeaseLost;
         if (lost)
             await AssertOrphanedAsync(transaction, lease, cancellationToken);

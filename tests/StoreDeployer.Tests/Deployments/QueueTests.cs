@@ -126,7 +126,7 @@ public sealed class QueueTests(PostgresServer server) : IAsyncLifetime
         current.FencingToken.ShouldBe(late.FencingToken + 1);
         var files = new[] { ReleaseFile.Page("index.html", "late"u8.ToArray()) };
         var release = await Get<StoreRelease>().ExecuteAsync(current, [ReleaseFile.Page("index.html", "current"u8.ToArray())], None);
-        var before = (await RowsAsync("deployments"), await RowsAsync("stores"), await RowsAsync("release_files"), await RowsAsync("files"), await RowsAsync("deployment_steps"));
+        var before = (await RowsAsync("deployments"), await RowsAsync("stores"), await RowsAsync("release_files"), await RowsAsync("files"), await RowsAsync("deployment_steps"), await RowsAsync("outbox"));
 
         await Should.ThrowAsync<LeaseLostException>(() => Get<RecordProgress>().ExecuteAsync(late, steps, None));
         await Should.ThrowAsync<LeaseLostException>(() => Get<StoreRelease>().ExecuteAsync(late, files, None));
@@ -137,7 +137,7 @@ public sealed class QueueTests(PostgresServer server) : IAsyncLifetime
         // The same worker again, with its earlier token.
         await Should.ThrowAsync<LeaseLostException>(() => Get<RecordProgress>().ExecuteAsync(current with { FencingToken = late.FencingToken }, steps, None));
 
-        (await RowsAsync("deployments"), await RowsAsync("stores"), await RowsAsync("release_files"), await RowsAsync("files"), await RowsAsync("deployment_steps")).ShouldBe(before);
+        (await RowsAsync("deployments"), await RowsAsync("stores"), await RowsAsync("release_files"), await RowsAsync("files"), await RowsAsync("deployment_steps"), await RowsAsync("outbox")).ShouldBe(before);
         (await Get<ActivateRelease>().ExecuteAsync(current, release, steps, None)).ShouldBe(DeploymentStatus.Live);
         await Should.ThrowAsync<LeaseLostException>(() => Get<FailDeployment>().ExecuteAsync(current, steps, DeploymentStatus.Failed, null, None));
     }
@@ -165,7 +165,7 @@ public sealed class QueueTests(PostgresServer server) : IAsyncLifetime
         await ExecuteAsync("update deployments set lease_until = now() - interval '1 second'");
         await using var connection = await _database.DataSource.OpenConnectionAsync();
         await using var holding = await connection.BeginTransactionAsync();
-        await ShopLock.TakeAsync(holding, shop, None);
+        await ShopLock.Take(shop).ExecuteAsync(holding, None);
 
         var taking = Get<ReleaseOrphanedLeases>().ExecuteAsync(None);
         await Eventually.Async(async () =>
