@@ -57,6 +57,8 @@ public sealed class RunningPlatform : IAsyncLifetime
         var key = _app.Services.GetRequiredService<DistributedApplicationModel>().Resources.OfType<ParameterResource>().Single(parameter => parameter.Name == "admin-key");
         Client = new(_app, (await key.GetValueAsync(limit.Token))!);
         await Task.WhenAll(Services.Select(service => _app.ResourceNotifications.WaitForResourceHealthyAsync(service, limit.Token)));
+        // a machine that has its hands full may open a breaker in the first moments, which the orchestrator does not count
+        await AllHealthyAsync();
     }
 
     public async ValueTask DisposeAsync()
