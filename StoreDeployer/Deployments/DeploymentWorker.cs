@@ -45,7 +45,6 @@ internal sealed partial class DeploymentWorker(
     {
         using var slots = new SemaphoreSlim(options.Value.Workers);
         var signal = signals[SignalName];
-        var tasks = new ConcurrentDictionary<Task, bool>();
         try
         {
             while (true)

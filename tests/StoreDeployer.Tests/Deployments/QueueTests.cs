@@ -260,6 +260,24 @@ public sealed class QueueTests(PostgresServer server) : IAsyncLifetime
         (await _neighbours.FinishedAsync(deployment)).GetProperty("status").GetString().ShouldBe("cancelled");
     }
 
+    [Theory]
+    [InlineData("kind = 'release'")]
+    [InlineData("priority = 3")]
+    [InlineData("status = 'paused'")]
+    [InlineData("worker = gen_random_uuid()")]
+    [InlineData("lease_until = now()")]
+    [InlineData("finished_at = now()")]
+    [InlineData("status = 'running'")]
+    [InlineData("status = 'running', worker = gen_random_uuid()")]
+    [InlineData("status = 'live'")]
+    public async Task The_database_refuses_a_deployment_that_contradicts_itself(string change)
+    {
+        await RequestAsync(Guid.CreateVersion7());
+        (await Should.ThrowAsync<PostgresException>(() => ExecuteAsync($"update deployments set {change}"))).SqlState.ShouldBe(PostgresErrorCodes.CheckViolation);
+        (await ExecuteAsync("update deployments set status = 'running', worker = $1, lease_until = now()", _one)).ShouldBe(1);
+        (await ExecuteAsync("update deployments set status = 'live', worker = null, lease_until = null, finished_at = now()")).ShouldBe(1);
+    }
+
     [Fact]
     public async Task A_slug_that_a_deleted_shop_still_has_is_waited_for()
     {
