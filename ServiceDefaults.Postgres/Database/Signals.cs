@@ -63,6 +63,8 @@ public sealed partial class Signals(
             }
             catch (Exception exception) when (!cancellationToken.IsCancellationRequested)
             {
+                // the pool's idle connections have most likely lost their server too, and no request is to find that out
+                dataSource.Clear();
                 LogDeaf(logger, exception.Message);
                 await Task.Delay(TimeSpan.FromMilliseconds(500), time, cancellationToken);
             }

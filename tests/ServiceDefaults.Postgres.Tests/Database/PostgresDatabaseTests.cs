@@ -77,6 +77,37 @@ public sealed class PostgresDatabaseTests(PostgresServer server)
     }
 
     [Fact]
+    public async Task After_a_restart_of_the_server_no_statement_meets_a_connection_of_before()
+    {
+        await using var own = await PostgresServer.StartNewAsync();
+        await using var app = await StartAsync(own.ConnectionStringTo("postgres"));
+        await UseThreeAtOnceAsync();
+
+        await own.StopAsync();
+        await own.StartAsync();
+        await using var outside = NpgsqlDataSource.Create(own.ConnectionStringTo("postgres") + ";Pooling=false");
+        await Eventually.Async(async () => (await outside.ScalarAsync<int>("select count(*)::int from pg_stat_activity where query like 'listen %'")).ShouldBe(1));
+
+        await UseThreeAtOnceAsync();
+
+        async Task UseThreeAtOnceAsync()
+        {
+            var connections = new List<NpgsqlConnection>();
+            for (var i = 0; i < 3; i++)
+            {
+                connections.Add(await app.Get<PostgresDatabase>().OpenConnectionAsync(default));
+            }
+
+            foreach (var connection in connections)
+            {
+                (await connection.ExecuteScalarAsync<int>("select 1")).ShouldBe(1);
+            }
+
+            connections.ForEach(connection => connection.Dispose());
+        }
+    }
+
+    [Fact]
     public async Task A_database_that_is_gone_opens_the_breaker_and_its_return_closes_it()
     {
         await using var own = await PostgresServer.StartNewAsync();
