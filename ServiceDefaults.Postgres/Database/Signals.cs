@@ -35,6 +35,7 @@ public sealed partial class Signals(
     {
         while (!cancellationToken.IsCancellationRequested)
         {
+            var listens = false;
             try
             {
                 using var session = new SeparateCancellation(cancellationToken);
@@ -45,6 +46,7 @@ public sealed partial class Signals(
                     await listen.ExecuteNonQueryAsync(session.Token);
                 }
 
+                listens = true;
                 // whatever was sent while nobody listened
                 foreach (var signal in _signals.Values)
                 {
@@ -63,8 +65,12 @@ public sealed partial class Signals(
             }
             catch (Exception exception) when (!cancellationToken.IsCancellationRequested)
             {
-                // the pool's idle connections have most likely lost their server too, and no request is to find that out
-                dataSource.Clear();
+                // Who loses a session has most likely lost the pool's idle connections too, and no request is to find that out. Who gets none, of a server that is full, keeps them.
+                if (listens)
+                {
+                    dataSource.Clear();
+                }
+
                 LogDeaf(logger, exception.Message);
                 await Task.Delay(TimeSpan.FromMilliseconds(500), time, cancellationToken);
             }

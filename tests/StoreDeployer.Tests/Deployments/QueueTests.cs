@@ -263,7 +263,7 @@ public sealed class QueueTests(PostgresServer server) : IAsyncLifetime
     [Theory]
     [InlineData("kind = 'release'")]
     [InlineData("priority = 3")]
-    [InlineData("status = 'paused'")]
+    [InlineData("status = 'paused', finished_at = now()")]
     [InlineData("worker = gen_random_uuid()")]
     [InlineData("lease_until = now()")]
     [InlineData("finished_at = now()")]
