@@ -67,11 +67,14 @@ public class DistributedApplication : IHost, IAsyncDisposable
     /// <summary>Runs until the process is told to stop; in publish mode, until the pipeline is done.</summary>
     public virtual async Task RunAsync(CancellationToken cancellationToken = default)
     {
+        // under test the program disposes the services at its end, before this run is over
+        var pipeline = Services.GetService<PipelineRunner>();
+        var lifetime = Services.GetRequiredService<IHostApplicationLifetime>();
         try
         {
             await StartAsync(cancellationToken).ConfigureAwait(false);
             await _host.WaitForShutdownAsync(cancellationToken).ConfigureAwait(false);
-            if (Services.GetService<PipelineRunner>()?.Failure is { } failure)
+            if (pipeline?.Failure is { } failure)
             {
                 if (StartGate is not null)
                     throw new DistributedApplicationException($"The pipeline failed: {failure.Message}", failure);
@@ -83,7 +86,7 @@ public class DistributedApplication : IHost, IAsyncDisposable
             await Console.Error.WriteLineAsync(e.Message).ConfigureAwait(false);
             Environment.ExitCode = 1;
         }
-        catch (OperationCanceledException) when (Services.GetRequiredService<IHostApplicationLifetime>().ApplicationStopping.IsCancellationRequested)
+        catch (OperationCanceledException) when (lifetime.ApplicationStopping.IsCancellationRequested)
         {
             // stopped while it was starting
         }

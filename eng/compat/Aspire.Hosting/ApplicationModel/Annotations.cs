@@ -196,7 +196,7 @@ public sealed class ResourceUrlAnnotation : IResourceAnnotation
 
     public EndpointReference? Endpoint { get; init; }
 
-    public int? DisplayOrder { get; set; }
+    public int? DisplayOrder;
 }
 
 /// <summary>Changes the URLs of a resource when its endpoints have their addresses.</summary>
@@ -248,11 +248,11 @@ public sealed class ContainerMountAnnotation : IResourceAnnotation
         IsReadOnly = isReadOnly;
     }
 
-    public string? Source { get; set; }
+    public string? Source { get; }
 
-    public string Target { get; set; }
+    public string Target { get; }
 
-    public ContainerMountType Type { get; set; }
+    public ContainerMountType Type { get; }
 
-    public bool IsReadOnly { get; set; }
+    public bool IsReadOnly { get; }
 }
