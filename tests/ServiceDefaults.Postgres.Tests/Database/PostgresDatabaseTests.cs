@@ -2,6 +2,7 @@ using System.Data;
 using System.Net;
 using Dapper;
 using Microsoft.AspNetCore.Builder;
+using Microsoft.Extensions.Logging;
 using Npgsql;
 using Platform.ResilienceTesting;
 using Platform.ServiceDefaults.Communication;
@@ -104,6 +105,35 @@ public sealed class PostgresDatabaseTests(PostgresServer server)
             }
 
             connections.ForEach(connection => connection.Dispose());
+        }
+    }
+
+    [Fact]
+    public async Task A_listener_whom_a_full_server_refuses_leaves_the_pool_its_connections()
+    {
+        await using var database = await TestDatabase.CreateAsync(server);
+        var role = $"{database.Name}_role";
+        await database.DataSource.ExecuteAsync($"create role {role} login password 'role'; alter database {database.Name} owner to {role}; alter schema public owner to {role}");
+        var own = new NpgsqlConnectionStringBuilder(database.ConnectionString) { Username = role, Password = "role", MaxPoolSize = 1 }.ConnectionString;
+        using var deaf = new Deaf();
+        await using var app = await DatabaseApp.StartAsync(own, builder => builder.Logging.AddProvider(deaf), settings: new() { [$"Logging:LogLevel:{typeof(Signals).FullName}"] = "Debug" });
+
+        // one place for both, and the listener tries only half a second after it has lost it
+        await database.DataSource.ExecuteAsync($"alter role {role} connection limit 1");
+        await Eventually.Async(async () =>
+        {
+            var said = deaf.Times;
+            await database.DataSource.ExecuteAsync($"select pg_terminate_backend(pid) from pg_stat_activity where usename = '{role}' and query like 'listen %'");
+            await Eventually.TrueAsync(() => deaf.Times > said, TimeSpan.FromSeconds(3));
+            (said, var process) = (deaf.Times, await ProcessAsync());
+            await Eventually.TrueAsync(() => deaf.Times >= said + 2, TimeSpan.FromSeconds(3));
+            (await ProcessAsync()).ShouldBe(process);
+        });
+
+        async Task<int> ProcessAsync()
+        {
+            await using var connection = await app.Get<PostgresDatabase>().OpenConnectionAsync(default);
+            return await connection.ExecuteScalarAsync<int>("select pg_backend_pid()");
         }
     }
 
@@ -271,5 +301,31 @@ public sealed class PostgresDatabaseTests(PostgresServer server)
     {
         using var response = await app.Client.GetAsync(path);
         return response.StatusCode;
+    }
+
+    /// <summary>Counts how often the listener says that it does not listen.</summary>
+    private sealed class Deaf : ILoggerProvider, ILogger
+    {
+        private int _times;
+
+        public int Times => Volatile.Read(ref _times);
+
+        public ILogger CreateLogger(string categoryName) => this;
+
+        public IDisposable? BeginScope<TState>(TState state) where TState : notnull => null;
+
+        public bool IsEnabled(LogLevel logLevel) => true;
+
+        public void Log<TState>(LogLevel logLevel, EventId eventId, TState state, Exception? exception, Func<TState, Exception?, string> formatter)
+        {
+            if (formatter(state, exception).StartsWith("Not listening for signals", StringComparison.Ordinal))
+            {
+                Interlocked.Increment(ref _times);
+            }
+        }
+
+        public void Dispose()
+        {
+        }
     }
 }
