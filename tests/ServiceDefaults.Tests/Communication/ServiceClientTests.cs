@@ -231,7 +231,7 @@ public sealed class ServiceClientTests : IAsyncDisposable
             await release.Task;
         };
         var first = Client.GetAsync("/");
-        await entered.Task;
+        await entered.Task.WaitAsync(TimeSpan.FromSeconds(10));
 
         (await Should.ThrowAsync<ServiceCallException>(() => Client.GetAsync("/"))).Failure.ShouldBe(ServiceCallFailure.Busy);
 
@@ -289,7 +289,7 @@ public sealed class ServiceClientTests : IAsyncDisposable
         };
         using var hangUp = new CancellationTokenSource();
         var call = Client.GetAsync("/", hangUp.Token);
-        await entered.Task;
+        await entered.Task.WaitAsync(TimeSpan.FromSeconds(10));
 
         await hangUp.CancelAsync();
 

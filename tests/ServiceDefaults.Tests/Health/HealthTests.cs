@@ -90,7 +90,7 @@ public sealed class HealthTests
             }),
             environment: "Production");
         var slow = app.Client.GetAsync("/slow");
-        await entered.Task;
+        await entered.Task.WaitAsync(TimeSpan.FromSeconds(10));
 
         var watch = Stopwatch.StartNew();
         var stopped = app.App.StopAsync();
@@ -115,7 +115,7 @@ public sealed class HealthTests
             }),
             environment: "Production");
         var stuck = app.Client.GetAsync("/stuck");
-        await entered.Task;
+        await entered.Task.WaitAsync(TimeSpan.FromSeconds(10));
         var watch = Stopwatch.StartNew();
         await Record.ExceptionAsync(() => app.App.StopAsync());
         watch.Elapsed.ShouldBeLessThan(TimeSpan.FromSeconds(4));

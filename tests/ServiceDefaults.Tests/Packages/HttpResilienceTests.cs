@@ -204,7 +204,7 @@ public sealed class HttpResilienceTests
         await using var services = Services(standard => standard.Configure(o => o.Retry.Delay = TimeSpan.Zero), time);
 
         var sending = Client(services).GetAsync(server.Address, Cancelled);
-        await arrived.Task;
+        await arrived.Task.WaitAsync(TimeSpan.FromSeconds(10));
         time.Advance(TimeSpan.FromSeconds(10));
 
         (await sending).StatusCode.ShouldBe(HttpStatusCode.OK);
@@ -226,7 +226,7 @@ public sealed class HttpResilienceTests
         var sending = Client(services).GetAsync(server.Address, Cancelled);
         for (var attempt = 1; attempt <= 3; attempt++)
         {
-            await arrived.WaitAsync(Cancelled);
+            (await arrived.WaitAsync(TimeSpan.FromSeconds(10), Cancelled)).ShouldBeTrue();
             sending.IsCompleted.ShouldBeFalse();
             time.Advance(TimeSpan.FromSeconds(10));
         }
@@ -249,7 +249,7 @@ public sealed class HttpResilienceTests
         var client = Client(services);
 
         var first = client.GetAsync(server.Address, Cancelled);
-        await arrived.Task;
+        await arrived.Task.WaitAsync(TimeSpan.FromSeconds(10));
         await Should.ThrowAsync<RateLimiterRejectedException>(() => client.GetAsync(server.Address, Cancelled));
         answer.SetResult();
 
