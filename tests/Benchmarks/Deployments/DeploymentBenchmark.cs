@@ -16,6 +16,7 @@ internal static partial class DeploymentBenchmark
     private const int Workers = 4;
     private const int Connections = 32;
 
+    private static readonly string PgbenchScript = Path.Combine(Path.GetTempPath(), "platform-queue.sql");
     private static readonly List<Row> Rows = [];
     private static double _commit;
 
@@ -53,8 +54,13 @@ internal static partial class DeploymentBenchmark
         {
             await using var platform = await LocalPlatform.StartAsync(deployers: 1);
             await MeasureJobsAsync(platform, jobs);
-            AddRate($"jobs a second through the queue alone, {Workers} workers", await QueueBenchmark.MeasureAsync(platform, Workers, TimeSpan.FromSeconds(seconds)));
-            await MeasurePgbenchAsync(platform, seconds);
+            await CreatePgbenchQueueAsync(platform);
+            var (queue, pgbench) = await QueueBenchmark.MeasureAsync(platform, Workers, TimeSpan.FromSeconds(seconds), slice => RunPgbenchAsync(platform, slice));
+            AddRate($"jobs a second through the queue alone, {Workers} workers", queue);
+            if (pgbench is not null)
+            {
+                AddRate($"pgbench: enqueue, claim, complete, {Workers} clients", pgbench.Value);
+            }
         }
 
         if (waiting > 0)
@@ -257,9 +263,12 @@ internal static partial class DeploymentBenchmark
         await using var rate = platform.DeployerDb.CreateCommand(
             """
             with done as materialized (select finished_at, row_number() over (order by finished_at) as n from deployments)
-            select ((count(*) - 1) / extract(epoch from max(finished_at) - min(finished_at)))::float8 from done where n > (select count(*) from done) * 0.3
+            select ((count(*) - 1) / nullif(extract(epoch from max(finished_at) - min(finished_at)), 0))::float8 from done where n > (select count(*) from done) * 0.3
             """);
-        AddRate($"deployments a second, {Workers} workers", (double)(await rate.ExecuteScalarAsync(limit.Token))!);
+        if (await rate.ExecuteScalarAsync(limit.Token) is double measured)
+        {
+            AddRate($"deployments a second, {Workers} workers", measured);
+        }
     }
 
     /// <summary>How long deployments that were accepted while StoreDeployer was away take to go live when it is back.</summary>
@@ -296,32 +305,27 @@ internal static partial class DeploymentBenchmark
         AnsiConsole.MarkupLineInterpolated(CultureInfo.InvariantCulture, $"Dead letters: {await dead.ExecuteScalarAsync(limit.Token)}.");
     }
 
-    private static async Task MeasurePgbenchAsync(LocalPlatform platform, int seconds)
+    private static async Task CreatePgbenchQueueAsync(LocalPlatform platform)
     {
-        await using (var connection = new NpgsqlConnection(platform.ConnectionStringTo("queue")))
-        {
-            await connection.OpenAsync();
-            await ExecuteAsync(connection, """
-                create table jobs (id bigserial primary key, payload text not null, status text not null default 'queued', token bigint not null default 0);
-                create index on jobs (id) where status = 'queued'
-                """);
-        }
+        await using var connection = new NpgsqlConnection(platform.ConnectionStringTo("queue"));
+        await connection.OpenAsync();
+        await ExecuteAsync(connection, """
+            create table jobs (id bigserial primary key, payload text not null, status text not null default 'queued', token bigint not null default 0);
+            create index on jobs (id) where status = 'queued'
+            """);
+        await using var source = typeof(DeploymentBenchmark).Assembly.GetManifestResourceStream("Platform.Benchmarks.Deployments.queue.sql")!;
+        await using var target = File.Create(PgbenchScript);
+        await source.CopyToAsync(target);
+    }
 
-        var script = Path.Combine(Path.GetTempPath(), "platform-queue.sql");
-        await using (var source = typeof(DeploymentBenchmark).Assembly.GetManifestResourceStream("Platform.Benchmarks.Deployments.queue.sql")!)
-        await using (var target = File.Create(script))
-        {
-            await source.CopyToAsync(target);
-        }
-
+    /// <summary>Transactions a second; null when there is no pgbench here.</summary>
+    private static async Task<double?> RunPgbenchAsync(LocalPlatform platform, TimeSpan time)
+    {
         var address = new NpgsqlConnectionStringBuilder(platform.ConnectionStringTo("queue"));
         var output = await RunToolAsync("pgbench", "postgresql", [
-            "--no-vacuum", "-f", script, "-c", $"{Workers}", "-j", "2", "-T", $"{seconds}", "-h", address.Host!, "-p", $"{address.Port}", "-U", address.Username!, address.Database!,
+            "--no-vacuum", "-f", PgbenchScript, "-c", $"{Workers}", "-j", "2", "-T", $"{time.TotalSeconds:0}", "-h", address.Host!, "-p", $"{address.Port}", "-U", address.Username!, address.Database!,
         ], ("PGPASSWORD", address.Password!));
-        if (output is not null && Rate(TransactionsPerSecond(), output) is { } rate)
-        {
-            AddRate($"pgbench: enqueue, claim, complete, {Workers} clients", rate);
-        }
+        return output is null ? null : Rate(TransactionsPerSecond(), output);
     }
 
     private static async Task MeasureReadsAsync(LocalPlatform platform, int seconds)
