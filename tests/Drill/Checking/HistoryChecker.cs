@@ -354,39 +354,49 @@ internal sealed class HistoryChecker(PlatformUnderDrill platform, History histor
                 .Select(move => tables.Releases.GetValueOrDefault(move.Release!.Value)).ToList();
             foreach (var deployer in history.Looks.Where(look => look.Slug == state.Slug).GroupBy(look => look.Deployer))
             {
-                var at = 0;
-                var live = false;
+                DateTimeOffset? live = null;
                 foreach (var look in deployer)
                 {
                     if (look.Status != 200)
                     {
-                        if (live && !(state.DeletionFirstAskedAt <= look.End) && !IsExcused(look))
+                        if (live <= look.Start && !(state.DeletionFirstAskedAt <= look.End) && !IsExcused(look))
                             Violated("Whole", $"deployer-{look.Deployer} answered {Show(look)} for /stores/{look.Slug}/{look.Path} at {history.At(look.Start)} s; the store was live.", state.Current);
                         continue;
                     }
 
-                    live = true;
-                    if (look.Of is not null)
-                    {
-                        if (look.Of != look.Version)
-                            Violated("Whole", $"deployer-{look.Deployer} served at {history.At(look.Start)} s a page of version {look.Of} with {look.Path} of version {look.Version}.", state.Current);
-                        continue;
-                    }
+                    live ??= look.End;
+                    if (look.Of is not null && look.Of != look.Version)
+                        Violated("Whole", $"deployer-{look.Deployer} served at {history.At(look.Start)} s a page of version {look.Of} with {look.Path} of version {look.Version}.", state.Current);
+                }
 
-                    var next = shown.FindIndex(Math.Min(at, shown.Count), release => release == (look.Shop, look.Version));
-                    if (next < 0)
-                    {
-                        var former = shown.Contains((look.Shop!, look.Version!));
-                        Violated(former ? "In order" : "Whole",
-                            $"deployer-{look.Deployer} served ({look.Shop}, {look.Version}) of {look.Slug} at {history.At(look.Start)} s, {(former ? "after something newer" : "which was never activated")}. " +
-                            $"Activated, in this order: {string.Join(", ", shown)}.", state.Current);
-                        break;
-                    }
-
-                    at = next;
+                if (FindOutOfOrder(deployer.Where(look => look is { Status: 200, Of: null }), shown) is { } wrong)
+                {
+                    var former = shown.Contains((wrong.Shop!, wrong.Version!));
+                    Violated(former ? "In order" : "Whole",
+                        $"deployer-{wrong.Deployer} served ({wrong.Shop}, {wrong.Version}) of {wrong.Slug} at {history.At(wrong.Start)} s, {(former ? "after something newer" : "which was never activated")}. " +
+                        $"Activated, in this order: {string.Join(", ", shown)}.", state.Current);
                 }
             }
         }
+    }
+
+    /// <summary>
+    /// The first of one deployer's <paramref name="pages"/> that shows nothing of <paramref name="shown"/> from what was served before it was asked for; null when there is none.
+    /// Two that were under way at the same time may be answered in either order.
+    /// </summary>
+    internal static Look? FindOutOfOrder(IEnumerable<Look> pages, List<(string Shop, string Version)> shown)
+    {
+        var served = new List<(DateTimeOffset End, int Place)>();
+        foreach (var page in pages)
+        {
+            var from = served.Where(before => before.End <= page.Start).Select(before => before.Place).DefaultIfEmpty(0).Max();
+            var place = shown.FindIndex(Math.Min(from, shown.Count), release => release == (page.Shop, page.Version));
+            if (place < 0)
+                return page;
+            served.Add((page.End, place));
+        }
+
+        return null;
     }
 
     /// <summary>A process that is not there answers nothing; one whose cache was deleted depends on the database.</summary>
