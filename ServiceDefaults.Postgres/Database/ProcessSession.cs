@@ -92,8 +92,9 @@ public sealed partial class ProcessSession(
         {
             while (true)
             {
-                await Task.Delay(Ping, time, cancellationToken);
-                await connection.ExecuteAsync(new CommandDefinition("select 1", cancellationToken: cancellationToken));
+                // A session that is ended says so at once, and nothing is claimed any more that others would take away; a server that vanished without a word is found out by asking.
+                if (!await connection.WaitAsync(Ping, cancellationToken))
+                    await connection.ExecuteAsync(new CommandDefinition("select 1", cancellationToken: cancellationToken));
             }
         }
         finally

@@ -20,6 +20,9 @@ internal sealed class PlatformUnderDrill : IAsyncDisposable
     private const string Token = "drill";
     private const int UserConnections = 70;
 
+    // that of ProcessSession
+    private const int LockClass = 0x6465706C;
+
     private static readonly TimeSpan StartLimit = TimeSpan.FromSeconds(60);
 
     // Deletes of children before parents; what the templates are made of stays, and what is written down for the checks goes too.
@@ -71,7 +74,10 @@ internal sealed class PlatformUnderDrill : IAsyncDisposable
         }
     }
 
-    /// <summary>Brings everything back that a fault has taken away, and waits until it is ready.</summary>
+    /// <summary>
+    /// Brings everything back that a fault has taken away, and waits until it is ready and shows its sign of life: who has yet to find out that its session is gone would lose what
+    /// it claims, for a fault of the schedule before.
+    /// </summary>
     public async Task HealAsync(CancellationToken cancellationToken)
     {
         await _postgres.StartAsync(cancellationToken);
@@ -80,6 +86,11 @@ internal sealed class PlatformUnderDrill : IAsyncDisposable
         using var limit = CancellationTokenSource.CreateLinkedTokenSource(cancellationToken);
         limit.CancelAfter(StartLimit);
         await Task.WhenAll(_processes.Select(process => process.ReadyAsync(limit.Token)));
+        foreach (var (database, role) in ((NpgsqlDataSource, Role)[])[(BackendDb, Role.Backend), (DeployerDb, Role.Deployer)])
+        {
+            while (!await ShowLifeAsync(database, role, limit.Token))
+                await Task.Delay(10, limit.Token);
+        }
     }
 
     /// <summary>Replaces every process by one of the version that it is not, of each service one after the other and all services at once, as a rolling update does.</summary>
@@ -186,6 +197,26 @@ internal sealed class PlatformUnderDrill : IAsyncDisposable
         catch (IOException)
         {
             // something was still being written
+        }
+    }
+
+    private async Task<bool> ShowLifeAsync(NpgsqlDataSource database, Role role, CancellationToken cancellationToken)
+    {
+        try
+        {
+            await using var connection = await database.OpenConnectionAsync(cancellationToken);
+            var alive = await connection.QueryAsync<int>(new CommandDefinition(
+                """
+                select p.process_id from processes p
+                join pg_locks l on l.locktype = 'advisory' and l.granted and l.classid = @LockClass::oid and l.objid = p.lock_key::oid
+                  and l.database = (select oid from pg_database where datname = current_database())
+                """, new { LockClass }, cancellationToken: cancellationToken));
+            return Of(role).All(process => alive.Contains(process.ProcessId));
+        }
+        catch (NpgsqlException)
+        {
+            // a connection from before PostgreSQL was last stopped
+            return false;
         }
     }
 

@@ -195,6 +195,25 @@ public sealed class DatabaseTests(PostgresServer server)
         unrelated.Version.ShouldBe(seenUnrelated);
     }
 
+    [Fact]
+    public async Task A_process_whose_session_is_ended_gives_its_identity_up_without_any_time_going_by()
+    {
+        var time = new FakeTimeProvider(DateTimeOffset.UtcNow);
+        await using var database = await TestDatabase.CreateAsync(server);
+        await using var app = await DatabaseApp.StartAsync(database.ConnectionString, builder => builder.Services.AddProcessSession().AddSingleton<TimeProvider>(time));
+        var session = app.Get<ProcessSession>();
+        var before = await session.GetIdAsync(CancellationToken.None).WaitAsync(TimeSpan.FromSeconds(10));
+
+        await database.DataSource.ExecuteAsync("select pg_terminate_backend(pid) from pg_locks where locktype = 'advisory' and classid = @LockClass::oid and database = (select oid from pg_database where datname = current_database())", new { ProcessSession.LockClass });
+
+        await Eventually.TrueAsync(() => session.Id is null);
+        await Eventually.TrueAsync(() =>
+        {
+            time.Advance(TimeSpan.FromMilliseconds(250));
+            return session.Id is { } now && now != before;
+        });
+    }
+
     private static Task<TestApp> StartWithQueryAsync(string connectionString, Dictionary<string, string?>? settings = null) => DatabaseApp.StartAsync(
         connectionString,
         map: app => app.MapGet("/query", (PostgresDatabase database, CancellationToken cancellationToken) =>
