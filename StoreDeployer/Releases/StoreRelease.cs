@@ -31,9 +31,9 @@ internal sealed class StoreRelease(PostgresDatabase database, DigestCache cache,
         await using var connection = await database.OpenConnectionAsync(cancellationToken);
         await using var transaction = await connection.BeginTransactionAsync(cancellationToken);
         await FilesLock.ShareAsync(transaction, cancellationToken);
-        await job.FencedAsync(() => job.AssertHeld().ExecuteAsync(transaction, cancellationToken));
 
-        // In the order of their digests, so that two releases that store the same files wait for each other and never in a circle.
+        // In the order of their digests, so that two releases that store the same files wait for each other and never in a circle; and before the deployment is locked, so that
+        // whoever waits for a paused one can still renew its own lease.
         var distinct = files.DistinctBy(file => file.Digest).OrderBy(file => file.Digest.Hex, StringComparer.Ordinal).ToDictionary(file => file.Digest);
         var missing = (await connection.QueryAsync<byte[]>(new CommandDefinition(
             "select d from unnest(@digests) as d where not exists (select from files f where f.digest = d)",
@@ -49,7 +49,7 @@ internal sealed class StoreRelease(PostgresDatabase database, DigestCache cache,
             transaction, cancellationToken: cancellationToken));
 
         var release = Guid.CreateVersion7();
-        await connection.ExecuteAsync(new CommandDefinition(
+        await job.FencedAsync(() => job.AssertHeld().Then(new Statements(
             """
             delete from releases where deployment_id = @Id;
             insert into releases (id, shop_id, deployment_id, template_name, template_version, template_digest)
@@ -68,7 +68,7 @@ internal sealed class StoreRelease(PostgresDatabase database, DigestCache cache,
                 paths = files.Select(file => file.Path).ToArray(),
                 digests = files.Select(file => file.Digest.Bytes).ToArray(),
                 types = files.Select(file => file.ContentType).ToArray(),
-            }, transaction, cancellationToken: cancellationToken));
+            })).ExecuteAsync(transaction, cancellationToken));
         await transaction.CommitAsync(cancellationToken);
         return release;
     }

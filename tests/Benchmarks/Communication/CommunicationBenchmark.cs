@@ -14,7 +14,9 @@ internal static class CommunicationBenchmark
 
     public static async Task<int> RunAsync(string[] args)
     {
-        if (!Arguments.TryRead(args, "--requests", 20_000, out var requests) || !Arguments.TryRead(args, "--seconds", 20, out var seconds) || !Arguments.TryRead(args, "--seed", 1, out var seed))
+        var arguments = new Arguments(args);
+        var (requests, seconds, seed) = (arguments.Read("--requests", 20_000), arguments.Read("--seconds", 20), arguments.Read("--seed", 1));
+        if (!arguments.AreSound())
         {
             return 2;
         }

@@ -22,10 +22,12 @@ internal static partial class DeploymentBenchmark
 
     public static async Task<int> RunAsync(string[] args)
     {
+        var arguments = new Arguments(args);
         // none of what is 0
-        if (!Arguments.TryRead(args, "--deployments", 200, out var deployments, least: 0) || !Arguments.TryRead(args, "--takeovers", 20, out var takeovers, least: 0)
-            || !Arguments.TryRead(args, "--reads", 100_000, out var reads, least: 0) || !Arguments.TryRead(args, "--jobs", 3_000, out var jobs, least: 0)
-            || !Arguments.TryRead(args, "--waiting", 500, out var waiting, least: 0) || !Arguments.TryRead(args, "--away", 60, out var away) || !Arguments.TryRead(args, "--seconds", 10, out var seconds))
+        var (deployments, takeovers, reads) = (arguments.Read("--deployments", 200, least: 0), arguments.Read("--takeovers", 20, least: 0), arguments.Read("--reads", 100_000, least: 0));
+        var (jobs, waiting) = (arguments.Read("--jobs", 3_000, least: 0), arguments.Read("--waiting", 500, least: 0));
+        var (away, seconds) = (arguments.Read("--away", 60), arguments.Read("--seconds", 10));
+        if (!arguments.AreSound())
         {
             return 2;
         }

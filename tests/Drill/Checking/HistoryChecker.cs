@@ -237,12 +237,10 @@ internal sealed class HistoryChecker(PlatformUnderDrill platform, History histor
         {
             var process = loss.OldWorker is { } worker && tables.Processes.TryGetValue(worker, out var id) ? id : 0;
             var at = new DateTimeOffset(loss.At);
-            // what is held up while it holds a lock on the deployment keeps its own renewal waiting; the check of a release holds none
+            // what is held up while it holds a lock on the deployment keeps its own renewal waiting; the check of a release holds none, nor does one that waits for another's files
             var explained = history.Strikes.Any(strike => strike.Start <= at
                 && (strike.Victim == "postgres"
-                    || strike.ProcessId == process && (strike.Fault.Kind, strike.Fault.Point) is not (FaultKind.Delay, CommitPoint.Verify)
-                    // others that store the same files wait for this one
-                    || strike.Fault.IsAroundCommit && strike.Fault.Point == CommitPoint.StoreRelease));
+                    || strike.ProcessId == process && (strike.Fault.Kind, strike.Fault.Point) is not (FaultKind.Delay, CommitPoint.Verify)));
             // nor does one keep its leases that was given no time: its stores were slow to answer then
             explained |= history.Stalls.Any(stall => stall.Until >= at - LeaseAndMore && stall.From <= at)
                 || platform.Of(Role.Deployer).FirstOrDefault(deployer => deployer.ProcessIds.Contains(process)) is { } deployer

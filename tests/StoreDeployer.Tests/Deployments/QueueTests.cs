@@ -1,5 +1,6 @@
 using Microsoft.Extensions.DependencyInjection;
 using Npgsql;
+using Platform.ServiceDefaults.Postgres.Database;
 using Platform.StoreDeployer.Deployments;
 using Platform.StoreDeployer.Deployments.Queue;
 using Platform.StoreDeployer.Releases;
@@ -55,6 +56,9 @@ public sealed class QueueTests(PostgresServer server) : IAsyncLifetime
         await using var command = _database.DataSource.CreateCommand($"select coalesce(string_agg(t::text, ';' order by t::text), '') from {table} t");
         return (string)(await command.ExecuteScalarAsync())!;
     }
+
+    private Task SomebodyWaitsAsync() => Eventually.Async(async () =>
+        (await RowsAsync("(select count(*) from pg_stat_activity where wait_event_type = 'Lock' and datname = current_database())")).ShouldBe("(1)"));
 
     private Task<Guid> RequestAsync(Guid shop, int priority = 2, string kind = "deployment") => _deployer.RequestAsync(shop, $"shop-{shop:n}", null, kind: kind, priority: priority);
 
@@ -172,13 +176,44 @@ public sealed class QueueTests(PostgresServer server) : IAsyncLifetime
         await ShopLock.Take(shop).ExecuteAsync(holding, None);
 
         var taking = Get<ReleaseOrphanedLeases>().ExecuteAsync(None);
-        await Eventually.Async(async () =>
-            (await RowsAsync("(select count(*) from pg_stat_activity where wait_event_type = 'Lock' and datname = current_database())")).ShouldBe("(1)"));
+        await SomebodyWaitsAsync();
         (await Get<RenewLeases>().ExecuteAsync([job], None)).ShouldHaveSingleItem();
         await holding.CommitAsync();
 
         (await taking).ShouldBe(0);
         (await _deployer.DeploymentAsync(job.Id)).GetProperty("status").GetString().ShouldBe("running");
+    }
+
+    [Fact]
+    public async Task A_worker_that_waits_for_files_of_another_release_renews_its_lease_meanwhile()
+    {
+        await RequestAsync(Guid.CreateVersion7());
+        var job = (await ClaimAsync(_one))!;
+        await ExecuteAsync("update deployments set lease_until = now() - interval '1 second'");
+        var page = ReleaseFile.Page("index.html", "of both"u8.ToArray());
+        await using var connection = await _database.DataSource.OpenConnectionAsync();
+        await using var holding = await connection.BeginTransactionAsync();
+        await new Statements("insert into files (digest, size, content) values (@Bytes, 0, '')", new { page.Digest.Bytes }).ExecuteAsync(holding, None);
+
+        var storing = Get<StoreRelease>().ExecuteAsync(job, [page], None);
+        await SomebodyWaitsAsync();
+        (await Get<RenewLeases>().ExecuteAsync([job], None).WaitAsync(TimeSpan.FromSeconds(10))).ShouldHaveSingleItem();
+
+        await holding.CommitAsync();
+        await storing;
+    }
+
+    [Fact]
+    public async Task A_release_is_stored_while_somebody_who_has_the_shops_lock_waits_for_the_deployment()
+    {
+        var shop = Guid.CreateVersion7();
+        await RequestAsync(shop);
+        var job = (await ClaimAsync(_one))!;
+        await using var connection = await _database.DataSource.OpenConnectionAsync();
+        await using var holding = await connection.BeginTransactionAsync();
+        await ShopLock.Take(shop).ExecuteAsync(holding, None);
+
+        await Get<StoreRelease>().ExecuteAsync(job, [ReleaseFile.Page("index.html", "x"u8.ToArray())], None).WaitAsync(TimeSpan.FromSeconds(10));
     }
 
     [Fact]
