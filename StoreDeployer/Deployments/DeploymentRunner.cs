@@ -55,7 +55,14 @@ internal sealed partial class DeploymentRunner(
         catch (Exception e)
         {
             activity?.SetStatus(ActivityStatusCode.Error, e.Message);
-            await EndAsync(running, progress, e);
+            try
+            {
+                await EndAsync(running, progress, e);
+            }
+            catch (LeaseLostException)
+            {
+                LogLeaseLost(logger, job.Id);
+            }
         }
     }
 
@@ -89,8 +96,7 @@ internal sealed partial class DeploymentRunner(
         {
             case LeaseLostException:
             case OperationCanceledException when running.Reason == StopReason.LeaseLost:
-                LogLeaseLost(logger, job.Id);
-                return;
+                throw new LeaseLostException(job);
 
             case OperationCanceledException when running.Reason == StopReason.Cancelled:
                 progress.Abandon(null);

@@ -86,7 +86,7 @@ internal sealed partial class DeploymentWorker(
         catch (Exception e) when (!cancellationToken.IsCancellationRequested)
         {
             _inDoubt = true;
-            LogTrouble(logger, DatabaseProblems.IsUnavailable(e) ? null : e, "claim", e.Message);
+            LogTrouble(logger, DatabaseProblems.IsUnavailable(e) ? null : e, "claim deployments", e.Message);
             await Task.Delay(AfterTrouble, time, cancellationToken);
             return null;
         }
@@ -102,7 +102,7 @@ internal sealed partial class DeploymentWorker(
         catch (Exception e)
         {
             inDoubt = true;
-            LogTrouble(logger, DatabaseProblems.IsUnavailable(e) ? null : e, $"run {running.Job.Id}", e.Message);
+            LogTrouble(logger, DatabaseProblems.IsUnavailable(e) ? null : e, $"run deployment {running.Job.Id}", e.Message);
         }
         finally
         {
@@ -175,7 +175,7 @@ internal sealed partial class DeploymentWorker(
                 }
                 catch (Exception e) when (!cancellationToken.IsCancellationRequested)
                 {
-                    LogTrouble(logger, DatabaseProblems.IsUnavailable(e) ? null : e, "look after", e.Message);
+                    LogTrouble(logger, DatabaseProblems.IsUnavailable(e) ? null : e, "look after deployments", e.Message);
                 }
 
                 await (wake?.WaitAsync(seen, interval, cancellationToken) ?? Task.Delay(interval, time, cancellationToken));
@@ -187,7 +187,7 @@ internal sealed partial class DeploymentWorker(
         }
     }
 
-    [LoggerMessage(LogLevel.Warning, "Could not {What} deployments: {Reason}")]
+    [LoggerMessage(LogLevel.Warning, "Could not {What}: {Reason}")]
     private static partial void LogTrouble(ILogger logger, Exception? exception, string what, string reason);
 
     [LoggerMessage(LogLevel.Warning, "Took {Count} deployments over from workers that are gone")]
