@@ -90,6 +90,7 @@ internal sealed partial class OutboxDispatcher(
         var slots = new SemaphoreSlim(options.Value.Parallelism);
         var signal = signals[Outbox.SignalName];
         var stateSignal = signals[Outbox.StateSignalName(destination)];
+        var breaker = destinations[destination].Breaker;
         // what this process may hold and does not work on, because the database went away meanwhile: given back as soon as it answers, instead of when the lease is over
         var inDoubt = new ConcurrentQueue<Func<CancellationToken, Task>>();
         var registered = false;
@@ -216,6 +217,12 @@ internal sealed partial class OutboxDispatcher(
             var state = await store.GetStateAsync(destination, stoppingToken);
             if (state is { Away: true, TrialInSeconds: <= 0, DueInSeconds: <= 0 })
             {
+                // another process may have seen the return, of which this one's breaker has yet to hear
+                if (breaker.State == CircuitState.Open && await destinations[destination].FindErrorAsync(stoppingToken) is null)
+                {
+                    breaker.ProbeAnswered();
+                }
+
                 await TryAsync(Guid.NewGuid());
             }
 
@@ -225,6 +232,7 @@ internal sealed partial class OutboxDispatcher(
                 var down = await destinations[destination].FindErrorAsync(stoppingToken) is not null;
                 if (seenDown && !down)
                 {
+                    breaker.ProbeAnswered();
                     await store.AllowTrialAsync(destination, stoppingToken);
                 }
 

@@ -17,14 +17,17 @@ internal sealed partial class RecoveryProbes(Destinations destinations, TimeProv
         var opened = new SemaphoreSlim(0);
         var breaker = destination.Breaker;
         breaker.ProbeInterval = ShortestInterval;
+        var saidReady = false;
         breaker.Subscribe(change =>
         {
             switch (change)
             {
                 case { To: CircuitState.Closed }:
                     breaker.ProbeInterval = ShortestInterval;
+                    Volatile.Write(ref saidReady, false);
                     break;
-                case { To: CircuitState.Open, From: CircuitState.HalfOpen }:
+                // not after a trial at the end of the break: one that was away for long would be found back that much later
+                case { To: CircuitState.Open, From: CircuitState.HalfOpen } when Interlocked.Exchange(ref saidReady, false):
                     breaker.ProbeInterval = breaker.ProbeInterval * 2 is var doubled && doubled < LongestInterval ? doubled : LongestInterval;
                     opened.Release();
                     break;
@@ -46,10 +49,12 @@ internal sealed partial class RecoveryProbes(Destinations destinations, TimeProv
 
                 if (await destination.FindErrorAsync(stoppingToken) is { } error)
                 {
+                    breaker.ProbeInterval = ShortestInterval;
                     LogNotReady(logger, destination.Name, error);
                 }
                 else
                 {
+                    Volatile.Write(ref saidReady, true);
                     breaker.ProbeAnswered();
                     if (destination.ProbeIsUse && breaker.TryPass(out var trial, out _))
                     {

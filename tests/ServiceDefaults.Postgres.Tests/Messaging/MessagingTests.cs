@@ -8,6 +8,7 @@ using Microsoft.AspNetCore.Builder;
 using Microsoft.AspNetCore.Http;
 using Microsoft.Extensions.DependencyInjection;
 using Npgsql;
+using Platform.ServiceDefaults.Communication;
 using Platform.ServiceDefaults.Correlation;
 using Platform.ServiceDefaults.Postgres.Database;
 using Platform.ServiceDefaults.Postgres.Messaging;
@@ -460,6 +461,24 @@ public sealed class MessagingTests(PostgresServer server) : IAsyncLifetime
     }
 
     [Fact]
+    public async Task A_return_that_another_process_has_seen_is_not_missed_because_the_own_breaker_is_open()
+    {
+        var sender = await StartSenderAsync(
+            new() { ["Services:receiver:CircuitBreaker:ConnectFailures"] = "1", ["Services:receiver:CircuitBreaker:BreakDuration"] = "00:10:00" },
+            // the breaker is left with the end of its break
+            builder => builder.Services.Remove(builder.Services.Single(service => service.ImplementationType?.Name == "RecoveryProbes")));
+        await EnqueueAsync(sender, Guid.CreateVersion7(), new Note(1));
+        var breaker = sender.Get<Destinations>()["receiver"].Breaker;
+        await Eventually.TrueAsync(() => breaker.State == CircuitState.Open);
+
+        await StartReceiverAsync();
+        // as the other does, which knows it from a probe of its own; a trial that is refused would put the next one off by half a minute
+        await _senderDatabase.DataSource.ExecuteAsync("update outbox_destinations set failures = 20, trial = null, not_before = now() where failures > 0");
+
+        await ReceivedAsync(1);
+    }
+
+    [Fact]
     public async Task A_process_that_stops_in_order_leaves_nothing_behind()
     {
         var sender = await StartSenderAsync();
@@ -617,11 +636,15 @@ public sealed class MessagingTests(PostgresServer server) : IAsyncLifetime
         return response.StatusCode;
     }
 
-    private async Task<TestApp> StartSenderAsync(Dictionary<string, string?>? settings = null)
+    private async Task<TestApp> StartSenderAsync(Dictionary<string, string?>? settings = null, Action<WebApplicationBuilder>? configure = null)
     {
         var app = await DatabaseApp.StartAsync(
             _senderDatabase.ConnectionString,
-            builder => builder.AddOutbox("sender", "receiver"),
+            builder =>
+            {
+                builder.AddOutbox("sender", "receiver");
+                configure?.Invoke(builder);
+            },
             app => app.MapMessages(),
             new(settings ?? []) { ["RECEIVER_URL"] = $"http://127.0.0.1:{_receiverPort}" });
         _apps.Add(app);

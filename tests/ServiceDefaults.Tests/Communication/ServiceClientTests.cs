@@ -174,6 +174,28 @@ public sealed class ServiceClientTests : IAsyncDisposable
     }
 
     [Fact]
+    public async Task Trials_at_the_end_of_a_break_leave_the_probe_as_often_as_it_was()
+    {
+        var time = new FakeTimeProvider();
+        await using var caller = await Caller.StartAsync(
+            context => _answer(context),
+            [("Retry:Sends", "1"), ("CircuitBreaker:MinimumThroughput", "1"), ("CircuitBreaker:BreakDuration", "00:00:00.100")],
+            (builder, _) => builder.Services.AddSingleton<TimeProvider>(time));
+        var breaker = caller.Destination.Breaker;
+        Answer(500);
+        // all within the probe's first second
+        for (var trial = 0; trial < 5; trial++)
+        {
+            using var response = await caller.Client.GetAsync("/");
+            breaker.State.ShouldBe(CircuitState.Open);
+            time.Advance(TimeSpan.FromMilliseconds(100));
+        }
+
+        caller.Leaf.Requests.Count.ShouldBe(5);
+        breaker.ProbeInterval.TotalSeconds.ShouldBe(1);
+    }
+
+    [Fact]
     public async Task The_second_endpoint_is_tried_when_the_first_is_dead()
     {
         await StartAsync(("Retry:Delay", "00:00:00"));
