@@ -217,10 +217,14 @@ internal sealed partial class OutboxDispatcher(
             var state = await store.GetStateAsync(destination, stoppingToken);
             if (state is { Away: true, TrialInSeconds: <= 0, DueInSeconds: <= 0 })
             {
-                // another process may have seen the return, of which this one's breaker has yet to hear
-                if (breaker.State == CircuitState.Open && await destinations[destination].FindErrorAsync(stoppingToken) is null)
+                // the breaker would refuse the trial, though another process may have seen the return by now
+                if (breaker.State == CircuitState.Open)
                 {
-                    breaker.ProbeAnswered();
+                    seenDown = await destinations[destination].FindErrorAsync(stoppingToken) is not null;
+                    if (!seenDown)
+                    {
+                        breaker.ProbeAnswered();
+                    }
                 }
 
                 await TryAsync(Guid.NewGuid());
@@ -233,15 +237,15 @@ internal sealed partial class OutboxDispatcher(
                 if (seenDown && !down)
                 {
                     breaker.ProbeAnswered();
-                    await store.AllowTrialAsync(destination, stoppingToken);
                 }
 
-                seenDown = down;
+                // a trial that is under way may have begun too early
+                seenDown = down || (seenDown && !await store.AllowTrialAsync(destination, stoppingToken));
                 await stateSignal.WaitAsync(seenState, RecoveryProbe * (0.8 + Random.Shared.NextDouble() * 0.2), stoppingToken);
                 return;
             }
 
-            seenDown = false;
+            seenDown &= state.Away;
             var wait = options.Value.PollInterval.TotalSeconds * (0.9 + Random.Shared.NextDouble() * 0.2);
             if (state.DueInSeconds is { } due)
             {

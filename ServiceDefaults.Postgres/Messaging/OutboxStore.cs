@@ -45,11 +45,11 @@ internal sealed class OutboxStore(PostgresDatabase database, ProcessSession sess
             where destination = @destination and failures > 0 and not_before <= now()
             """, new { destination, trial, owner = session.Id, LeaseSeconds }, cancellationToken) == 1;
 
-    /// <summary>The destination was seen to come back: whoever is first may try it now.</summary>
-    public async Task AllowTrialAsync(string destination, CancellationToken cancellationToken) =>
+    /// <summary>The destination was seen to come back: whoever is first may try it now. False while somebody does.</summary>
+    public async Task<bool> AllowTrialAsync(string destination, CancellationToken cancellationToken) =>
         await ExecuteAsync(
             "update outbox_destinations set not_before = now() where destination = @destination and failures > 0 and trial is null and not_before > now()",
-            new { destination }, cancellationToken);
+            new { destination }, cancellationToken) == 1;
 
     /// <summary>Gives the trial back without a result: there was nothing to try with.</summary>
     public async Task AbandonTrialAsync(string destination, Guid trial, CancellationToken cancellationToken) =>

@@ -472,12 +472,10 @@ public sealed class MessagingTests(PostgresServer server) : IAsyncLifetime
         await Eventually.TrueAsync(() => breaker.State == CircuitState.Open);
 
         await StartReceiverAsync();
-        await Eventually.Async(async () =>
-        {
-            // as the others do, whose probes were answered
-            await _senderDatabase.DataSource.ExecuteAsync("update outbox_destinations set not_before = now() where failures > 0 and trial is null");
-            (await _receiverDatabase.DataSource.ScalarAsync<long>("select count(*) from received")).ShouldBe(1);
-        }, TimeSpan.FromSeconds(15));
+        // as another does, which knows it from a probe of its own; a trial that is refused would put the next one off by half a minute
+        await _senderDatabase.DataSource.ExecuteAsync("update outbox_destinations set failures = 20, trial = null, not_before = now() where failures > 0");
+
+        await ReceivedAsync(1);
     }
 
     [Fact]
