@@ -20,29 +20,6 @@ check_sdk() {
     fail "the .NET SDK $wanted or a later 10.0 is needed, and dotnet finds $(dotnet --list-sdks 2>/dev/null | awk '{ printf "%s%s", separator, $1; separator = ", " } END { if (!NR) printf "no SDK" }'): get it from https://dot.net/download."
 }
 
-# Asks the package sources once whether they carry the Aspire packages, and remembers the answer in eng/UseCompat.props.
-# -p:UseCompat=true|false on the command line decides without asking.
-use_compat=
-choose_packages() {
-  local argument answer
-  for argument in "$@"; do
-    case $argument in -p:UseCompat=*) use_compat=${argument#*=}; return ;; esac
-  done
-  if [ ! -f eng/UseCompat.props ]; then
-    if answer=$(dotnet restore eng/feed/Feed.csproj --verbosity quiet 2>&1); then
-      use_compat=false
-      echo "The package sources carry Aspire.Hosting: building with it."
-    elif grep -q 'error NU110[123]' <<<"$answer" && ! grep -q 'error NU1301' <<<"$answer"; then
-      use_compat=true
-      echo "No package source carries Aspire.Hosting: building with eng/compat in its place (eng/compat/README.md)."
-    else
-      fail "the package sources could not be asked for Aspire.Hosting: $(grep -m1 -o 'error .*' <<<"$answer" | sed 's/ \[.*//' || tail -n1 <<<"$answer")"
-    fi
-    printf '%s\n' "<Project><PropertyGroup><UseCompat Condition=\"'\$(UseCompat)' == ''\">$use_compat</UseCompat></PropertyGroup></Project>" >eng/UseCompat.props
-  fi
-  use_compat=$(sed -n 's/.*>\(true\|false\)<.*/\1/p' eng/UseCompat.props)
-}
-
 # build <project or solution> [option ...]: prints nothing but what went wrong, and leaves no compiler or build server behind.
 build() {
   local id=platform-$$ log=.tools/build.log code=0
@@ -54,7 +31,7 @@ build() {
 }
 
 # What everything is built from, but for the tests.
-sources=(AppHost Backend ServiceDefaults ServiceDefaults.Postgres StoreDeployer TemplateRegistry tests/ResilienceTesting eng/compat eng/UseCompat.props Directory.Build.props Directory.Build.targets Directory.Packages.props global.json nuget.config)
+sources=(AppHost Backend ServiceDefaults ServiceDefaults.Postgres StoreDeployer TemplateRegistry tests/ResilienceTesting Directory.Build.props Directory.Build.targets Directory.Packages.props global.json nuget.config)
 
 # build_changed <stamp> <project or solution> [option ...]: builds when one of the sources was changed or removed since the stamp, and always with options.
 build_changed() {

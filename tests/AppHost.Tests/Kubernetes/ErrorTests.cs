@@ -175,7 +175,7 @@ public sealed class ErrorTests : IDisposable
     }
 
     private Task<PublishedPlatform> ReadAsync() =>
-        PublishedPlatform.ReadAsync(new DistributedApplicationModel(_builder.Resources), _builder.ExecutionContext, Hosting.TestApplication.Deadline());
+        PublishedPlatform.ReadAsync(new DistributedApplicationModel(_builder.Resources), _builder.ExecutionContext, TestContext.Current.CancellationToken);
 
     private async Task FailsAsync(string message)
     {

@@ -44,11 +44,11 @@ public sealed class PublishedManifests : IAsyncLifetime
                 "--operation", "publish", "--step", "publish", "--output-path", output,
                 $"--Parameters:internal-token={SecretMarker}-1", $"--Parameters:postgres-password={SecretMarker}-2", .. args,
             ],
-            Hosting.TestApplication.Deadline());
+            TestContext.Current.CancellationToken);
         change?.Invoke(builder);
         var resources = builder.Resources.ToList();
-        await using var app = await builder.BuildAsync(Hosting.TestApplication.Deadline());
-        await app.RunAsync(Hosting.TestApplication.Deadline());
+        await using var app = await builder.BuildAsync(TestContext.Current.CancellationToken);
+        await app.RunAsync(TestContext.Current.CancellationToken);
         return resources;
     }
 

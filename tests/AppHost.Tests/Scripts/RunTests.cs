@@ -31,9 +31,6 @@ public sealed class RunTests : IDisposable
         {
             Replace("AppHost/Properties/launchSettings.json", fixedPort, FreePort.Next().ToString(System.Globalization.CultureInfo.InvariantCulture));
         }
-
-        File.WriteAllText(Path.Combine(_clone.Path, "eng/UseCompat.props"),
-            "<Project><PropertyGroup><UseCompat Condition=\"'$(UseCompat)' == ''\">true</UseCompat></PropertyGroup></Project>");
     }
 
     public void Dispose() => _clone.Dispose();
