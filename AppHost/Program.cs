@@ -1,16 +1,19 @@
 using Aspire.Hosting;
 using Aspire.Hosting.ApplicationModel;
-using Platform.AppHost;
+using Platform.AppHost.Faults;
 using Platform.AppHost.Kubernetes;
 using Platform.AppHost.Postgres;
+using Platform.AppHost.Running;
 
+ErrorSentences.Use();
 var builder = DistributedApplication.CreateBuilder(args);
+var ports = builder.ChoosePorts(args);
 
-// What the services show one another; internal endpoints answer 401 to anybody else.
+// The services authenticate to each other with this token; internal endpoints answer 401 without it.
 var internalToken = builder.AddParameter("internal-token",
     new GenerateParameterDefault { MinLength = 40, Special = false }, secret: true, persist: true);
 
-// What the administrator shows Backend, and makes other keys with.
+// The administrator's key, with which other keys are created.
 var adminKey = builder.AddParameter("admin-key",
     new GenerateParameterDefault { MinLength = 40, Special = false }, secret: true, persist: true);
 
@@ -19,15 +22,15 @@ var registryDb = postgres.AddDatabase("registry-db", "registry");
 var deployerDb = postgres.AddDatabase("deployer-db", "deployer");
 var backendDb = postgres.AddDatabase("backend-db", "backend");
 
-// Each service waits for its database, and none for another service: they come up in any order and survive each other.
+// Each service waits for its database but for no other service: services start in any order and survive each other.
 var registry = builder.AddProject<Projects.TemplateRegistry>("template-registry")
-    .WithHttpEndpoint(port: 9001)
+    .WithHttpEndpoint(port: ports.TemplateRegistry)
     .WithHttpHealthCheck("/health")
     .WithReference(registryDb).WaitFor(registryDb)
     .WithEnvironment("InternalToken", internalToken);
 
 var deployer = builder.AddProject<Projects.StoreDeployer>("store-deployer")
-    .WithHttpEndpoint(port: 9003).WithExternalHttpEndpoints()
+    .WithHttpEndpoint(port: ports.Stores).WithExternalHttpEndpoints()
     .WithHttpHealthCheck("/health")
     .WithReference(deployerDb).WaitFor(deployerDb)
     .WithReference(registry)
@@ -35,7 +38,7 @@ var deployer = builder.AddProject<Projects.StoreDeployer>("store-deployer")
     .WithLocalDirectory("Stores__CacheDirectory", "store-cache");
 
 var backend = builder.AddProject<Projects.Backend>("backend")
-    .WithHttpEndpoint(port: 9000).WithExternalHttpEndpoints()
+    .WithHttpEndpoint(port: ports.Console).WithExternalHttpEndpoints()
     .WithHttpHealthCheck("/health")
     .WithReference(backendDb).WaitFor(backendDb)
     .WithReference(registry).WithReference(deployer)
@@ -43,7 +46,7 @@ var backend = builder.AddProject<Projects.Backend>("backend")
     .WithEnvironment("AdminKey", adminKey)
     .WithUrlForEndpoint("http", url => url.DisplayText = "Console");
 
-// Cookies don't tell ports apart: on one machine the stores go by another of its names than the console, which keeps its session to itself.
+// Cookies ignore ports. Serving stores from 127.0.0.1 and the console from localhost keeps the console's session away from the stores.
 var stores = deployer.GetEndpoint("http");
 deployer
     .WithReference(backend)
@@ -52,7 +55,8 @@ deployer
         : ReferenceExpression.Create($"{stores}"));
 
 builder.AddFaultCommands(registry, deployer, backend);
-builder.AnnounceWhenHealthy(backend, adminKey);
+builder.UseBuiltExecutables();
+builder.ReportStart(backend, adminKey);
 builder.AddKubernetesManifests();
 
 builder.Build().Run();

@@ -1,6 +1,7 @@
 using System.Text.RegularExpressions;
 using Aspire.Hosting;
 using Aspire.Hosting.ApplicationModel;
+using Platform.AppHost.Running;
 
 #pragma warning disable ASPIREPROBES001 // probes of the app model win over those that every service has
 

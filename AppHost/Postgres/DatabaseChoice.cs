@@ -1,3 +1,5 @@
+using Aspire.Hosting;
+
 namespace Platform.AppHost.Postgres;
 
 internal enum DatabaseKind
@@ -15,7 +17,7 @@ internal static class DatabaseChoice
     /// What was asked for; else what the data was made with, so that shops don't vanish when a container engine is
     /// installed; else a local process when it can be fetched. The choice is remembered beside the data.
     /// </summary>
-    /// <exception cref="InvalidOperationException">The choice is unknown, or neither kind is possible on this machine.</exception>
+    /// <exception cref="DistributedApplicationException">The choice is unknown, or neither kind is possible on this machine.</exception>
     public static DatabaseKind Make(string dataDirectory, string? requested) => Make(dataDirectory, requested, IsOnPath);
 
     internal static DatabaseKind Make(string dataDirectory, string? requested, Func<string, bool> isOnPath)
@@ -39,13 +41,13 @@ internal static class DatabaseChoice
         null or "" => null,
         "local" => DatabaseKind.Local,
         "container" => DatabaseKind.Container,
-        _ => throw new InvalidOperationException($"{source} says '{value}': it must be 'local' or 'container'."),
+        _ => throw new DistributedApplicationException($"{source} says '{value}': it must be 'local' or 'container'."),
     };
 
     private static DatabaseKind Detect(Func<string, bool> isOnPath) =>
         isOnPath("npm") ? DatabaseKind.Local
         : isOnPath("docker") || isOnPath("podman") ? DatabaseKind.Container
-        : throw new InvalidOperationException("PostgreSQL needs npm, to fetch it with, or a container engine (docker or podman): neither was found.");
+        : throw new DistributedApplicationException("PostgreSQL needs npm, to fetch it with, or a container engine (docker or podman): neither was found.");
 
     private static bool IsOnPath(string program) =>
         (Environment.GetEnvironmentVariable("PATH") ?? "").Split(Path.PathSeparator, StringSplitOptions.RemoveEmptyEntries)

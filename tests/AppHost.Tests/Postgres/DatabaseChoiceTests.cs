@@ -1,3 +1,4 @@
+using Aspire.Hosting;
 using Platform.AppHost.Postgres;
 
 namespace Platform.AppHost.Tests.Postgres;
@@ -34,13 +35,13 @@ public sealed class DatabaseChoiceTests : IDisposable
     [Fact]
     public void An_unknown_wish_is_refused_and_changes_nothing()
     {
-        Should.Throw<InvalidOperationException>(() => Choose("oracle", "npm")).Message.ShouldContain("'oracle'");
+        Should.Throw<DistributedApplicationException>(() => Choose("oracle", "npm")).Message.ShouldContain("'oracle'");
         Choose(null, "docker").ShouldBe(DatabaseKind.Container);
     }
 
     [Fact]
     public void Where_neither_is_possible_both_ways_out_are_named() =>
-        Should.Throw<InvalidOperationException>(() => Choose(null, "")).Message.ShouldSatisfyAllConditions(
+        Should.Throw<DistributedApplicationException>(() => Choose(null, "")).Message.ShouldSatisfyAllConditions(
             message => message.ShouldContain("npm"), message => message.ShouldContain("docker"));
 
     private DatabaseKind Choose(string? requested, string programs) =>

@@ -2,7 +2,7 @@ using Aspire.Hosting;
 using Aspire.Hosting.ApplicationModel;
 using Microsoft.Extensions.Configuration;
 
-namespace Platform.AppHost;
+namespace Platform.AppHost.Running;
 
 internal static class DataDirectoryExtensions
 {

@@ -5,7 +5,7 @@ using Microsoft.Extensions.Hosting;
 using Microsoft.Extensions.Logging;
 using Platform.ResilienceTesting;
 
-namespace Platform.AppHost;
+namespace Platform.AppHost.Faults;
 
 internal static class FaultCommandExtensions
 {
