@@ -1,24 +1,25 @@
 using Aspire.Hosting;
+using k8s.Models;
 
 namespace Platform.AppHost.Kubernetes;
 
-/// <summary>The <c>env</c> of a container: what it takes from Secrets, and before that what other values are composed of.</summary>
+/// <summary>The <c>env</c> of a container: the variables that contain a secret. A value can only refer to variables defined before it.</summary>
 internal static class ContainerEnvironment
 {
-    /// <exception cref="DistributedApplicationException">A variable has the name that a secret needs inside of another.</exception>
-    public static IReadOnlyList<(string Name, object Entry)> Of(PublishedService service)
+    /// <exception cref="DistributedApplicationException">A secret that is part of another value needs a variable whose name is taken.</exception>
+    public static IReadOnlyList<V1EnvVar> Of(PublishedService service)
     {
-        var composedOf = ComposedOf(service, service.Variables);
+        var embedded = EmbeddedSecrets(service, service.Variables);
         return
         [
-            .. composedOf.Select(secret => (secret.Variable, Entry(secret.Variable, secret))),
-            .. service.Variables.Where(variable => composedOf.All(secret => secret.Variable != variable.Name)).Select(variable => (variable.Name, Entry(variable))),
+            .. embedded.Select(secret => Entry(secret.Variable, secret)),
+            .. service.Variables.Where(variable => embedded.All(secret => secret.Variable != variable.Name)).Select(Entry),
         ];
     }
 
-    /// <summary>The secrets that are a part of a value, each of which needs a variable of its own.</summary>
+    /// <summary>The secrets that are part of a longer value. Each needs a variable of its own that the value can refer to.</summary>
     /// <exception cref="DistributedApplicationException">The name of that variable is taken.</exception>
-    public static IReadOnlyList<SecretKey> ComposedOf(PublishedService service, IEnumerable<PublishedVariable> variables)
+    public static IReadOnlyList<SecretKey> EmbeddedSecrets(PublishedService service, IEnumerable<PublishedVariable> variables)
     {
         var secrets = variables.Where(variable => variable.Value.Parts is not [SecretKey]).SelectMany(variable => variable.Value.Secrets)
             .DistinctBy(secret => secret.Variable).OrderBy(secret => secret.Variable, StringComparer.Ordinal).ToList();
@@ -27,17 +28,17 @@ internal static class ContainerEnvironment
             if (service.Settings.Concat(service.Variables).Any(variable => variable.Name == secret.Variable && !(variable.Value.Parts is [SecretKey same] && same == secret)))
             {
                 throw new DistributedApplicationException(
-                    $"'{service.Name}' can't be published: other variables are composed of the secret '{secret.Secret}', for which {secret.Variable} must be free; give that variable another name.");
+                    $"'{service.Name}' can't be published: a variable contains the secret '{secret.Secret}', which needs the variable {secret.Variable} for itself; rename the variable that has this name.");
             }
         }
 
         return secrets;
     }
 
-    public static object Entry(PublishedVariable variable) => variable.Value.Parts is [SecretKey secret]
+    public static V1EnvVar Entry(PublishedVariable variable) => variable.Value.Parts is [SecretKey secret]
         ? Entry(variable.Name, secret)
-        : new { name = variable.Name, value = variable.Value.Expandable };
+        : new() { Name = variable.Name, Value = variable.Value.Expandable };
 
-    public static object Entry(string name, SecretKey secret) =>
-        new { name, valueFrom = new { secretKeyRef = new { name = secret.Secret, key = secret.Key } } };
+    public static V1EnvVar Entry(string name, SecretKey secret) =>
+        new() { Name = name, ValueFrom = new() { SecretKeyRef = new() { Name = secret.Secret, Key = secret.Key } } };
 }

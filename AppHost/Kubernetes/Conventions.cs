@@ -1,21 +1,23 @@
+using k8s.Models;
+
 namespace Platform.AppHost.Kubernetes;
 
-/// <summary>What the app model says nothing of, in one place. Overlays can change all of it.</summary>
+/// <summary>Everything the app model doesn't define, in one place. Overlays can change all of it.</summary>
 internal static class Conventions
 {
-    /// <summary>The name of the whole, and the beginning of its namespaces.</summary>
+    /// <summary>The platform's name, and the prefix of its namespaces.</summary>
     public const string Platform = "platform";
 
     /// <summary>User of .NET's container images.</summary>
     public const int ServiceUser = 1654;
 
-    /// <summary>User of the Debian image of PostgreSQL.</summary>
+    /// <summary>User of PostgreSQL's Debian image.</summary>
     public const int PostgresUser = 999;
 
-    /// <summary>Seconds in which a pod that ends still serves, while everybody who has its address learns that it ends.</summary>
+    /// <summary>Seconds for which a terminating pod still serves, until load balancers and clients have removed its address.</summary>
     public const int PreStopSeconds = 5;
 
-    /// <summary>Seconds after which a pod that ends is killed: the above, the 4 s within which a service is gone, and as much again.</summary>
+    /// <summary>Seconds after which a terminating pod is killed: <see cref="PreStopSeconds"/>, the 4 s in which a service exits, and some reserve.</summary>
     public const int GracePeriodSeconds = 15;
 
     /// <summary>The namespace of the collector and of Prometheus.</summary>
@@ -29,66 +31,71 @@ internal static class Conventions
 
     public const string CertificateIssuer = "letsencrypt";
 
-    /// <summary>The largest body that the public may send: a template's bundle has 10 MiB.</summary>
+    /// <summary>The largest request body accepted from the public: a template bundle may have 10 MiB.</summary>
     public const string LargestBody = "11m";
 
     /// <summary>
-    /// A service at rest takes some 140 MB; under load StoreDeployer adds its caches (docs/operations.md#capacity). At the limit the garbage collector
-    /// keeps the heap within three quarters. Two cores at the most: start-up is compilation for the most part, and should not be throttled.
+    /// An idle service uses about 140 MB; under load StoreDeployer adds its caches (docs/operations.md#capacity). The garbage collector limits the heap to 75 %
+    /// of the memory limit. The CPU limit is two cores so that start-up, which is mostly JIT compilation, isn't throttled.
     /// </summary>
-    public static readonly object Resources = new
-    {
-        requests = new { cpu = "250m", memory = "384Mi" },
-        limits = new { cpu = "2", memory = "768Mi" },
-    };
+    public static readonly V1ResourceRequirements Resources = Requirements("250m", "384Mi", "768Mi");
 
-    public static readonly object PostgresResources = new
-    {
-        requests = new { cpu = "250m", memory = "256Mi" },
-        limits = new { cpu = "2", memory = "1Gi" },
-    };
+    public static readonly V1ResourceRequirements PostgresResources = Requirements("250m", "256Mi", "1Gi");
 
-    /// <summary>Room for what a service keeps on disk: the store cache has 1 GiB, and may be above it for a moment.</summary>
+    /// <summary>Size of a service's directory. The store cache is limited to 1 GiB and may exceed that briefly.</summary>
     public const string DirectorySize = "1536Mi";
 
     public const int MinReplicas = 2;
 
     public const int MaxReplicas = 10;
 
+    private const string NameLabel = "app.kubernetes.io/name";
+
     public static SortedDictionary<string, string> Labels(string name, string component, string version) => new(StringComparer.Ordinal)
     {
         ["app.kubernetes.io/component"] = component,
         ["app.kubernetes.io/managed-by"] = "kustomize",
-        ["app.kubernetes.io/name"] = name,
+        [NameLabel] = name,
         ["app.kubernetes.io/part-of"] = Platform,
         ["app.kubernetes.io/version"] = version,
     };
 
-    /// <summary>What selects the pods: never the version, which changes.</summary>
-    public static SortedDictionary<string, string> Selector(string name) => new(StringComparer.Ordinal) { ["app.kubernetes.io/name"] = name };
+    /// <summary>The labels that select pods. The version isn't one of them, because it changes with every upgrade.</summary>
+    public static Dictionary<string, string> Selector(string name) => new() { [NameLabel] = name };
 
-    public static object Selected(string name) => new { matchLabels = Selector(name) };
+    public static V1LabelSelector Selected(string name) => new() { MatchLabels = Selector(name) };
 
-    public static object Selected(IEnumerable<string> names) => new
+    public static V1LabelSelector Selected(IEnumerable<string> names) => new()
     {
-        matchExpressions = new[] { new { key = "app.kubernetes.io/name", @operator = "In", values = names.Order(StringComparer.Ordinal).ToArray() } },
+        MatchExpressions = [new() { Key = NameLabel, OperatorProperty = "In", Values = [.. names.Order(StringComparer.Ordinal)] }],
     };
 
-    public static object PodSecurity(int user) => new
+    public static V1PodSecurityContext PodSecurity(int user) => new()
     {
-        runAsNonRoot = true,
-        runAsUser = user,
-        runAsGroup = user,
-        fsGroup = user,
-        fsGroupChangePolicy = "OnRootMismatch",
-        seccompProfile = new { type = "RuntimeDefault" },
+        RunAsNonRoot = true,
+        RunAsUser = user,
+        RunAsGroup = user,
+        FsGroup = user,
+        FsGroupChangePolicy = "OnRootMismatch",
+        SeccompProfile = new() { Type = "RuntimeDefault" },
     };
 
-    public static object ContainerSecurity() => new
+    public static V1SecurityContext ContainerSecurity() => new()
     {
-        allowPrivilegeEscalation = false,
-        privileged = false,
-        readOnlyRootFilesystem = true,
-        capabilities = new { drop = new[] { "ALL" } },
+        AllowPrivilegeEscalation = false,
+        Privileged = false,
+        ReadOnlyRootFilesystem = true,
+        Capabilities = new() { Drop = ["ALL"] },
+    };
+
+    /// <summary>An account without a token, because the pods don't call the Kubernetes API.</summary>
+    public static V1ServiceAccount ServiceAccount(V1ObjectMeta metadata) => new() { Metadata = metadata, AutomountServiceAccountToken = false };
+
+    public static V1Volume EmptyDirectory(string name, string sizeLimit) => new() { Name = name, EmptyDir = new() { SizeLimit = new(sizeLimit) } };
+
+    private static V1ResourceRequirements Requirements(string cpu, string memory, string memoryLimit) => new()
+    {
+        Requests = new Dictionary<string, ResourceQuantity> { ["cpu"] = new(cpu), ["memory"] = new(memory) },
+        Limits = new Dictionary<string, ResourceQuantity> { ["cpu"] = new("2"), ["memory"] = new(memoryLimit) },
     };
 }

@@ -3,8 +3,8 @@ using Aspire.Hosting;
 namespace Platform.AppHost.Kubernetes;
 
 /// <summary>
-/// <c>components/hosts</c>: takes the public host of each service from the ConfigMap <c>public-hosts</c> of the overlay, and sets it wherever it is
-/// needed: Ingress, certificate, and the addresses that services give out.
+/// <c>components/hosts</c>: copies each service's public host from the overlay's ConfigMap <c>public-hosts</c> to its Ingress, its certificate and the
+/// settings that contain it.
 /// </summary>
 internal static class HostsComponent
 {
@@ -12,14 +12,15 @@ internal static class HostsComponent
 
     public static void Write(IDictionary<string, string> files, PublishedPlatform platform)
     {
-        if (platform.Services.All(service => service.External is null))
+        var services = platform.ServicesWithHost.ToList();
+        if (services.Count == 0)
             return;
 
         files["components/hosts/kustomization.yaml"] = Manifest.Yaml(new
         {
             apiVersion = "kustomize.config.k8s.io/v1alpha1",
             kind = "Component",
-            replacements = platform.Services.Where(service => service.External is not null).Select(service => new
+            replacements = services.Select(service => new
             {
                 source = new { kind = "ConfigMap", name = ConfigMap, fieldPath = $"data.{service.Name}" },
                 targets = new object[]
@@ -52,6 +53,6 @@ internal static class HostsComponent
         }
 
         throw new DistributedApplicationException(
-            $"'{service.Name}' can't be published: {setting.Name} holds its public host where Kustomize can't replace it; let it be the address, or the host alone.");
+            $"'{service.Name}' can't be published: Kustomize can't replace its public host in {setting.Name}; use the whole URL, or the host alone.");
     }
 }

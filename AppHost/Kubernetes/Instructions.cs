@@ -3,7 +3,7 @@ using System.Text;
 
 namespace Platform.AppHost.Kubernetes;
 
-/// <summary><c>README.md</c>: what to change, which Secrets must exist, how to apply.</summary>
+/// <summary><c>README.md</c>: what to change, which Secrets to create, how to apply.</summary>
 internal static class Instructions
 {
     public static void Write(IDictionary<string, string> files, PublishedPlatform platform)
@@ -12,9 +12,9 @@ internal static class Instructions
         text.Append(CultureInfo.InvariantCulture, $"""
             # Kubernetes manifests, version {platform.Version}
 
-            Made of the app model by `./publish`. Change `overlays/*/kustomization.yaml`, where everything that differs from one environment to the other stands with
-            a comment: hosts, images, the collector, addresses, pools, replicas, resources, Ingress and certificates. A file that was changed is kept when it is
-            published again.
+            Generated from the app model by `./publish`. Change `overlays/*/kustomization.yaml`, which has everything that differs between environments, with
+            comments: hosts, images, the collector, addresses, pools, replicas, resources, Ingress and certificates. Publishing again keeps the files that you
+            have changed.
 
             | overlay | namespace | pods of a service | database |
             |---|---|---|---|
@@ -27,7 +27,7 @@ internal static class Instructions
 
             ## Apply
 
-            It takes Kubernetes 1.30 or later with a network plugin that enforces NetworkPolicy, the metrics server, an Ingress controller in the namespace
+            The cluster needs Kubernetes 1.30 or later, a network plugin that enforces NetworkPolicy, the metrics server, an Ingress controller in the namespace
             `ingress-nginx`, cert-manager, and the Prometheus operator and an OTLP collector in the namespace `monitoring`.
 
             ```sh
@@ -36,13 +36,13 @@ internal static class Instructions
             kubectl -n platform-production rollout status deployment
             ```
 
-            To go back, apply the former version. A changed setting replaces the pods; a changed Secret does not:
+            To roll back, apply the previous version. A changed setting replaces the pods. After changing a Secret, replace them with
             `kubectl -n platform-production rollout restart deployment`.
 
             ## Secrets
 
-            No manifest holds a secret value. These must exist before the pods start; each command reads the value from standard input, so that it is in no
-            history and in no list of processes.
+            No manifest contains a secret value. Create these Secrets in the namespace before applying the overlay. Each command reads the value from standard
+            input, so that it appears neither in the shell's history nor in the list of processes.
 
             | Secret | key | what it is | overlays |
             |---|---|---|---|
@@ -51,7 +51,7 @@ internal static class Instructions
 
         var inCluster = platform.Databases.SelectMany(server => server.Variables.SelectMany(variable => variable.Value.Secrets)).DistinctBy(secret => secret.Secret).ToList();
         var own = platform.Secrets.ToList();
-        var secrets = own.Select(secret => (secret, Overlays: IsOfDatabase(secret) ? Overlays.All.Where(overlay => !overlay.HasDatabase) : Overlays.All))
+        var secrets = own.Select(secret => (secret, Overlays: IsForExternalDatabase(secret) ? Overlays.All.Where(overlay => !overlay.HasDatabase) : Overlays.All))
             .Concat(inCluster.Where(secret => own.All(other => other.Secret != secret.Secret)).Select(secret => (secret, Overlays: Overlays.All.Where(overlay => overlay.HasDatabase))))
             .OrderBy(entry => entry.secret.Secret, StringComparer.Ordinal).ToList();
         foreach (var (secret, overlays) in secrets)
@@ -71,9 +71,9 @@ internal static class Instructions
             text.Append("```\n");
         }
 
-        var hosts = platform.Services.Where(service => service.External is not null).ToList();
+        var hosts = platform.ServicesWithHost.ToList();
         if (hosts.Count > 0)
-            text.Append(CultureInfo.InvariantCulture, $"\ncert-manager makes the certificates {string.Join(" and ", hosts.Select(service => $"`{service.Name}-tls`"))}. Without it make them with `kubectl create secret tls`.\n");
+            text.Append(CultureInfo.InvariantCulture, $"\ncert-manager creates the certificates {string.Join(" and ", hosts.Select(service => $"`{service.Name}-tls`"))}. Without it, create them with `kubectl create secret tls`.\n");
 
         text.Append("""
 
@@ -84,9 +84,9 @@ internal static class Instructions
         foreach (var server in platform.Databases)
         {
             text.Append(CultureInfo.InvariantCulture, $"""
-                `{server.Name}`: {string.Join(", ", server.Databases.Select(name => $"`{name}`"))}. In the cluster they are made when its volume is empty; one that the app model got later is made with
-                `kubectl -n platform-dev exec {server.Name}-0 -- sh -c 'PGPASSWORD=$POSTGRES_PASSWORD createdb --username postgres NAME'`. An external server must have them,
-                each with a user who owns it; a connection string is in Npgsql's notation. The services migrate their own.
+                `{server.Name}`: {string.Join(", ", server.Databases.Select(name => $"`{name}`"))}. In the cluster they are created when the volume is empty. Create one that was added to the app model later with
+                `kubectl -n platform-dev exec {server.Name}-0 -- sh -c 'PGPASSWORD=$POSTGRES_PASSWORD createdb --username postgres NAME'`. On an external server create
+                them yourself, each with a user who owns it. Connection strings use Npgsql's syntax. Each service migrates its own database.
 
                 """);
         }
@@ -95,13 +95,13 @@ internal static class Instructions
 
             ## Monitoring
 
-            Prometheus must select the rules and ServiceMonitors of this namespace, and keep environments apart: the rules add up all that has the same `job`. One
-            Prometheus for each environment does, or `enforcedNamespaceLabel`. Grafana's sidecar finds the dashboards by the label `grafana_dashboard`.
+            Prometheus must select the rules and ServiceMonitors of this namespace, and must keep environments apart, because the rules sum over everything with the
+            same `job`: use one Prometheus for each environment, or `enforcedNamespaceLabel`. Grafana's sidecar finds the dashboards by the label `grafana_dashboard`.
 
             """);
         files["README.md"] = text.ToString().ReplaceLineEndings("\n");
 
-        bool IsOfDatabase(SecretKey secret) => secret.IsConnectionString &&
+        bool IsForExternalDatabase(SecretKey secret) => secret.IsConnectionString &&
             platform.Services.SelectMany(service => service.Connections).Any(connection => connection.Name == secret.Secret && connection.ConnectionString is not null);
     }
 }

@@ -2,15 +2,15 @@ using Aspire.Hosting;
 using Aspire.Hosting.Pipelines;
 using Microsoft.Extensions.DependencyInjection;
 
-#pragma warning disable ASPIREPIPELINES001, ASPIREPIPELINES004 // the pipeline is what AppHost publishes with
+#pragma warning disable ASPIREPIPELINES001, ASPIREPIPELINES004
 
 namespace Platform.AppHost.Kubernetes;
 
 internal static class KubernetesManifestsExtensions
 {
     /// <summary>
-    /// Publishing writes the whole app model as Kubernetes manifests for Kustomize: <c>base/</c>, <c>overlays/</c> and <c>components/</c> in
-    /// <c>--output-path</c>. No value of a secret parameter is asked for, and none is written.
+    /// Makes publishing write the app model as Kubernetes manifests for Kustomize: <c>base/</c>, <c>overlays/</c> and <c>components/</c> in
+    /// <c>--output-path</c>. Secret parameters are neither prompted for nor written.
     /// </summary>
     public static void AddKubernetesManifests(this IDistributedApplicationBuilder builder)
     {
@@ -29,7 +29,7 @@ internal static class KubernetesManifestsExtensions
         }
         catch (DistributedApplicationException e)
         {
-            // Beside all that the pipeline logs of it, and with an exit code, which the pipeline leaves at 0.
+            // The pipeline only logs the exception and leaves the exit code at 0.
             await Console.Error.WriteLineAsync(e.Message);
             Environment.ExitCode = 1;
             throw;

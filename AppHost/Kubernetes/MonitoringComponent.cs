@@ -1,10 +1,8 @@
-using System.Text;
-
 namespace Platform.AppHost.Kubernetes;
 
 /// <summary>
-/// <c>components/monitoring</c>: the rules and dashboards of <c>deploy/</c>, and each service as a target, for the Prometheus operator and for a Grafana that
-/// takes dashboards from ConfigMaps.
+/// <c>components/monitoring</c>: the rules and dashboards from <c>deploy/</c>, and each service as a scrape target, for the Prometheus operator and a Grafana
+/// that loads dashboards from ConfigMaps.
 /// </summary>
 internal static class MonitoringComponent
 {
@@ -18,12 +16,13 @@ internal static class MonitoringComponent
         {
             var name = Path.GetFileName(path)[..^".rules.yml".Length];
             resources.Add($"{name}.rules.yaml");
+            // The rules are copied as text rather than parsed, so that their comments stay.
             files[$"{Directory}/{name}.rules.yaml"] = Manifest.Yaml(new
             {
                 apiVersion = "monitoring.coreos.com/v1",
                 kind = "PrometheusRule",
                 metadata = new { name = $"{Conventions.Platform}-{name}", labels = Labels(platform) },
-            }) + "spec:\n" + Indented(File.ReadAllText(path));
+            }) + "spec:\n" + Manifest.Indented(File.ReadAllText(path), 2);
         }
 
         foreach (var service in platform.Services.Where(service => service.Http is not null))
@@ -36,7 +35,7 @@ internal static class MonitoringComponent
                 metadata = new { name = service.Name, labels = Labels(platform) },
                 spec = new
                 {
-                    // the rules and dashboards know the services by these names
+                    // Rules and dashboards identify a service by its job, which must be the plain name.
                     jobLabel = "app.kubernetes.io/name",
                     selector = Conventions.Selected(service.Name),
                     endpoints = new[] { new { port = service.Http!.Name, path = "/metrics", interval = "15s" } },
@@ -65,13 +64,4 @@ internal static class MonitoringComponent
     private static SortedDictionary<string, string> Labels(PublishedPlatform platform) => Conventions.Labels(Conventions.Platform, "monitoring", platform.Version);
 
     private static string[] Files(string directory, string pattern) => [.. System.IO.Directory.GetFiles(directory, pattern).Order(StringComparer.Ordinal)];
-
-    // As it is, comments and all: what was tested there is what is used here.
-    private static string Indented(string text)
-    {
-        var indented = new StringBuilder();
-        foreach (var line in text.ReplaceLineEndings("\n").TrimEnd('\n').Split('\n'))
-            indented.Append(line.Length > 0 ? "  " : "").Append(line).Append('\n');
-        return indented.ToString();
-    }
 }

@@ -1,94 +1,78 @@
+using k8s.Models;
+
 namespace Platform.AppHost.Kubernetes;
 
-/// <summary>Who may talk to whom: what the app model has an arrow for, and nothing else.</summary>
+/// <summary>Allows the connections that the app model has a reference for, and denies all others.</summary>
 internal static class NetworkPolicies
 {
-    /// <summary>For every pod: nothing in, nothing out but questions for an address.</summary>
-    public static string OfNamespace(PublishedPlatform platform) => Manifest.Yaml(Policy("default-deny", platform, new
-    {
-        podSelector = new { },
-        policyTypes = new[] { "Ingress", "Egress" },
-    })) + "---\n" + Manifest.Yaml(Policy("dns", platform, new
-    {
-        podSelector = new { },
-        policyTypes = new[] { "Egress" },
-        egress = new[]
-        {
-            new
+    /// <summary>For every pod: nothing in, and nothing out except DNS queries.</summary>
+    public static string OfNamespace(PublishedPlatform platform) => Manifest.Documents(
+        Policy("default-deny", platform, new(), ["Ingress", "Egress"]),
+        Policy("dns", platform, new(), ["Egress"], egress:
+        [
+            new()
             {
-                to = new[] { new { namespaceSelector = Namespace("kube-system"), podSelector = new { matchLabels = new Dictionary<string, string> { ["k8s-app"] = "kube-dns" } } } },
-                ports = new[] { new { protocol = "UDP", port = 53 }, new { protocol = "TCP", port = 53 } },
+                To = [new() { NamespaceSelector = Namespace("kube-system"), PodSelector = new() { MatchLabels = new Dictionary<string, string> { ["k8s-app"] = "kube-dns" } } }],
+                Ports = [new() { Protocol = "UDP", Port = 53 }, new() { Protocol = "TCP", Port = 53 }],
             },
-        },
-    }));
+        ]));
 
-    /// <summary>Both sides of the service's arrows, its telemetry, Prometheus, and the Ingress of one that the public reaches.</summary>
-    public static object Of(PublishedService service, PublishedPlatform platform)
+    /// <summary>Calls from and to other services, telemetry, Prometheus, and for a public service its Ingress.</summary>
+    public static V1NetworkPolicy Of(PublishedService service, PublishedPlatform platform)
     {
-        var ingress = new List<object>();
+        var ingress = new List<V1NetworkPolicyIngressRule>();
         foreach (var port in service.Ports)
         {
             var callers = platform.Services.Where(caller => caller.Calls.Contains(new(service.Name, port.ContainerPort))).ToList();
             if (callers.Count > 0)
-                ingress.Add(new { from = callers.Select(caller => (object)new { podSelector = Conventions.Selected(caller.Name) }).ToArray(), ports = Ports(port.ContainerPort) });
+                ingress.Add(From(callers.Select(caller => Pods(Conventions.Selected(caller.Name))), port.ContainerPort));
         }
 
         if (service.Http is { } http)
-            ingress.Add(new { from = new[] { new { namespaceSelector = Namespace(Conventions.MonitoringNamespace) } }, ports = Ports(http.ContainerPort) });
+            ingress.Add(From([InNamespace(Conventions.MonitoringNamespace)], http.ContainerPort));
         if (service.External is { } external)
-            ingress.Add(new { from = new[] { new { namespaceSelector = Namespace(Conventions.IngressNamespace) } }, ports = Ports(external.ContainerPort) });
+            ingress.Add(From([InNamespace(Conventions.IngressNamespace)], external.ContainerPort));
 
-        return Policy(service.Name, platform, new
-        {
-            podSelector = Conventions.Selected(service.Name),
-            policyTypes = new[] { "Ingress", "Egress" },
-            ingress = ingress.Count > 0 ? ingress : null,
-            egress = service.Calls.Select(call => (object)new { to = new[] { new { podSelector = Conventions.Selected(call.Target) } }, ports = Ports(call.Port) })
-                .Append(new { to = new[] { new { namespaceSelector = Namespace(Conventions.MonitoringNamespace) } }, ports = Ports(Conventions.OtlpPorts) }).ToArray(),
-        });
+        return Policy(service.Name, platform, Conventions.Selected(service.Name), ["Ingress", "Egress"], ingress.Count > 0 ? ingress : null,
+        [
+            .. service.Calls.Select(call => To([Pods(Conventions.Selected(call.Target))], call.Port)),
+            To([InNamespace(Conventions.MonitoringNamespace)], Conventions.OtlpPorts),
+        ]);
     }
 
-    /// <summary>What is outside of the cluster may be anywhere, until an overlay says where.</summary>
-    public static object ToExternal(string server, int? port, IEnumerable<PublishedService> clients, PublishedPlatform platform) => Policy($"{server}-external", platform, new
-    {
-        podSelector = Conventions.Selected(clients.Select(client => client.Name)),
-        policyTypes = new[] { "Egress" },
-        egress = new[]
-        {
-            new
-            {
-                to = new[] { new { ipBlock = new { cidr = "0.0.0.0/0" } }, new { ipBlock = new { cidr = "::/0" } } },
-                ports = port is { } known ? Ports(known) : null,
-            },
-        },
-    });
+    /// <summary>Connections out of the cluster may go to any address, until an overlay names the addresses.</summary>
+    public static V1NetworkPolicy ToExternal(string server, int? port, IEnumerable<PublishedService> clients, PublishedPlatform platform) =>
+        Policy($"{server}-external", platform, Conventions.Selected(clients.Select(client => client.Name)), ["Egress"],
+            egress: [To([Addresses("0.0.0.0/0"), Addresses("::/0")], port is { } known ? [known] : [])]);
 
-    /// <summary>Both sides of the arrows to a database server in the cluster.</summary>
+    /// <summary>Connections to a database server in the cluster, allowed at both ends.</summary>
     public static string ToServer(PublishedDatabaseServer server, IEnumerable<PublishedService> clients, PublishedPlatform platform)
     {
         var names = Conventions.Selected(clients.Select(client => client.Name));
-        return Manifest.Yaml(Policy(server.Name, platform, new
-        {
-            podSelector = Conventions.Selected(server.Name),
-            policyTypes = new[] { "Ingress", "Egress" },
-            ingress = new[] { new { from = new[] { new { podSelector = names } }, ports = Ports(server.Port) } },
-        })) + "---\n" + Manifest.Yaml(Policy($"{server.Name}-clients", platform, new
-        {
-            podSelector = names,
-            policyTypes = new[] { "Egress" },
-            egress = new[] { new { to = new[] { new { podSelector = Conventions.Selected(server.Name) } }, ports = Ports(server.Port) } },
-        }));
+        return Manifest.Documents(
+            Policy(server.Name, platform, Conventions.Selected(server.Name), ["Ingress", "Egress"], [From([Pods(names)], server.Port)]),
+            Policy($"{server.Name}-clients", platform, names, ["Egress"], egress: [To([Pods(Conventions.Selected(server.Name))], server.Port)]));
     }
 
-    private static object Policy(string name, PublishedPlatform platform, object spec) => new
-    {
-        apiVersion = "networking.k8s.io/v1",
-        kind = "NetworkPolicy",
-        metadata = new { name, labels = Conventions.Labels(name, "network", platform.Version) },
-        spec,
-    };
+    private static V1NetworkPolicy Policy(string name, PublishedPlatform platform, V1LabelSelector pods, IList<string> types,
+        IList<V1NetworkPolicyIngressRule>? ingress = null, IList<V1NetworkPolicyEgressRule>? egress = null) => new()
+        {
+            Metadata = new() { Name = name, Labels = Conventions.Labels(name, "network", platform.Version) },
+            Spec = new() { PodSelector = pods, PolicyTypes = types, Ingress = ingress, Egress = egress },
+        };
 
-    private static object Namespace(string name) => new { matchLabels = new Dictionary<string, string> { ["kubernetes.io/metadata.name"] = name } };
+    private static V1NetworkPolicyIngressRule From(IEnumerable<V1NetworkPolicyPeer> peers, params int[] ports) => new() { FromProperty = [.. peers], Ports = Ports(ports) };
 
-    private static object[] Ports(params IEnumerable<int> ports) => [.. ports.Select(port => new { protocol = "TCP", port })];
+    private static V1NetworkPolicyEgressRule To(IEnumerable<V1NetworkPolicyPeer> peers, params int[] ports) => new() { To = [.. peers], Ports = Ports(ports) };
+
+    private static V1NetworkPolicyPeer Pods(V1LabelSelector selector) => new() { PodSelector = selector };
+
+    private static V1NetworkPolicyPeer InNamespace(string name) => new() { NamespaceSelector = Namespace(name) };
+
+    private static V1NetworkPolicyPeer Addresses(string cidr) => new() { IpBlock = new() { Cidr = cidr } };
+
+    private static V1LabelSelector Namespace(string name) => new() { MatchLabels = new Dictionary<string, string> { ["kubernetes.io/metadata.name"] = name } };
+
+    // Null rather than an empty list, so that the field is left out.
+    private static List<V1NetworkPolicyPort>? Ports(params int[] ports) => ports.Length > 0 ? [.. ports.Select(port => new V1NetworkPolicyPort { Protocol = "TCP", Port = port })] : null;
 }

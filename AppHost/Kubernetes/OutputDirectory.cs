@@ -5,20 +5,22 @@ using Aspire.Hosting;
 namespace Platform.AppHost.Kubernetes;
 
 /// <summary>
-/// Writes what is published. A list beside it, in the format of sha256sum, says which files are its own and what they held: the next time those are replaced
-/// or removed, what somebody has changed since is kept, and a file that was never its own stops everything before anything is written.
+/// Writes the published files, and a list of their digests in the format of sha256sum. Publishing again replaces or removes the files on that list, except
+/// those changed since. If a file that isn't on the list is in the way, nothing is written.
 /// </summary>
 internal static class OutputDirectory
 {
     public const string Record = ".published";
 
-    /// <returns>What the caller should know of: files that were kept because they had been changed.</returns>
-    /// <exception cref="DistributedApplicationException">The directory holds something else.</exception>
+    private const string Usable = "choose a directory that does not exist, is empty, or was published to before.";
+
+    /// <returns>A message for each file that was kept because it had been changed.</returns>
+    /// <exception cref="DistributedApplicationException">The directory contains files that weren't published.</exception>
     public static IReadOnlyList<string> Write(string directory, IReadOnlyDictionary<string, string> files)
     {
         var before = ReadRecord(directory);
         if (files.Keys.FirstOrDefault(file => !before.ContainsKey(file) && Path.Exists(Path.Combine(directory, file))) is { } foreign)
-            throw new DistributedApplicationException($"{Path.Combine(directory, foreign)} is in the way: it was not published before, and is not overwritten.");
+            throw new DistributedApplicationException($"{Path.Combine(directory, foreign)} already exists and was not published here, so it is not overwritten.");
 
         var remarks = new List<string>();
         foreach (var (file, published) in before)
@@ -29,7 +31,7 @@ internal static class OutputDirectory
             if (Digest(File.ReadAllText(path)) == published)
                 Delete(directory, file);
             else
-                remarks.Add($"{file} was changed and is no longer published: it is kept.");
+                remarks.Add($"{file} is no longer published, but was changed and is kept.");
         }
 
         foreach (var (file, content) in files)
@@ -45,7 +47,7 @@ internal static class OutputDirectory
             else if (Digest(content) != published)
             {
                 WriteFile($"{path}.new", content);
-                remarks.Add($"{file} was changed and is kept: what would be published now is in {file}.new.");
+                remarks.Add($"{file} was changed and is kept; the new version is in {file}.new.");
             }
         }
 
@@ -57,17 +59,17 @@ internal static class OutputDirectory
     {
         var record = new SortedDictionary<string, string>(StringComparer.Ordinal);
         if (File.Exists(directory))
-            throw new DistributedApplicationException($"{directory} is a file: name a directory that does not exist, is empty, or was published to before.");
+            throw new DistributedApplicationException($"{directory} is a file: {Usable}");
         if (!Directory.Exists(directory) || !Directory.EnumerateFileSystemEntries(directory).Any())
             return record;
 
         var path = Path.Combine(directory, Record);
         if (!File.Exists(path))
-            throw new DistributedApplicationException($"{directory} holds other things: name a directory that does not exist, is empty, or was published to before.");
+            throw new DistributedApplicationException($"{directory} contains other files: {Usable}");
         foreach (var line in File.ReadAllLines(path))
         {
             if (line.Split("  ", 2) is not [{ Length: 64 } digest, { Length: > 0 } file] || !Path.GetFullPath(file, directory).StartsWith($"{Path.GetFullPath(directory)}/", StringComparison.Ordinal))
-                throw new DistributedApplicationException($"{path} is damaged: publish to another directory.");
+                throw new DistributedApplicationException($"{path} is corrupt: publish to another directory.");
             record[file] = digest;
         }
 

@@ -1,18 +1,19 @@
 using System.Globalization;
 using System.Text;
+using k8s.Models;
 
 namespace Platform.AppHost.Kubernetes;
 
-/// <summary>One of <c>overlays/</c>.</summary>
-/// <param name="Replicas">Fewest and most pods of a service.</param>
-/// <param name="DatabaseConnections">Connections that the database server is taken to have.</param>
-/// <param name="HasDatabase">Whether the databases run in the cluster too.</param>
+/// <summary>An environment in <c>overlays/</c>.</summary>
+/// <param name="Replicas">Minimum and maximum pods of a service.</param>
+/// <param name="DatabaseConnections">Assumed <c>max_connections</c> of the database server.</param>
+/// <param name="HasDatabase">True if the databases run in the cluster.</param>
 internal sealed record Overlay(string Name, (int Min, int Max) Replicas, int DatabaseConnections, bool HasDatabase)
 {
     public string Namespace => $"{Conventions.Platform}-{Name}";
 }
 
-/// <summary><c>overlays/</c>: what differs from one environment to the other, each in one file with a comment for all that may be changed.</summary>
+/// <summary><c>overlays/</c>: everything that differs between environments, in one file for each, with a comment for each setting.</summary>
 internal static class Overlays
 {
     public static readonly IReadOnlyList<Overlay> All =
@@ -27,30 +28,20 @@ internal static class Overlays
         foreach (var overlay in All)
         {
             files[$"overlays/{overlay.Name}/kustomization.yaml"] = Kustomization(overlay, platform);
-            files[$"overlays/{overlay.Name}/namespace.yaml"] = Manifest.Yaml(new
-            {
-                apiVersion = "v1",
-                kind = "Namespace",
-                metadata = new
-                {
-                    name = overlay.Namespace,
-                    labels = new SortedDictionary<string, string>(Conventions.Labels(Conventions.Platform, "namespace", platform.Version), StringComparer.Ordinal)
-                    {
-                        ["pod-security.kubernetes.io/enforce"] = "restricted",
-                        ["pod-security.kubernetes.io/warn"] = "restricted",
-                    },
-                },
-            });
+            var labels = Conventions.Labels(Conventions.Platform, "namespace", platform.Version);
+            labels["pod-security.kubernetes.io/enforce"] = "restricted";
+            labels["pod-security.kubernetes.io/warn"] = "restricted";
+            files[$"overlays/{overlay.Name}/namespace.yaml"] = Manifest.Yaml(new V1Namespace { Metadata = new() { Name = overlay.Namespace, Labels = labels } });
         }
     }
 
     private static string Kustomization(Overlay overlay, PublishedPlatform platform)
     {
         var text = new StringBuilder();
-        var hosts = platform.Services.Where(service => service.External is not null).ToList();
+        var hosts = platform.ServicesWithHost.ToList();
 
         text.Append(CultureInfo.InvariantCulture, $"""
-            # What is special about {overlay.Name}: change it here. ./publish keeps a file that was changed; everything else is made of the app model again.
+            # All settings of the environment "{overlay.Name}". Change them here: ./publish keeps changed files, and generates all others anew.
             apiVersion: kustomize.config.k8s.io/v1beta1
             kind: Kustomization
             namespace: {overlay.Namespace}
@@ -67,13 +58,13 @@ internal static class Overlays
         if (overlay.HasDatabase)
         {
             foreach (var server in platform.Databases)
-                text.Append(CultureInfo.InvariantCulture, $"  - ../../components/{server.Name}  # a small database in the cluster; without this line the external ones that the Secrets name\n");
+                text.Append(CultureInfo.InvariantCulture, $"  - ../../components/{server.Name}  # a small database in the cluster; without this line, the external databases named in the Secrets\n");
         }
 
         text.Append("""
-              - ../../components/monitoring  # needs the Prometheus operator: leave it out where there is none
+              - ../../components/monitoring  # needs the Prometheus operator; remove the line if there is none
 
-            # Where the images are. "digest: sha256:…" in place of newTag pins one for good.
+            # The registry of the images. Use "digest: sha256:…" instead of newTag to pin an image.
             images:
 
             """);
@@ -91,7 +82,7 @@ internal static class Overlays
         if (hosts.Count > 0)
         {
             text.Append(CultureInfo.InvariantCulture, $"""
-                  # The public hosts. Ingress, certificate and the addresses that the services give out follow.
+                  # The public hosts. They are copied to Ingress, certificate and the URLs that the services give out.
                   - name: {HostsComponent.ConfigMap}
                     literals:
 
@@ -108,9 +99,9 @@ internal static class Overlays
 
         text.Append("""
 
-              # Settings of each service, docs/operations.md#configuration. Its pods are replaced when one changes.
-              # OTEL_EXPORTER_OTLP_ENDPOINT is the collector; without the line nothing is sent. *_URL is the address of another service, and wins over service
-              # discovery; to one outside of this namespace the NetworkPolicy of the service must be widened too.
+              # Settings of each service: docs/operations.md#configuration. Changing one replaces the service's pods.
+              # OTEL_EXPORTER_OTLP_ENDPOINT is the collector; without it no telemetry is sent. *_URL is the address of another service and overrides service
+              # discovery. If it is outside this namespace, the service's NetworkPolicy must allow it too.
 
             """);
         foreach (var service in platform.Services)
@@ -126,13 +117,13 @@ internal static class Overlays
             foreach (var target in service.Calls.Select(call => call.Target).Distinct())
                 text.Append(CultureInfo.InvariantCulture, $"      - {target.Replace('-', '_').ToUpperInvariant()}_URL=http://{target}\n");
             if (PoolSize(service, overlay, platform) is { } poolSize)
-                text.Append(CultureInfo.InvariantCulture, $"      - Database__MaxPoolSize={poolSize}  # all services at most replicas, and one more of each in an update, on {overlay.DatabaseConnections} connections\n");
+                text.Append(CultureInfo.InvariantCulture, $"      - Database__MaxPoolSize={poolSize}  # so that all services at their maximum, plus one pod each during an update, fit into {overlay.DatabaseConnections} connections\n");
         }
 
         text.Append("""
 
             patches:
-              # Fewest and most pods.
+              # Minimum and maximum pods.
 
             """);
         foreach (var service in platform.Services)
@@ -147,8 +138,8 @@ internal static class Overlays
                 """);
         }
 
-        text.Append("  # What a pod asks for and may take. Add \"name: …\" to the target for one service alone.\n");
         text.Append("""
+              # Resource requests and limits of all services. Add "name: …" to the target to change those of one.
               - target: {kind: Deployment}
                 patch: |-
                   - op: replace
@@ -156,13 +147,12 @@ internal static class Overlays
                     value:
 
             """);
-        foreach (var line in Manifest.Yaml(Conventions.Resources).TrimEnd('\n').Split('\n'))
-            text.Append("          ").Append(line).Append('\n');
+        text.Append(Manifest.Indented(Manifest.Yaml(Conventions.Resources), 10));
 
         if (hosts.Count > 0)
         {
             text.Append(CultureInfo.InvariantCulture, $$"""
-                  # The Ingress controller, and who issues its certificates. Without cert-manager remove the annotation, and make the Secrets NAME-tls by hand.
+                  # The Ingress class and the certificate issuer. Without cert-manager, remove the annotation and create the Secrets NAME-tls yourself.
                   - target: {kind: Ingress}
                     patch: |-
                       - {op: replace, path: /spec/ingressClassName, value: {{Conventions.IngressClass}}}
@@ -183,7 +173,7 @@ internal static class Overlays
         foreach (var connection in platform.Connections.Where(connection => !overlay.HasDatabase || platform.Databases.All(server => server.Name != connection.Key.Server)))
         {
             text.Append(CultureInfo.InvariantCulture, $$"""
-                  # Where {{connection.Key.Server}} is: anywhere, until this names its addresses.
+                  # The addresses of {{connection.Key.Server}}. The default allows any address.
                   - target: {kind: NetworkPolicy, name: {{connection.Key.Server}}-external}
                     patch: |-
                       - op: replace
@@ -203,8 +193,8 @@ internal static class Overlays
         : (service.MinReplicas ?? overlay.Replicas.Min, Math.Max(service.MinReplicas ?? 0, overlay.Replicas.Max));
 
     /// <summary>
-    /// What each process may hold so that all of them find a connection: PostgreSQL keeps three for superusers, and a process has three beside its pool
-    /// (docs/operations.md#capacity). Null for a service without a database.
+    /// The pool size with which the connections of the server suffice for all processes. PostgreSQL reserves three for superusers, and a process uses three
+    /// outside its pool (docs/operations.md#capacity). Null for a service without a database.
     /// </summary>
     private static int? PoolSize(PublishedService service, Overlay overlay, PublishedPlatform platform)
     {

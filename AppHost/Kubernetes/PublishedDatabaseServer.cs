@@ -3,10 +3,10 @@ using Aspire.Hosting.ApplicationModel;
 
 namespace Platform.AppHost.Kubernetes;
 
-/// <summary>A PostgreSQL server of the app model, where it runs in the cluster.</summary>
-/// <param name="Image">With registry and tag.</param>
-/// <param name="Databases">Names of the databases on it.</param>
-/// <param name="DataDirectory">Where the volume is mounted; the image keeps its data in a folder below it.</param>
+/// <summary>A PostgreSQL server of the app model, as it runs in the cluster.</summary>
+/// <param name="Image">Image with registry and tag.</param>
+/// <param name="Databases">Names of its databases.</param>
+/// <param name="DataDirectory">Mount path of the volume; the image stores its data in a subdirectory.</param>
 internal sealed record PublishedDatabaseServer(
     string Name, string Image, int Port, IReadOnlyList<PublishedVariable> Variables, IReadOnlyList<string> Databases, string DataDirectory)
 {
@@ -24,7 +24,7 @@ internal sealed record PublishedDatabaseServer(
         if (!server.TryGetContainerImageName(out var image))
             throw new DistributedApplicationException($"'{server.Name}' can't be published: it has no image.");
         var volume = server.Annotations.OfType<ContainerMountAnnotation>().FirstOrDefault(mount => mount.Type is ContainerMountType.Volume)
-            ?? throw new DistributedApplicationException($"'{server.Name}' can't be published: without a volume its data would be lost with its pod; add WithDataVolume().");
+            ?? throw new DistributedApplicationException($"'{server.Name}' can't be published: without a volume its data is lost with the pod; add WithDataVolume().");
 
         return new(
             server.Name,

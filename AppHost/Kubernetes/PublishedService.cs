@@ -3,18 +3,18 @@ using Aspire.Hosting;
 using Aspire.Hosting.ApplicationModel;
 using Platform.AppHost.Running;
 
-#pragma warning disable ASPIREPROBES001 // probes of the app model win over those that every service has
+#pragma warning disable ASPIREPROBES001
 
 namespace Platform.AppHost.Kubernetes;
 
-/// <summary>A service of the app model: a container image that runs in any number of pods.</summary>
+/// <summary>A service of the app model. It runs in any number of pods.</summary>
 /// <param name="Image">Repository of the image, without registry and tag.</param>
-/// <param name="Settings">Environment variables whose value is no secret, by name.</param>
-/// <param name="Variables">Environment variables that take something from a Secret, by name.</param>
-/// <param name="Calls">The services that it calls, and on which port.</param>
-/// <param name="Connections">The databases that it uses, by connection string.</param>
-/// <param name="Directories">Where it may write.</param>
-/// <param name="MinReplicas">What the app model asks for; null when it says nothing.</param>
+/// <param name="Settings">Environment variables without secrets, ordered by name. They go into a ConfigMap.</param>
+/// <param name="Variables">Environment variables that contain a secret, ordered by name.</param>
+/// <param name="Calls">The services it calls, and on which port.</param>
+/// <param name="Connections">The databases it uses.</param>
+/// <param name="Directories">The directories it may write to.</param>
+/// <param name="MinReplicas">Replicas set in the app model, or null.</param>
 internal sealed partial record PublishedService(
     string Name,
     string Image,
@@ -28,10 +28,10 @@ internal sealed partial record PublishedService(
     IReadOnlyList<PublishedProbe> Probes,
     int? MinReplicas)
 {
-    /// <summary>The port that probes, Prometheus and the Ingress use.</summary>
+    /// <summary>The port for probes and Prometheus.</summary>
     public PublishedPort? Http => Ports.FirstOrDefault(port => port.IsHttp);
 
-    /// <summary>The port that the Ingress leads to.</summary>
+    /// <summary>The port that the Ingress forwards to.</summary>
     public PublishedPort? External => Ports.FirstOrDefault(port => port is { IsHttp: true, IsExternal: true });
 
     public static async Task<PublishedService> ReadAsync(
@@ -53,12 +53,12 @@ internal sealed partial record PublishedService(
             if (IsForTls(name, value) || RepeatsConnection(name, value, context.EnvironmentVariables))
                 continue;
             if (!VariableName().IsMatch(name))
-                throw new DistributedApplicationException($"'{project.Name}' can't be published: '{name}' is no name for an environment variable in Kubernetes.");
+                throw new DistributedApplicationException($"'{project.Name}' can't be published: '{name}' is not a valid name for an environment variable in Kubernetes.");
             var variable = new PublishedVariable(name, await values.TranslateAsync(name, value, cancellationToken));
             if (!variable.IsSetting && variable.Value.Hosts.Any())
-                throw new DistributedApplicationException($"'{project.Name}' can't be published: {name} holds its public host together with a secret or within quotes, where Kustomize can't replace it.");
+                throw new DistributedApplicationException($"'{project.Name}' can't be published: {name} contains its public host together with a secret or within quotes, where Kustomize can't replace it.");
             if (variable.Value.Parts.Count > 1 && variable.Value.Secrets.Any(secret => secret.IsConnectionString))
-                throw new DistributedApplicationException($"'{project.Name}' can't be published: {name} has a connection string as a part of it; take the connection string alone.");
+                throw new DistributedApplicationException($"'{project.Name}' can't be published: {name} contains a connection string among other text; use the connection string alone.");
             variables.Add(variable);
         }
 
@@ -71,7 +71,7 @@ internal sealed partial record PublishedService(
         {
             var value = await values.TranslateAsync("an argument", argument, cancellationToken);
             if (value.Secrets.Any() || value.Hosts.Any())
-                throw new DistributedApplicationException($"'{project.Name}' can't be published: an argument takes a secret or a public address; give it as an environment variable.");
+                throw new DistributedApplicationException($"'{project.Name}' can't be published: an argument contains a secret or a public host; use an environment variable instead.");
             texts.Add(value.Expandable);
         }
 
@@ -89,22 +89,22 @@ internal sealed partial record PublishedService(
             project.TryGetLastAnnotation<ReplicaAnnotation>(out var replicas) ? replicas.Replicas : null);
     }
 
-    /// <summary>The name that <c>Directory.Build.targets</c> gives to the project's image: TemplateRegistry is template-registry.</summary>
+    /// <summary>The image name that <c>Directory.Build.targets</c> sets: template-registry for TemplateRegistry.</summary>
     private static string ImageOf(ProjectResource project)
     {
         if (!project.TryGetLastAnnotation<IProjectMetadata>(out var metadata))
-            throw new DistributedApplicationException($"'{project.Name}' can't be published: nothing says which project it is.");
+            throw new DistributedApplicationException($"'{project.Name}' can't be published: it has no project metadata.");
         return WordStart().Replace(Path.GetFileNameWithoutExtension(metadata.ProjectPath), "${end}-${start}").ToLowerInvariant();
     }
 
-    // TLS ends at the Ingress: inside there is no certificate to listen with, and no https to be found.
+    // TLS ends at the Ingress. Within the cluster services have no certificate and no https endpoint.
     private static bool IsForTls(string name, object value) =>
         name is "HTTPS_PORTS" or "ASPNETCORE_HTTPS_PORTS" ||
         (name.StartsWith("services__", StringComparison.Ordinal) && value is EndpointReference { IsHttps: true } endpoint && endpoint.Resource.HasHttpEndpoint());
 
     /// <summary>
-    /// Whether the variable only repeats a connection string: a part of it, such as the host in BACKEND_DB_HOST, or the whole under a name without hyphens.
-    /// Of an external database nobody knows the parts, and services read the whole.
+    /// True if the variable only repeats a connection string: a part of it, such as the host in BACKEND_DB_HOST, or all of it under a name without hyphens.
+    /// The parts are unknown for an external database, and the services read the whole.
     /// </summary>
     private static bool RepeatsConnection(string name, object value, IReadOnlyDictionary<string, object> all) => value switch
     {
@@ -125,23 +125,24 @@ internal sealed partial record PublishedService(
 /// <summary>An environment variable.</summary>
 internal sealed record PublishedVariable(string Name, PublishedValue Value)
 {
-    // Kustomize strips quotes around what it puts into a ConfigMap.
+    // A quoted value can't go into a ConfigMap: Kustomize strips the quotes.
     public bool IsSetting => !Value.Secrets.Any() && (Value.Text is not [.., _] text || (text[0] is not ('"' or '\'') && text[^1] is not ('"' or '\'')));
 }
 
-/// <summary>A call to another service, on the port on which its pods listen.</summary>
+/// <summary>A call to another service.</summary>
+/// <param name="Port">The port that the pods of the target listen on.</param>
 internal sealed record PublishedCall(string Target, int Port);
 
-/// <summary>Use of a database.</summary>
+/// <summary>A connection of a service to a database, or to anything else that has a connection string.</summary>
 /// <param name="Name">Name of the resource and of its Secret.</param>
-/// <param name="Server">Name of the server; that of the resource when the app model knows of none.</param>
-/// <param name="Port">Port of the server; null when the app model does not know it.</param>
-/// <param name="ConnectionString">How it is made where the server is in the cluster; null when it never is.</param>
+/// <param name="Server">Name of the server, or of the resource if its server isn't in the app model.</param>
+/// <param name="Port">Port of the server, or null if it isn't in the app model.</param>
+/// <param name="ConnectionString">The connection string to a server in the cluster, or null if the server is always external.</param>
 internal sealed record PublishedConnection(string Name, string Server, int? Port, PublishedValue? ConnectionString);
 
 /// <summary>A port of a service.</summary>
-/// <param name="ContainerPort">Where its pods listen.</param>
-/// <param name="ServicePort">Where others come to it: 80 for the first that speaks HTTP, so that its name is its address.</param>
+/// <param name="ContainerPort">The port that its pods listen on.</param>
+/// <param name="ServicePort">The port of its Service: 80 for the first HTTP port, so that <c>http://NAME</c> reaches it.</param>
 internal sealed record PublishedPort(string Name, int ContainerPort, int ServicePort, bool IsHttp, bool IsExternal)
 {
     private const int DefaultContainerPort = 8080; // of .NET's container images
@@ -156,14 +157,14 @@ internal sealed record PublishedPort(string Name, int ContainerPort, int Service
             var isHttp = endpoint.UriScheme is "http" or "https";
             var name = endpoint.Name.ToLowerInvariant().Replace('_', '-');
             if (name.Length > 15)
-                throw new DistributedApplicationException($"'{resource.Name}' can't be published: the name of its endpoint '{endpoint.Name}' is longer than the 15 characters that Kubernetes allows.");
+                throw new DistributedApplicationException($"'{resource.Name}' can't be published: the name of its endpoint '{endpoint.Name}' is longer than 15 characters, the limit in Kubernetes.");
             var containerPort = endpoint.TargetPort ?? (isHttp ? next++ : throw new DistributedApplicationException(
                 $"'{resource.Name}' can't be published: its endpoint '{endpoint.Name}' has no target port."));
             ports.Add(new(name, containerPort, isHttp && !ports.Any(port => port.IsHttp) ? 80 : containerPort, isHttp, endpoint.IsExternal));
         }
 
         if (ports.Count(port => port is { IsHttp: true, IsExternal: true }) > 1)
-            throw new DistributedApplicationException($"'{resource.Name}' can't be published: more than one of its endpoints is external, and a host leads to one.");
+            throw new DistributedApplicationException($"'{resource.Name}' can't be published: more than one of its endpoints is external; only one can have the public host.");
         return ports;
     }
 
@@ -180,12 +181,12 @@ internal static class EndpointExtensions
     public static bool HasHttpEndpoint(this IResource resource) => resource.Annotations.OfType<EndpointAnnotation>().Any(endpoint => endpoint.UriScheme == "http");
 }
 
-/// <summary>A probe on a port that speaks HTTP. Times are seconds.</summary>
+/// <summary>An HTTP probe. Times are in seconds.</summary>
 internal sealed record PublishedProbe(ProbeType Type, string Path, string Port, int InitialDelay, int Period, int Timeout, int Failures, int Successes)
 {
     /// <summary>
-    /// What every service answers (ServiceDefaults), unless the app model has a probe of that type. A service lives and answers while its database is
-    /// away and before its migrations are done: neither ends it, and it is given no work until <c>/ready</c> says so.
+    /// The app model's probe of each type, or the default one on an endpoint from ServiceDefaults. Neither a database outage nor a running migration fails
+    /// <c>/alive</c>, so neither restarts a pod; <c>/ready</c> keeps requests away until the service can handle them.
     /// </summary>
     public static IReadOnlyList<PublishedProbe> Of(ProjectResource project, IReadOnlyList<PublishedPort> ports)
     {

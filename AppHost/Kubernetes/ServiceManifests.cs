@@ -1,4 +1,6 @@
 using Aspire.Hosting.ApplicationModel;
+using k8s;
+using k8s.Models;
 
 #pragma warning disable ASPIREPROBES001
 
@@ -8,177 +10,144 @@ namespace Platform.AppHost.Kubernetes;
 internal sealed class ServiceManifests(PublishedService service, PublishedPlatform platform)
 {
     private readonly SortedDictionary<string, string> _labels = Conventions.Labels(service.Name, "service", platform.Version);
-    private readonly SortedDictionary<string, string> _selector = Conventions.Selector(service.Name);
 
-    /// <summary>By the name of the file. What needs a port is not there for a service that has none.</summary>
-    public IEnumerable<(string File, object Manifest)> All()
+    /// <summary>The objects by file name. A service without ports has no Service, one without an external endpoint no Ingress.</summary>
+    public IEnumerable<(string File, IKubernetesObject Manifest)> All()
     {
         yield return ("deployment", Deployment());
         yield return ("horizontal-pod-autoscaler", HorizontalPodAutoscaler());
         yield return ("network-policy", NetworkPolicies.Of(service, platform));
         yield return ("pod-disruption-budget", PodDisruptionBudget());
-        yield return ("service-account", ServiceAccount());
+        yield return ("service-account", Conventions.ServiceAccount(Metadata()));
         if (service.Ports.Count > 0)
             yield return ("service", Service());
-        if (service.External is not null)
-            yield return ("ingress", Ingress());
+        if (service.External is { } external)
+            yield return ("ingress", Ingress(external));
     }
 
-    private object Deployment() => new
+    private V1Deployment Deployment() => new()
     {
-        apiVersion = "apps/v1",
-        kind = "Deployment",
-        metadata = Metadata(),
-        spec = new
+        Metadata = Metadata(),
+        Spec = new()
         {
-            // replicas are for the HorizontalPodAutoscaler to say
-            revisionHistoryLimit = 5,
-            strategy = new { type = "RollingUpdate", rollingUpdate = new { maxSurge = 1, maxUnavailable = 0 } },
-            selector = new { matchLabels = _selector },
-            template = new
+            // No replicas: the HorizontalPodAutoscaler sets them.
+            RevisionHistoryLimit = 5,
+            Strategy = new() { Type = "RollingUpdate", RollingUpdate = new() { MaxSurge = 1, MaxUnavailable = 0 } },
+            Selector = Conventions.Selected(service.Name),
+            Template = new()
             {
-                metadata = new { labels = _labels },
-                spec = new
+                Metadata = new() { Labels = _labels },
+                Spec = new()
                 {
-                    serviceAccountName = service.Name,
-                    automountServiceAccountToken = false,
-                    enableServiceLinks = false,
-                    terminationGracePeriodSeconds = Conventions.GracePeriodSeconds,
-                    securityContext = Conventions.PodSecurity(Conventions.ServiceUser),
-                    topologySpreadConstraints = new[] { Spread("topology.kubernetes.io/zone"), Spread("kubernetes.io/hostname") },
-                    containers = new[]
-                    {
-                        new
-                        {
-                            name = service.Name,
-                            image = $"{service.Image}:{platform.Version}",
-                            imagePullPolicy = "IfNotPresent",
-                            args = service.Arguments.Count > 0 ? service.Arguments : null,
-                            ports = service.Ports.Count > 0 ? service.Ports.Select(port => new { name = port.Name, containerPort = port.ContainerPort, protocol = "TCP" }) : null,
-                            envFrom = new[] { new { configMapRef = new { name = service.Name } } },
-                            env = service.Variables.Count > 0 ? ContainerEnvironment.Of(service).Select(variable => variable.Entry) : null,
-                            resources = Conventions.Resources,
-                            startupProbe = Probe(ProbeType.Startup),
-                            livenessProbe = Probe(ProbeType.Liveness),
-                            readinessProbe = Probe(ProbeType.Readiness),
-                            // the image has no shell that could sleep
-                            lifecycle = new { preStop = new { sleep = new { seconds = Conventions.PreStopSeconds } } },
-                            securityContext = Conventions.ContainerSecurity(),
-                            volumeMounts = service.Directories.Select(directory => new { name = directory.Name, mountPath = directory.MountPath })
-                                .Append(new { name = "tmp", mountPath = "/tmp" }),
-                        },
-                    },
-                    volumes = service.Directories.Select(directory => new { name = directory.Name, emptyDir = new { sizeLimit = Conventions.DirectorySize } })
-                        .Append(new { name = "tmp", emptyDir = new { sizeLimit = "256Mi" } }),
+                    ServiceAccountName = service.Name,
+                    AutomountServiceAccountToken = false,
+                    EnableServiceLinks = false,
+                    TerminationGracePeriodSeconds = Conventions.GracePeriodSeconds,
+                    SecurityContext = Conventions.PodSecurity(Conventions.ServiceUser),
+                    TopologySpreadConstraints = [Spread("topology.kubernetes.io/zone"), Spread("kubernetes.io/hostname")],
+                    Containers = [Container()],
+                    Volumes = [.. service.Directories.Select(directory => Conventions.EmptyDirectory(directory.Name, Conventions.DirectorySize)), Conventions.EmptyDirectory("tmp", "256Mi")],
                 },
             },
         },
     };
 
-    private object Service() => new
+    private V1Container Container() => new()
     {
-        apiVersion = "v1",
-        kind = "Service",
-        metadata = Metadata(),
-        spec = new
+        Name = service.Name,
+        Image = $"{service.Image}:{platform.Version}",
+        ImagePullPolicy = "IfNotPresent",
+        Args = service.Arguments.Count > 0 ? [.. service.Arguments] : null,
+        Ports = service.Ports.Count > 0 ? [.. service.Ports.Select(port => new V1ContainerPort { Name = port.Name, ContainerPort = port.ContainerPort, Protocol = "TCP" })] : null,
+        EnvFrom = [new() { ConfigMapRef = new() { Name = service.Name } }],
+        Env = service.Variables.Count > 0 ? [.. ContainerEnvironment.Of(service)] : null,
+        Resources = Conventions.Resources,
+        StartupProbe = Probe(ProbeType.Startup),
+        LivenessProbe = Probe(ProbeType.Liveness),
+        ReadinessProbe = Probe(ProbeType.Readiness),
+        // The kubelet's own sleep action, because the image has no shell to sleep in.
+        Lifecycle = new() { PreStop = new() { Sleep = new() { Seconds = Conventions.PreStopSeconds } } },
+        SecurityContext = Conventions.ContainerSecurity(),
+        VolumeMounts = [.. service.Directories.Select(directory => new V1VolumeMount { Name = directory.Name, MountPath = directory.MountPath }), new() { Name = "tmp", MountPath = "/tmp" }],
+    };
+
+    private V1Service Service() => new()
+    {
+        Metadata = Metadata(),
+        Spec = new()
         {
-            type = "ClusterIP",
-            selector = _selector,
-            ports = service.Ports.Select(port => new { name = port.Name, port = port.ServicePort, targetPort = port.Name, protocol = "TCP" }),
+            Type = "ClusterIP",
+            Selector = Conventions.Selector(service.Name),
+            Ports = [.. service.Ports.Select(port => new V1ServicePort { Name = port.Name, Port = port.ServicePort, TargetPort = port.Name, Protocol = "TCP" })],
         },
     };
 
-    private object ServiceAccount() => new
+    private V1PodDisruptionBudget PodDisruptionBudget() => new()
     {
-        apiVersion = "v1",
-        kind = "ServiceAccount",
-        metadata = Metadata(),
-        automountServiceAccountToken = false,
-    };
-
-    private object PodDisruptionBudget() => new
-    {
-        apiVersion = "policy/v1",
-        kind = "PodDisruptionBudget",
-        metadata = Metadata(),
-        spec = new
+        Metadata = Metadata(),
+        Spec = new()
         {
-            maxUnavailable = 1,
-            // pods that are not ready, because their database is away, must not keep a node from being drained
-            unhealthyPodEvictionPolicy = "AlwaysAllow",
-            selector = new { matchLabels = _selector },
+            MaxUnavailable = 1,
+            // A pod that starts during a database outage isn't ready. It must not block the draining of its node.
+            UnhealthyPodEvictionPolicy = "AlwaysAllow",
+            Selector = Conventions.Selected(service.Name),
         },
     };
 
-    private object HorizontalPodAutoscaler() => new
+    private V2HorizontalPodAutoscaler HorizontalPodAutoscaler() => new()
     {
-        apiVersion = "autoscaling/v2",
-        kind = "HorizontalPodAutoscaler",
-        metadata = Metadata(),
-        spec = new
+        Metadata = Metadata(),
+        Spec = new()
         {
-            scaleTargetRef = new { apiVersion = "apps/v1", kind = "Deployment", name = service.Name },
-            minReplicas = service.MinReplicas ?? Conventions.MinReplicas,
-            maxReplicas = Math.Max(service.MinReplicas ?? 0, Conventions.MaxReplicas),
-            metrics = new[] { new { type = "Resource", resource = new { name = "cpu", target = new { type = "Utilization", averageUtilization = 70 } } } },
+            ScaleTargetRef = new() { ApiVersion = "apps/v1", Kind = "Deployment", Name = service.Name },
+            MinReplicas = service.MinReplicas ?? Conventions.MinReplicas,
+            MaxReplicas = Math.Max(service.MinReplicas ?? 0, Conventions.MaxReplicas),
+            Metrics = [new() { Type = "Resource", Resource = new() { Name = "cpu", Target = new() { Type = "Utilization", AverageUtilization = 70 } } }],
         },
     };
 
-    private object Ingress() => new
+    private V1Ingress Ingress(PublishedPort external)
     {
-        apiVersion = "networking.k8s.io/v1",
-        kind = "Ingress",
-        metadata = new
+        var host = new PublicHost(service.Name).Placeholder;
+        var metadata = Metadata();
+        metadata.Annotations = new SortedDictionary<string, string>(StringComparer.Ordinal)
         {
-            name = service.Name,
-            labels = _labels,
-            annotations = new SortedDictionary<string, string>(StringComparer.Ordinal)
+            ["cert-manager.io/cluster-issuer"] = Conventions.CertificateIssuer,
+            ["nginx.ingress.kubernetes.io/proxy-body-size"] = Conventions.LargestBody,
+        };
+        var backend = new V1IngressBackend { Service = new() { Name = service.Name, Port = new() { Name = external.Name } } };
+        return new()
+        {
+            Metadata = metadata,
+            Spec = new()
             {
-                ["cert-manager.io/cluster-issuer"] = Conventions.CertificateIssuer,
-                ["nginx.ingress.kubernetes.io/proxy-body-size"] = Conventions.LargestBody,
+                IngressClassName = Conventions.IngressClass,
+                Tls = [new() { Hosts = [host], SecretName = $"{service.Name}-tls" }],
+                Rules = [new() { Host = host, Http = new() { Paths = [new() { Path = "/", PathType = "Prefix", Backend = backend }] } }],
             },
-        },
-        spec = new
-        {
-            ingressClassName = Conventions.IngressClass,
-            tls = new[] { new { hosts = new[] { new PublicHost(service.Name).Placeholder }, secretName = $"{service.Name}-tls" } },
-            rules = new[]
-            {
-                new
-                {
-                    host = new PublicHost(service.Name).Placeholder,
-                    http = new
-                    {
-                        paths = new[]
-                        {
-                            new { path = "/", pathType = "Prefix", backend = new { service = new { name = service.Name, port = new { name = service.External!.Name } } } },
-                        },
-                    },
-                },
-            },
-        },
-    };
+        };
+    }
 
-    private object Metadata() => new { name = service.Name, labels = _labels };
+    private V1ObjectMeta Metadata() => new() { Name = service.Name, Labels = _labels };
 
-    private object Spread(string topologyKey) => new
+    private V1TopologySpreadConstraint Spread(string topologyKey) => new()
     {
-        maxSkew = 1,
-        topologyKey,
-        whenUnsatisfiable = "ScheduleAnyway",
-        labelSelector = new { matchLabels = _selector },
-        matchLabelKeys = new[] { "pod-template-hash" },
+        MaxSkew = 1,
+        TopologyKey = topologyKey,
+        WhenUnsatisfiable = "ScheduleAnyway",
+        LabelSelector = Conventions.Selected(service.Name),
+        MatchLabelKeys = ["pod-template-hash"],
     };
 
-    private object? Probe(ProbeType type) => service.Probes.FirstOrDefault(probe => probe.Type == type) is { } probe
-        ? new
+    private V1Probe? Probe(ProbeType type) => service.Probes.FirstOrDefault(probe => probe.Type == type) is { } probe
+        ? new()
         {
-            httpGet = new { path = probe.Path, port = probe.Port },
-            initialDelaySeconds = probe.InitialDelay,
-            periodSeconds = probe.Period,
-            timeoutSeconds = probe.Timeout,
-            failureThreshold = probe.Failures,
-            successThreshold = probe.Successes,
+            HttpGet = new() { Path = probe.Path, Port = probe.Port },
+            InitialDelaySeconds = probe.InitialDelay,
+            PeriodSeconds = probe.Period,
+            TimeoutSeconds = probe.Timeout,
+            FailureThreshold = probe.Failures,
+            SuccessThreshold = probe.Successes,
         }
         : null;
 }

@@ -5,42 +5,42 @@ using Aspire.Hosting.ApplicationModel;
 
 namespace Platform.AppHost.Kubernetes;
 
-/// <summary>What a Secret holds under a key.</summary>
-/// <param name="Description">What it is, for who has to make it.</param>
-/// <param name="IsGenerated">Whether any random text does.</param>
+/// <summary>A key of a Secret.</summary>
+/// <param name="Description">What the value is, for whoever creates the Secret.</param>
+/// <param name="IsGenerated">True if any random text will do.</param>
 internal sealed record SecretKey(string Secret, string Key, string Description, bool IsGenerated)
 {
     public const string ConnectionString = "connection-string";
 
     public bool IsConnectionString => Key == ConnectionString;
 
-    /// <summary>The environment variable that stands for it inside of other values.</summary>
+    /// <summary>The environment variable that other values use to include it.</summary>
     public string Variable => Secret.Replace('-', '_').ToUpperInvariant();
 }
 
-/// <summary>The public host of a service, which an overlay says.</summary>
+/// <summary>The public host of a service, which each overlay sets.</summary>
 internal sealed record PublicHost(string Service)
 {
-    /// <summary>What stands in its place until an overlay says it.</summary>
+    /// <summary>The host in <c>base/</c>, which overlays replace.</summary>
     public string Placeholder => $"{Service}.example.com";
 }
 
-/// <summary>A value: texts, and between them what only a Secret or an overlay knows.</summary>
+/// <summary>A value made of text, <see cref="SecretKey"/>s and <see cref="PublicHost"/>s.</summary>
 internal sealed record PublishedValue(IReadOnlyList<object> Parts)
 {
     public IEnumerable<SecretKey> Secrets => Parts.OfType<SecretKey>();
 
     public IEnumerable<PublicHost> Hosts => Parts.OfType<PublicHost>();
 
-    /// <summary>The value, if it takes nothing from a Secret.</summary>
+    /// <summary>The value. Throws if it contains a secret.</summary>
     public string Text => string.Concat(Parts.Select(part => part switch
     {
         PublicHost host => host.Placeholder,
-        SecretKey secret => throw new InvalidOperationException($"What the Secret {secret.Secret} holds is not known here."),
+        SecretKey secret => throw new InvalidOperationException($"The value contains the Secret {secret.Secret}."),
         _ => part,
     }));
 
-    /// <summary>The value as the container's <c>env</c> and <c>args</c> take it: <c>$(NAME)</c> for the variable NAME, and <c>$$</c> for a dollar.</summary>
+    /// <summary>The value for a container's <c>env</c> and <c>args</c>, where <c>$(NAME)</c> is the variable NAME and <c>$$</c> is a dollar sign.</summary>
     public string Expandable => string.Concat(Parts.Select(part => part switch
     {
         PublicHost host => host.Placeholder,
@@ -49,9 +49,9 @@ internal sealed record PublishedValue(IReadOnlyList<object> Parts)
     }));
 }
 
-/// <summary>Says the values of the app model in Kubernetes's terms, and keeps which others they lead to.</summary>
-/// <param name="consumer">Whose values they are.</param>
-/// <param name="server">A database server that is in the cluster: connection strings to it are composed, where others are taken from a Secret.</param>
+/// <summary>Translates values of the app model, and collects the services and databases that they refer to.</summary>
+/// <param name="consumer">The resource that uses the values.</param>
+/// <param name="server">A database server in the cluster: its connection strings are composed. All others come from Secrets.</param>
 internal sealed partial class ValueTranslator(IResource consumer, PostgresServerResource? server = null)
 {
     private readonly SortedDictionary<string, PublishedCall> _calls = new(StringComparer.Ordinal);
@@ -61,8 +61,8 @@ internal sealed partial class ValueTranslator(IResource consumer, PostgresServer
 
     public IEnumerable<PublishedConnection> Connections => _connections.Values;
 
-    /// <param name="name">The variable, for the message of an error.</param>
-    /// <exception cref="DistributedApplicationException">The value has no counterpart in a manifest. The message names consumer and variable, and no value.</exception>
+    /// <param name="name">The variable, for error messages.</param>
+    /// <exception cref="DistributedApplicationException">The value can't be expressed in a manifest. The message names consumer and variable but contains no value.</exception>
     public async Task<PublishedValue> TranslateAsync(string name, object? value, CancellationToken cancellationToken)
     {
         var parts = new List<object>();
@@ -78,7 +78,7 @@ internal sealed partial class ValueTranslator(IResource consumer, PostgresServer
                 case string text:
                     parts.Add(text);
                     break;
-                // before the parameters, because one that is a connection string is both
+                // Before ParameterResource: a connection string parameter is both.
                 case IResourceWithConnectionString connection:
                     await AddConnectionAsync(connection);
                     break;
@@ -107,27 +107,27 @@ internal sealed partial class ValueTranslator(IResource consumer, PostgresServer
                     parts.Add(Convert.ToString(value, CultureInfo.InvariantCulture)!);
                     break;
                 default:
-                    throw Error($"is a {value.GetType().Name}, which has no counterpart in a manifest");
+                    throw Error($"has a value of type {value.GetType().Name}, which can't be expressed in a manifest");
             }
         }
 
         async Task AddExpressionAsync(ReferenceExpression expression)
         {
             if (expression is { Format: "", ValueProviders: [] } && expression.ValueExpression is not "")
-                throw Error("depends on a condition, which has no counterpart in a manifest");
+                throw Error("depends on a condition, which can't be expressed in a manifest");
 
             foreach (Match piece in FormatPiece().Matches(expression.Format))
             {
-                if (!piece.Groups["hole"].Success)
+                if (!piece.Groups["placeholder"].Success)
                 {
                     parts.Add(piece.Value.Replace("{{", "{", StringComparison.Ordinal).Replace("}}", "}", StringComparison.Ordinal));
                     continue;
                 }
 
-                var hole = int.Parse(piece.Groups["hole"].ValueSpan, CultureInfo.InvariantCulture);
+                var index = int.Parse(piece.Groups["placeholder"].ValueSpan, CultureInfo.InvariantCulture);
                 var before = parts.Count;
-                await AddAsync(expression.ValueProviders[hole]);
-                if (expression.StringFormats[hole] is { } format)
+                await AddAsync(expression.ValueProviders[index]);
+                if (expression.StringFormats[index] is { } format)
                     Encode(before, format);
             }
         }
@@ -140,8 +140,8 @@ internal sealed partial class ValueTranslator(IResource consumer, PostgresServer
                 {
                     ("uri", string text) => Uri.EscapeDataString(text),
                     ("uri", PublicHost host) => host,
-                    ("uri", SecretKey secret) => throw Error($"takes the secret '{secret.Secret}' encoded for a URI, which Kubernetes can't do"),
-                    _ => throw Error($"takes a part of it in the format '{format}', which is unknown"),
+                    ("uri", SecretKey secret) => throw Error($"contains the secret '{secret.Secret}' URI-encoded, which Kubernetes can't do"),
+                    _ => throw Error($"uses the unknown format '{format}'"),
                 };
             }
         }
@@ -154,7 +154,7 @@ internal sealed partial class ValueTranslator(IResource consumer, PostgresServer
             }
             catch (MissingParameterValueException)
             {
-                throw Error($"takes the parameter '{parameter.Name}', which has no value: give it one in Program.cs or as the environment variable Parameters__{parameter.Name}, or make it a secret");
+                throw Error($"uses the parameter '{parameter.Name}', which has no value: set it in Program.cs or in the environment variable Parameters__{parameter.Name}, or make it a secret");
             }
         }
 
@@ -182,9 +182,9 @@ internal sealed partial class ValueTranslator(IResource consumer, PostgresServer
         void AddEndpoint(EndpointReference endpoint, EndpointProperty property)
         {
             if (!endpoint.Exists)
-                throw Error($"takes the endpoint '{endpoint.EndpointName}' of '{endpoint.Resource.Name}', which does not exist");
+                throw Error($"uses the endpoint '{endpoint.EndpointName}' of '{endpoint.Resource.Name}', which does not exist");
             if (endpoint.Resource is not ProjectResource && endpoint.Resource != server)
-                throw Error($"takes an endpoint of '{endpoint.Resource.Name}', which may be outside of the cluster: take its connection string");
+                throw Error($"uses an endpoint of '{endpoint.Resource.Name}', which may be outside the cluster: use its connection string");
 
             var port = PublishedPort.Of(endpoint);
             if (property is EndpointProperty.TargetPort)
@@ -206,7 +206,7 @@ internal sealed partial class ValueTranslator(IResource consumer, PostgresServer
                 _calls[$"{target}:{port.ContainerPort}"] = new(target, port.ContainerPort);
         }
 
-        // An own external endpoint is where the public finds the service.
+        // A service's reference to its own external endpoint means its public address.
         void AddPublicAddress(EndpointProperty property)
         {
             var host = new PublicHost(consumer.Name);
@@ -218,7 +218,7 @@ internal sealed partial class ValueTranslator(IResource consumer, PostgresServer
                 EndpointProperty.Port => ["443"],
                 EndpointProperty.Scheme => ["https"],
                 EndpointProperty.TlsEnabled => [bool.TrueString],
-                _ => throw Error($"takes the property '{property}' of an endpoint, which is unknown"),
+                _ => throw Error($"uses the unknown endpoint property '{property}'"),
             });
         }
 
@@ -230,7 +230,7 @@ internal sealed partial class ValueTranslator(IResource consumer, PostgresServer
             EndpointProperty.Port => [Invariant(port.ServicePort)],
             EndpointProperty.Scheme => [port.IsHttp ? "http" : "tcp"],
             EndpointProperty.TlsEnabled => [bool.FalseString],
-            _ => throw Error($"takes the property '{property}' of an endpoint, which is unknown"),
+            _ => throw Error($"uses the unknown endpoint property '{property}'"),
         };
 
         DistributedApplicationException Error(string what) => new($"'{consumer.Name}' can't be published: {name} {what}.");
@@ -238,7 +238,7 @@ internal sealed partial class ValueTranslator(IResource consumer, PostgresServer
 
     private static string Invariant(int number) => number.ToString(CultureInfo.InvariantCulture);
 
-    /// <summary>A text, with its braces doubled, or a hole.</summary>
-    [GeneratedRegex(@"\{(?<hole>[0-9]+)(?:[,:][^}]*)?\}|(?:[^{}]|\{\{|\}\})+", RegexOptions.NonBacktracking)]
+    /// <summary>A placeholder such as <c>{0}</c>, or text with doubled braces.</summary>
+    [GeneratedRegex(@"\{(?<placeholder>[0-9]+)(?:[,:][^}]*)?\}|(?:[^{}]|\{\{|\}\})+", RegexOptions.NonBacktracking)]
     private static partial Regex FormatPiece();
 }

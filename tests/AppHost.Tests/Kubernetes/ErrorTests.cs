@@ -5,7 +5,7 @@ using Platform.TestSupport;
 
 namespace Platform.AppHost.Tests.Kubernetes;
 
-/// <summary>What can't be published is said in one sentence that names the resource and the variable, and no value.</summary>
+/// <summary>An app model that can't be published is refused in one sentence that names the resource and the variable but contains no value.</summary>
 public sealed class ErrorTests : IDisposable
 {
     private const string Secret = PublishedManifests.SecretMarker;
@@ -23,21 +23,21 @@ public sealed class ErrorTests : IDisposable
     public void Dispose() => _scratch.Dispose();
 
     [Fact]
-    public async Task A_value_of_an_unknown_kind()
+    public async Task A_value_of_an_unknown_type_is_refused()
     {
         _service.WithEnvironment(context => context.EnvironmentVariables["ODD"] = new object());
-        await FailsAsync("'service' can't be published: ODD is a Object, which has no counterpart in a manifest.");
+        await FailsAsync("'service' can't be published: ODD has a value of type Object, which can't be expressed in a manifest.");
     }
 
     [Fact]
-    public async Task A_parameter_without_a_value()
+    public async Task A_parameter_without_a_value_is_refused()
     {
         _service.WithEnvironment("REGION", _builder.AddParameter("region"));
-        await FailsAsync("'service' can't be published: REGION takes the parameter 'region', which has no value: give it one in Program.cs or as the environment variable Parameters__region, or make it a secret.");
+        await FailsAsync("'service' can't be published: REGION uses the parameter 'region', which has no value: set it in Program.cs or in the environment variable Parameters__region, or make it a secret.");
     }
 
     [Fact]
-    public async Task A_parameter_without_a_value_is_not_asked_for_and_nothing_is_written()
+    public async Task A_parameter_without_a_value_is_not_prompted_for_and_nothing_is_written()
     {
         var output = Path.Combine(_scratch.Path, "out");
         var exitCode = Environment.ExitCode;
@@ -49,104 +49,104 @@ public sealed class ErrorTests : IDisposable
     }
 
     [Fact]
-    public async Task A_public_host_together_with_a_secret()
+    public async Task A_public_host_together_with_a_secret_is_refused()
     {
         _service.WithExternalHttpEndpoints();
         var key = _builder.AddParameter("key", secret: true).Resource;
         _service.WithEnvironment("URL", $"{_service.GetEndpoint("http")}/?key={key}");
-        await FailsAsync("'service' can't be published: URL holds its public host together with a secret or within quotes, where Kustomize can't replace it.");
+        await FailsAsync("'service' can't be published: URL contains its public host together with a secret or within quotes, where Kustomize can't replace it.");
     }
 
     [Fact]
-    public async Task A_connection_string_inside_of_another_text()
+    public async Task A_connection_string_within_other_text_is_refused()
     {
         var database = _builder.AddPostgres("db").WithDataVolume().AddDatabase("orders");
         _service.WithEnvironment("DATABASE", $"{database};Timeout=5");
-        await FailsAsync("'service' can't be published: DATABASE has a connection string as a part of it; take the connection string alone.");
+        await FailsAsync("'service' can't be published: DATABASE contains a connection string among other text; use the connection string alone.");
     }
 
     [Fact]
-    public async Task A_name_in_capitals()
+    public async Task A_name_in_upper_case_is_refused()
     {
         AddProject("Other", "Other");
-        await FailsAsync("'Other' can't be published: names in Kubernetes are in lower case.");
+        await FailsAsync("'Other' can't be published: names in Kubernetes must be lower case.");
     }
 
     [Fact]
-    public async Task An_endpoint_that_does_not_exist()
+    public async Task An_unknown_endpoint_is_refused()
     {
         _service.WithEnvironment("ADMIN", _service.GetEndpoint("admin"));
-        await FailsAsync("'service' can't be published: ADMIN takes the endpoint 'admin' of 'service', which does not exist.");
+        await FailsAsync("'service' can't be published: ADMIN uses the endpoint 'admin' of 'service', which does not exist.");
     }
 
     [Fact]
-    public async Task An_endpoint_of_a_database_that_may_be_elsewhere()
+    public async Task An_endpoint_of_a_database_that_may_be_external_is_refused()
     {
         var server = _builder.AddPostgres("db").WithDataVolume();
         _service.WithEnvironment("HOST", server.Resource.PrimaryEndpoint.Property(EndpointProperty.Host));
-        await FailsAsync("'service' can't be published: HOST takes an endpoint of 'db', which may be outside of the cluster: take its connection string.");
+        await FailsAsync("'service' can't be published: HOST uses an endpoint of 'db', which may be outside the cluster: use its connection string.");
     }
 
     [Fact]
-    public async Task A_database_server_whose_data_would_be_lost()
+    public async Task A_database_server_without_a_volume_is_refused()
     {
         _builder.AddPostgres("db");
-        await FailsAsync("'db' can't be published: without a volume its data would be lost with its pod; add WithDataVolume().");
+        await FailsAsync("'db' can't be published: without a volume its data is lost with the pod; add WithDataVolume().");
     }
 
     [Fact]
-    public async Task A_secret_that_would_have_to_be_encoded()
+    public async Task A_URI_encoded_secret_is_refused()
     {
         var key = _builder.AddParameter("key", secret: true).Resource;
         _service.WithEnvironment("URL", $"https://{key:uri}@example.com");
-        await FailsAsync("'service' can't be published: URL takes the secret 'key' encoded for a URI, which Kubernetes can't do.");
+        await FailsAsync("'service' can't be published: URL contains the secret 'key' URI-encoded, which Kubernetes can't do.");
     }
 
     [Fact]
-    public async Task A_variable_whose_name_a_secret_needs()
+    public async Task A_variable_with_the_name_that_an_embedded_secret_needs_is_refused()
     {
         var key = _builder.AddParameter("key", secret: true).Resource;
         _service.WithEnvironment("URL", $"https://{key}@example.com").WithEnvironment("KEY", "other");
-        await FailsAsync("'service' can't be published: other variables are composed of the secret 'key', for which KEY must be free; give that variable another name.");
+        await FailsAsync("'service' can't be published: a variable contains the secret 'key', which needs the variable KEY for itself; rename the variable that has this name.");
     }
 
     [Fact]
-    public async Task A_secret_as_an_argument()
+    public async Task A_secret_in_an_argument_is_refused()
     {
         _service.WithArgs(context => context.Args.Add(_builder.AddParameter("key", secret: true).Resource));
-        await FailsAsync("'service' can't be published: an argument takes a secret or a public address; give it as an environment variable.");
+        await FailsAsync("'service' can't be published: an argument contains a secret or a public host; use an environment variable instead.");
     }
 
     [Fact]
-    public async Task A_name_that_is_none()
+    public async Task An_invalid_variable_name_is_refused()
     {
         _service.WithEnvironment("1 2", "x");
-        await FailsAsync("'service' can't be published: '1 2' is no name for an environment variable in Kubernetes.");
+        await FailsAsync("'service' can't be published: '1 2' is not a valid name for an environment variable in Kubernetes.");
     }
 
     [Fact]
-    public async Task A_second_external_endpoint()
+    public async Task A_second_external_endpoint_is_refused()
     {
         _service.WithHttpEndpoint(name: "admin").WithExternalHttpEndpoints();
-        await FailsAsync("'service' can't be published: more than one of its endpoints is external, and a host leads to one.");
+        await FailsAsync("'service' can't be published: more than one of its endpoints is external; only one can have the public host.");
     }
 
     [Fact]
-    public async Task A_resource_that_there_are_no_manifests_for()
+    public async Task An_unsupported_resource_is_refused()
     {
         _builder.AddExecutable("tool", "/bin/true", ".");
-        await FailsAsync("'tool' can't be published: it is a ExecutableResource, and there are manifests for projects, PostgreSQL and parameters only.");
+        await FailsAsync("'tool' can't be published: it is of type ExecutableResource; only projects, PostgreSQL and parameters are supported.");
     }
 
     [Fact]
-    public async Task What_is_excluded_is_left_out()
+    public async Task Resources_excluded_from_the_manifest_are_not_published()
     {
         _builder.AddExecutable("tool", "/bin/true", ".").ExcludeFromManifest();
         (await ReadAsync()).Services.Select(service => service.Name).ShouldBe(["service"]);
     }
 
     [Fact]
-    public async Task A_connection_string_from_outside_is_a_Secret_whose_server_may_be_anywhere()
+    public async Task An_external_connection_string_becomes_a_Secret_with_an_unknown_port()
     {
         _service.WithReference(_builder.AddConnectionString("queue"));
         var platform = await ReadAsync();
@@ -155,7 +155,7 @@ public sealed class ErrorTests : IDisposable
     }
 
     [Fact]
-    public async Task Https_ends_at_the_Ingress()
+    public async Task References_to_https_endpoints_use_http_within_the_cluster()
     {
         var other = AddProject("other", "Other").WithHttpEndpoint().WithHttpsEndpoint();
         _service.WithReference(other).WithEnvironment("OTHER", other.GetEndpoint("https"));

@@ -7,7 +7,7 @@ using Platform.TestSupport;
 
 namespace Platform.AppHost.Tests.Kubernetes;
 
-/// <summary>A service that is added to Program.cs, and nowhere else.</summary>
+/// <summary>A service added to <c>Program.cs</c> is published completely without any other change.</summary>
 public sealed class FourthServiceTests : IAsyncLifetime
 {
     private readonly DataDirectory _scratch = new();
@@ -48,7 +48,7 @@ public sealed class FourthServiceTests : IAsyncLifetime
     }
 
     [Theory, MemberData(nameof(PublishedManifests.Views), MemberType = typeof(PublishedManifests))]
-    public void It_gets_every_manifest(string view)
+    public void It_gets_all_manifests(string view)
     {
         var objects = PublishedManifests.Objects(Output, view);
         objects.SelectMany(Schema.Errors).ShouldBeEmpty();
@@ -61,7 +61,7 @@ public sealed class FourthServiceTests : IAsyncLifetime
     }
 
     [Theory, MemberData(nameof(PublishedManifests.Views), MemberType = typeof(PublishedManifests))]
-    public void Its_arrows_are_allowed_on_both_sides(string view)
+    public void Network_policies_allow_its_calls_at_both_ends(string view)
     {
         var objects = PublishedManifests.Objects(Output, view);
         var hasPostgres = objects.OfKind("StatefulSet").Any();
@@ -73,7 +73,7 @@ public sealed class FourthServiceTests : IAsyncLifetime
     }
 
     [Fact]
-    public void Its_container_is_that_of_the_app_model()
+    public void Its_container_matches_the_app_model()
     {
         var objects = PublishedManifests.Objects(Output, "base with postgres");
         var container = objects.OfKind("Deployment").Single(manifest => manifest.Name() == "price-feed")["spec"]!["template"]!["spec"]!["containers"]![0]!;
@@ -99,6 +99,6 @@ public sealed class FourthServiceTests : IAsyncLifetime
     }
 
     [Fact]
-    public void Its_secrets_are_nowhere() =>
+    public void Its_secrets_are_not_published() =>
         Directory.GetFiles(Output, "*", SearchOption.AllDirectories).ShouldAllBe(file => !File.ReadAllText(file).Contains(PublishedManifests.SecretMarker));
 }

@@ -6,7 +6,7 @@ namespace Platform.AppHost.Tests.Kubernetes;
 public sealed class NetworkPolicyTests(PublishedManifests published)
 {
     [Theory, MemberData(nameof(PublishedManifests.Views), MemberType = typeof(PublishedManifests))]
-    public void Both_sides_allow_exactly_the_arrows_of_the_app_model(string view)
+    public void Both_ends_allow_exactly_the_references_of_the_app_model(string view)
     {
         var objects = published.View(view);
         var hasPostgres = objects.OfKind("StatefulSet").Any();
@@ -18,7 +18,7 @@ public sealed class NetworkPolicyTests(PublishedManifests published)
     }
 
     [Theory, MemberData(nameof(PublishedManifests.Views), MemberType = typeof(PublishedManifests))]
-    public void Everything_else_is_denied_but_for_what_every_service_needs(string view)
+    public void Everything_else_is_denied_except_telemetry_DNS_Ingress_and_external_databases(string view)
     {
         var objects = published.View(view);
         var hasPostgres = objects.OfKind("StatefulSet").Any();
@@ -35,7 +35,7 @@ public sealed class NetworkPolicyTests(PublishedManifests published)
             .Concat(hasPostgres ? [] : services.SelectMany(service => (string[])[$"0.0.0.0/0:5432 -> {service}", $"::/0:5432 -> {service}"])).Order());
     }
 
-    /// <summary>What the app model says by its relationships, and not by its variables, which is what the manifests are made of.</summary>
+    /// <summary>Expected connections, taken from the relationships in the app model. The manifests are made from its variables, so this is an independent source.</summary>
     internal static IEnumerable<string> ModelArrows(IReadOnlyList<IResource> model) =>
         (from resource in model.OfType<ProjectResource>()
          from reference in resource.Annotations.OfType<ResourceRelationshipAnnotation>()
@@ -63,7 +63,7 @@ public sealed class NetworkPolicyTests(PublishedManifests published)
     {
         var rules = objects.OfKind("NetworkPolicy").SelectMany(
             policy => ReferenceTests.Matches(policy["spec"]!["podSelector"]!, objects).SelectMany(workload => policy["spec"]![side].Items().Select(rule => (Workload: workload, Rule: rule)))).ToList();
-        // without peers or ports a rule allows all of them
+        // A rule without peers or ports allows all of them.
         rules.ShouldAllBe(rule => rule.Rule[side == "egress" ? "to" : "from"].Items().Any() && rule.Rule["ports"].Items().Any());
         return rules;
     }

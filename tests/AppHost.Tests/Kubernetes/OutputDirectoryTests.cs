@@ -12,7 +12,7 @@ public sealed class OutputDirectoryTests : IDisposable
     public void Dispose() => _scratch.Dispose();
 
     [Fact]
-    public void A_second_time_replaces_what_is_there_and_removes_what_is_gone()
+    public void Publishing_again_replaces_files_and_removes_obsolete_ones()
     {
         Write(("a/x", "1"), ("b/y", "1")).ShouldBeEmpty();
         Write(("a/x", "2")).ShouldBeEmpty();
@@ -23,7 +23,7 @@ public sealed class OutputDirectoryTests : IDisposable
     }
 
     [Fact]
-    public void What_was_changed_is_kept_and_the_new_beside_it_where_it_differs()
+    public void Changed_files_are_kept_and_different_new_versions_are_written_beside_them()
     {
         Write(("a", "1"), ("b", "1"), ("gone", "1"));
         foreach (var file in (string[])["a", "b", "gone"])
@@ -31,36 +31,36 @@ public sealed class OutputDirectoryTests : IDisposable
 
         Write(("a", "2"), ("b", "1")).ShouldBe(
         [
-            "gone was changed and is no longer published: it is kept.",
-            "a was changed and is kept: what would be published now is in a.new.",
+            "gone is no longer published, but was changed and is kept.",
+            "a was changed and is kept; the new version is in a.new.",
         ]);
         Files().ShouldBe([".published", "a", "a.new", "b", "gone"]);
         (Read("a"), Read("a.new"), Read("b"), Read("gone")).ShouldBe(("mine", "2", "mine", "mine"));
 
-        // taken over: what is published is what is there
+        // Once the new version has been adopted, the copy beside it is removed.
         File.WriteAllText(System.IO.Path.Combine(Path, "a"), "2");
         Write(("a", "2"), ("b", "1")).ShouldBeEmpty();
         Files().ShouldBe([".published", "a", "b", "gone"]);
     }
 
     [Fact]
-    public void A_file_of_somebody_else_stops_everything_before_anything_is_written()
+    public void Nothing_is_written_if_an_unknown_file_is_in_the_way()
     {
         Write(("a", "1"));
         File.WriteAllText(System.IO.Path.Combine(Path, "b"), "theirs");
 
-        Should.Throw<DistributedApplicationException>(() => Write(("a", "2"), ("b", "2"))).Message.ShouldBe($"{Path}/b is in the way: it was not published before, and is not overwritten.");
+        Should.Throw<DistributedApplicationException>(() => Write(("a", "2"), ("b", "2"))).Message.ShouldBe($"{Path}/b already exists and was not published here, so it is not overwritten.");
 
         (Read("a"), Read("b")).ShouldBe(("1", "theirs"));
     }
 
     [Fact]
-    public void A_directory_with_other_things_or_a_file_is_refused()
+    public void A_directory_with_other_files_is_refused_and_so_is_a_file()
     {
         Directory.CreateDirectory(Path);
         File.WriteAllText(System.IO.Path.Combine(Path, "b"), "theirs");
 
-        Should.Throw<DistributedApplicationException>(() => Write(("a", "1"))).Message.ShouldContain("holds other things");
+        Should.Throw<DistributedApplicationException>(() => Write(("a", "1"))).Message.ShouldContain("contains other files");
         Should.Throw<DistributedApplicationException>(() => OutputDirectory.Write(System.IO.Path.Combine(Path, "b"), Of(("a", "1")))).Message.ShouldContain("is a file");
         Files().ShouldBe(["b"]);
     }
@@ -68,13 +68,13 @@ public sealed class OutputDirectoryTests : IDisposable
     [Theory]
     [InlineData("nonsense")]
     [InlineData("0000000000000000000000000000000000000000000000000000000000000000  ../outside")]
-    public void A_damaged_list_is_not_believed(string line)
+    public void A_corrupt_list_is_refused(string line)
     {
         Write(("a", "1"));
         File.WriteAllText(System.IO.Path.Combine(_scratch.Path, "outside"), "theirs");
         File.AppendAllText(System.IO.Path.Combine(Path, ".published"), line + "\n");
 
-        Should.Throw<DistributedApplicationException>(() => Write(("a", "2"))).Message.ShouldContain("is damaged");
+        Should.Throw<DistributedApplicationException>(() => Write(("a", "2"))).Message.ShouldContain("is corrupt");
 
         Read("a").ShouldBe("1");
         File.Exists(System.IO.Path.Combine(_scratch.Path, "outside")).ShouldBeTrue();

@@ -2,11 +2,11 @@ using System.Text.Json.Nodes;
 
 namespace Platform.AppHost.Tests.Kubernetes;
 
-/// <summary>What each pod is promised, and what it may not do.</summary>
+/// <summary>Resources, probes, shutdown and rights of the pods.</summary>
 public sealed class PodTests(PublishedManifests published)
 {
     [Theory, MemberData(nameof(PublishedManifests.Views), MemberType = typeof(PublishedManifests))]
-    public void No_pod_has_more_rights_than_it_needs(string view)
+    public void Pods_run_with_the_least_privileges(string view)
     {
         foreach (var (pod, container) in Pods(view))
         {
@@ -27,7 +27,7 @@ public sealed class PodTests(PublishedManifests published)
     }
 
     [Theory, MemberData(nameof(PublishedManifests.Views), MemberType = typeof(PublishedManifests))]
-    public void Each_container_says_what_it_needs_and_has_an_image_of_a_version(string view)
+    public void Containers_have_requests_limits_and_a_versioned_image(string view)
     {
         foreach (var (_, container) in Pods(view))
         {
@@ -42,7 +42,7 @@ public sealed class PodTests(PublishedManifests published)
     }
 
     [Theory, MemberData(nameof(PublishedManifests.Views), MemberType = typeof(PublishedManifests))]
-    public void Probes_ask_the_process_and_never_its_dependencies(string view)
+    public void Probes_do_not_depend_on_other_services(string view)
     {
         foreach (var deployment in published.View(view).OfKind("Deployment"))
         {
@@ -55,7 +55,7 @@ public sealed class PodTests(PublishedManifests published)
     }
 
     [Theory, MemberData(nameof(PublishedManifests.Views), MemberType = typeof(PublishedManifests))]
-    public void A_pod_that_ends_has_time_to_be_forgotten_and_to_drain(string view)
+    public void A_terminating_pod_has_time_to_be_removed_from_load_balancing_and_to_drain(string view)
     {
         foreach (var deployment in published.View(view).OfKind("Deployment"))
         {
@@ -67,7 +67,7 @@ public sealed class PodTests(PublishedManifests published)
     }
 
     [Theory, MemberData(nameof(PublishedManifests.Views), MemberType = typeof(PublishedManifests))]
-    public void An_update_or_a_drained_node_takes_no_capacity_away(string view)
+    public void Updates_and_node_drains_do_not_reduce_capacity(string view)
     {
         var objects = published.View(view);
         foreach (var deployment in objects.OfKind("Deployment"))
@@ -84,7 +84,7 @@ public sealed class PodTests(PublishedManifests published)
     }
 
     [Theory, MemberData(nameof(PublishedManifests.Views), MemberType = typeof(PublishedManifests))]
-    public void Settings_are_those_of_the_app_model_and_none_of_development(string view)
+    public void Settings_come_from_the_app_model_without_development_ones(string view)
     {
         var objects = published.View(view);
         var settings = objects.OfKind("ConfigMap").ToDictionary(map => Container(objects.OfKind("Deployment", "StatefulSet").FirstOrDefault(workload => UsesConfigMap(workload, map.Name())))?["name"]?.ToString() ?? map.Name(), map => map["data"]!);

@@ -1,4 +1,3 @@
-using System.Diagnostics;
 using System.Text.Json.Nodes;
 using Aspire.Hosting;
 using Aspire.Hosting.ApplicationModel;
@@ -8,10 +7,10 @@ using Aspire.Hosting.Testing;
 
 namespace Platform.AppHost.Tests.Kubernetes;
 
-/// <summary>What the real AppHost publishes, once for all tests.</summary>
+/// <summary>The output of the real AppHost, published once for all tests.</summary>
 public sealed class PublishedManifests : IAsyncLifetime
 {
-    /// <summary>What each secret parameter is set to: nothing of it may be found in what is published.</summary>
+    /// <summary>The value of the secret parameters, which must not appear in any published file.</summary>
     public const string SecretMarker = "s3cret-m4rker";
 
     private readonly DirectoryInfo _directory = Directory.CreateTempSubdirectory("published-");
@@ -21,8 +20,8 @@ public sealed class PublishedManifests : IAsyncLifetime
     public IReadOnlyList<IResource> Model { get; private set; } = [];
 
     /// <summary>
-    /// What the tests look at: the base as it was written, the base with the database component, and, where <c>./test --full</c> asks for it, each overlay as
-    /// kubectl builds it.
+    /// The variants that the tests check: the base as written, the base with the database component, and with <c>KUSTOMIZE_OVERLAYS=true</c> each overlay
+    /// as kubectl builds it.
     /// </summary>
     public static TheoryData<string> Views => Environment.GetEnvironmentVariable("KUSTOMIZE_OVERLAYS") == "true"
         ? ["base", "base with postgres", "dev", "staging", "production"]
@@ -36,7 +35,7 @@ public sealed class PublishedManifests : IAsyncLifetime
         return ValueTask.CompletedTask;
     }
 
-    /// <summary>Publishes the real app model, with what <paramref name="change"/> adds to it.</summary>
+    /// <summary>Publishes the real app model, changed by <paramref name="change"/>.</summary>
     public static async Task<IReadOnlyList<IResource>> PublishAsync(string output, Action<IDistributedApplicationBuilder>? change = null, params string[] args)
     {
         var builder = await DistributedApplicationTestingBuilder.CreateAsync<Projects.AppHost>(
@@ -61,7 +60,7 @@ public sealed class PublishedManifests : IAsyncLifetime
         _ => Yaml.Documents(Kustomize(System.IO.Path.Combine(path, "overlays", view))),
     };
 
-    /// <summary>Every file that holds objects of Kubernetes, by its path.</summary>
+    /// <summary>Every Kubernetes object, with the file that contains it.</summary>
     public static IEnumerable<(string File, JsonObject Object)> Files(string path) =>
         from file in Directory.GetFiles(path, "*.yaml", SearchOption.AllDirectories).Order(StringComparer.Ordinal)
         where System.IO.Path.GetFileName(file) != "kustomization.yaml"
@@ -89,7 +88,7 @@ public sealed class PublishedManifests : IAsyncLifetime
         ];
     }
 
-    // As Kustomize does it, for the kinds of patches that are there.
+    // Applies a component as Kustomize does, for the kinds of patches that are in use.
     private static List<JsonObject> WithComponent(List<JsonObject> objects, string component)
     {
         objects.AddRange(Resources(component));
@@ -130,25 +129,16 @@ public sealed class PublishedManifests : IAsyncLifetime
                 ((JsonArray)at).Insert(int.Parse(last, System.Globalization.CultureInfo.InvariantCulture), operation["value"]!.DeepClone());
                 break;
             case var unknown:
-                throw new InvalidOperationException($"'{unknown}' is no operation that is used here.");
+                throw new InvalidOperationException($"The JSON patch operation '{unknown}' isn't supported here.");
         }
     }
 
     private static string Kustomize(string overlay)
     {
-        using var kubectl = Process.Start(new ProcessStartInfo("kubectl", ["kustomize", overlay])
-        {
-            UseShellExecute = false,
-            RedirectStandardOutput = true,
-            RedirectStandardError = true,
-            RedirectStandardInput = true,
-        })!;
-        var error = kubectl.StandardError.ReadToEndAsync();
-        var output = kubectl.StandardOutput.ReadToEnd();
-        kubectl.WaitForExit();
-        kubectl.ExitCode.ShouldBe(0, $"kubectl 1.27 or later is needed for these overlays. {error.Result}");
-        // a warning is that something is deprecated, and will not work for ever
-        error.Result.ShouldBeEmpty();
+        var (code, output, error) = Tool.RunAsync("kubectl", ["kustomize", overlay]).GetAwaiter().GetResult();
+        code.ShouldBe(0, $"kubectl 1.27 or later is needed for these overlays. {error}");
+        // kubectl warns of deprecated fields.
+        error.ShouldBeEmpty();
         return output;
     }
 }

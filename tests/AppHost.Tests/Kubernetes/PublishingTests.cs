@@ -1,4 +1,4 @@
-using System.Diagnostics;
+using System.Text.Json.Nodes;
 using Platform.TestSupport;
 
 namespace Platform.AppHost.Tests.Kubernetes;
@@ -6,7 +6,7 @@ namespace Platform.AppHost.Tests.Kubernetes;
 public sealed class PublishingTests(PublishedManifests published)
 {
     [Fact]
-    public async Task The_program_itself_writes_the_same_asks_for_nothing_and_leaves_nothing_else_behind()
+    public async Task Publishing_needs_no_input_is_repeatable_and_writes_nothing_outside_the_output_directory()
     {
         using var scratch = new DataDirectory();
         var home = Directory.CreateDirectory(Path.Combine(scratch.Path, "home")).FullName;
@@ -17,17 +17,17 @@ public sealed class PublishingTests(PublishedManifests published)
         error.ShouldBeEmpty();
         code.ShouldBe(0);
         Contents(output).ShouldBe(Contents(published.Path));
-        // Aspire makes its directories there, and has nothing to put into them
+        // Aspire creates its directories there, but writes no files.
         Directory.EnumerateFiles(home, "*", SearchOption.AllDirectories).ShouldBeEmpty();
         Directory.EnumerateFileSystemEntries(scratch.Path).Order().ShouldBe([home, output]);
 
-        // again, over the former output
+        // Publishing again over the previous output changes nothing.
         (await RunAsync(output, home)).Code.ShouldBe(0);
         Contents(output).ShouldBe(Contents(published.Path));
     }
 
     [Fact]
-    public async Task What_is_not_its_own_is_an_error_of_one_sentence_and_stays()
+    public async Task A_directory_with_other_files_is_refused_in_one_sentence_and_left_unchanged()
     {
         using var scratch = new DataDirectory();
         var output = Directory.CreateDirectory(Path.Combine(scratch.Path, "out")).FullName;
@@ -36,12 +36,12 @@ public sealed class PublishingTests(PublishedManifests published)
         var (code, error) = await RunAsync(output, scratch.Path);
 
         code.ShouldNotBe(0);
-        error.ShouldBe($"{output} holds other things: name a directory that does not exist, is empty, or was published to before.\n");
+        error.ShouldBe($"{output} contains other files: choose a directory that does not exist, is empty, or was published to before.\n");
         Directory.GetFileSystemEntries(output).Length.ShouldBe(1);
     }
 
     [Fact]
-    public void Secrets_are_named_and_never_written()
+    public void Manifests_refer_to_secrets_by_name_and_contain_none()
     {
         foreach (var (file, content) in Contents(published.Path))
             content.ShouldNotContain(PublishedManifests.SecretMarker, customMessage: file);
@@ -50,7 +50,7 @@ public sealed class PublishingTests(PublishedManifests published)
     }
 
     [Fact]
-    public void Lines_end_as_everywhere_and_nothing_tells_when_or_where_it_was_made()
+    public void Files_use_Unix_line_endings_and_do_not_depend_on_where_they_were_made()
     {
         foreach (var (file, content) in Contents(published.Path))
         {
@@ -62,13 +62,13 @@ public sealed class PublishingTests(PublishedManifests published)
     }
 
     [Fact]
-    public void Rules_and_dashboards_are_those_of_deploy()
+    public void Rules_and_dashboards_are_copied_from_deploy()
     {
         var contents = Contents(published.Path);
         foreach (var rules in Directory.GetFiles(Path.Combine(RepositoryRoot.Path, "deploy/prometheus"), "*.rules.yml"))
         {
             var manifest = Yaml.Documents(contents[$"components/monitoring/{Path.GetFileName(rules).Replace(".rules.yml", ".rules.yaml")}"]).Single();
-            System.Text.Json.Nodes.JsonNode.DeepEquals(manifest["spec"], Yaml.Documents(File.ReadAllText(rules)).Single()).ShouldBeTrue(rules);
+            JsonNode.DeepEquals(manifest["spec"], Yaml.Documents(File.ReadAllText(rules)).Single()).ShouldBeTrue(rules);
         }
 
         foreach (var dashboard in Directory.GetFiles(Path.Combine(RepositoryRoot.Path, "deploy/grafana/dashboards")))
@@ -77,7 +77,7 @@ public sealed class PublishingTests(PublishedManifests published)
     }
 
     [Fact]
-    public void Instructions_say_which_Secrets_must_exist_and_show_no_value()
+    public void Instructions_list_the_Secrets_to_create_without_values()
     {
         var instructions = Contents(published.Path)["README.md"];
         instructions.ShouldContain("| `internal-token` | `value` | the parameter internal-token | dev, staging, production |");
@@ -92,21 +92,11 @@ public sealed class PublishingTests(PublishedManifests published)
 
     private static async Task<(int Code, string Error)> RunAsync(string output, string home)
     {
-        using var process = Process.Start(new ProcessStartInfo("dotnet",
-            [Path.Combine(RepositoryRoot.Path, "AppHost/bin/Debug/net10.0/AppHost.dll"), "--operation", "publish", "--step", "publish", "--output-path", output])
-        {
-            WorkingDirectory = Path.Combine(RepositoryRoot.Path, "AppHost"),
-            UseShellExecute = false,
-            RedirectStandardInput = true,
-            RedirectStandardOutput = true,
-            RedirectStandardError = true,
-            Environment = { ["HOME"] = home, ["Parameters__internal-token"] = PublishedManifests.SecretMarker },
-        })!;
-        process.StandardInput.Close();
-        var log = process.StandardOutput.ReadToEndAsync(TestContext.Current.CancellationToken);
-        var error = await process.StandardError.ReadToEndAsync(TestContext.Current.CancellationToken);
-        await process.WaitForExitAsync(TestContext.Current.CancellationToken);
-        (await log).ShouldNotContain(PublishedManifests.SecretMarker);
-        return (process.ExitCode, error);
+        var (code, log, error) = await Tool.RunAsync("dotnet",
+            [Path.Combine(RepositoryRoot.Path, "AppHost/bin/Debug/net10.0/AppHost.dll"), "--operation", "publish", "--step", "publish", "--output-path", output],
+            Path.Combine(RepositoryRoot.Path, "AppHost"),
+            ("HOME", home), ("Parameters__internal-token", PublishedManifests.SecretMarker));
+        log.ShouldNotContain(PublishedManifests.SecretMarker);
+        return (code, error);
     }
 }

@@ -2,11 +2,11 @@ using System.Text.Json.Nodes;
 
 namespace Platform.AppHost.Tests.Kubernetes;
 
-/// <summary>Everything that a manifest names is there: an overlay applied to an empty cluster lacks nothing but its Secrets.</summary>
+/// <summary>Everything that a manifest refers to exists: an overlay applied to an empty cluster lacks only its Secrets.</summary>
 public sealed class ReferenceTests(PublishedManifests published)
 {
     [Theory, MemberData(nameof(PublishedManifests.Views), MemberType = typeof(PublishedManifests))]
-    public void Every_selector_matches_pods_of_just_one_workload(string view)
+    public void Every_selector_matches_the_pods_of_one_workload(string view)
     {
         var objects = published.View(view);
         foreach (var workload in objects.OfKind("Deployment", "StatefulSet"))
@@ -24,7 +24,7 @@ public sealed class ReferenceTests(PublishedManifests published)
     }
 
     [Theory, MemberData(nameof(PublishedManifests.Views), MemberType = typeof(PublishedManifests))]
-    public void No_selector_has_the_version(string view)
+    public void Selectors_do_not_contain_the_version_label(string view)
     {
         var objects = published.View(view);
         objects.OfKind("Deployment").Select(deployment => (string?)deployment["metadata"]!["labels"]!["app.kubernetes.io/version"]).ShouldAllBe(version => version != null);
@@ -33,7 +33,7 @@ public sealed class ReferenceTests(PublishedManifests published)
     }
 
     [Theory, MemberData(nameof(PublishedManifests.Views), MemberType = typeof(PublishedManifests))]
-    public void Every_port_that_is_named_is_a_port_of_the_container(string view)
+    public void Every_port_name_refers_to_a_container_port(string view)
     {
         var objects = published.View(view);
         foreach (var workload in objects.OfKind("Deployment", "StatefulSet"))
@@ -58,14 +58,14 @@ public sealed class ReferenceTests(PublishedManifests published)
         {
             var service = objects.OfKind("Service").Single(manifest => monitor["spec"]!["selector"]!["matchLabels"]!.AsObject().All(label => (string?)manifest["metadata"]!["labels"]![label.Key] == (string)label.Value!));
             service["spec"]!["ports"].Items().ShouldContain(port => (string)port["name"]! == (string)monitor["spec"]!["endpoints"]![0]!["port"]!);
-            // Prometheus calls the job by this label, and the rules go by the job
+            // Prometheus takes the job name from this label, and the rules select by job.
             ((string)monitor["spec"]!["jobLabel"]!).ShouldBe("app.kubernetes.io/name");
             ((string)service["metadata"]!["labels"]!["app.kubernetes.io/name"]!).ShouldBe(service.Name());
         }
     }
 
     [Theory, MemberData(nameof(PublishedManifests.Views), MemberType = typeof(PublishedManifests))]
-    public void Every_autoscaler_account_and_volume_exists(string view)
+    public void Autoscaler_targets_service_accounts_and_volumes_exist(string view)
     {
         var objects = published.View(view);
         objects.OfKind("HorizontalPodAutoscaler").Select(autoscaler => (string)autoscaler["spec"]!["scaleTargetRef"]!["name"]!)
@@ -84,7 +84,7 @@ public sealed class ReferenceTests(PublishedManifests published)
     }
 
     [Theory, MemberData(nameof(PublishedManifests.Views), MemberType = typeof(PublishedManifests))]
-    public void Every_ConfigMap_exists_and_every_Secret_is_in_the_instructions(string view)
+    public void ConfigMaps_exist_and_Secrets_are_in_the_instructions(string view)
     {
         var objects = published.View(view);
         var configMaps = objects.OfKind("ConfigMap").Select(Yaml.Name).ToList();
@@ -101,7 +101,7 @@ public sealed class ReferenceTests(PublishedManifests published)
     }
 
     [Theory, MemberData(nameof(PublishedManifests.Views), MemberType = typeof(PublishedManifests))]
-    public void A_variable_that_is_composed_of_others_comes_after_them(string view)
+    public void A_variable_that_contains_others_comes_after_them(string view)
     {
         var composed = 0;
         foreach (var workload in published.View(view).OfKind("Deployment", "StatefulSet"))
@@ -127,7 +127,7 @@ public sealed class ReferenceTests(PublishedManifests published)
 
     private static JsonNode Container(JsonObject workload) => workload["spec"]!["template"]!["spec"]!["containers"].Items().Single();
 
-    /// <summary>The selectors of a policy for pods of its own namespace.</summary>
+    /// <summary>The selectors of a policy that select pods in its own namespace.</summary>
     private static IEnumerable<JsonNode> PodSelectors(JsonObject policy)
     {
         var spec = policy["spec"]!;

@@ -4,12 +4,15 @@ using Platform.TestSupport;
 
 namespace Platform.AppHost.Tests.Kubernetes;
 
-/// <summary>What Kubernetes and the Prometheus operator accept, out of schema.json, which schema.mjs makes of their own declarations.</summary>
+/// <summary>
+/// Checks manifests against schema.json, which schema.mjs generates from the type declarations of Kubernetes and the Prometheus operator. The strict mode
+/// of KubernetesYaml finds less: it accepts missing fields, and numbers and strings for each other.
+/// </summary>
 internal static class Schema
 {
     private static readonly JsonObject All = JsonNode.Parse(File.ReadAllText(Path.Combine(RepositoryRoot.Path, "tests/AppHost.Tests/Kubernetes/schema.json")))!.AsObject();
 
-    /// <summary>Everything that is wrong with a manifest: fields that do not exist, have another type, or are missing.</summary>
+    /// <summary>Unknown fields, fields of the wrong type, and missing fields.</summary>
     public static IReadOnlyList<string> Errors(JsonObject manifest)
     {
         var kind = $"{manifest["apiVersion"]}/{manifest["kind"]}";

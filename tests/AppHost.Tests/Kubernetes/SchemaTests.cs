@@ -4,12 +4,12 @@ namespace Platform.AppHost.Tests.Kubernetes;
 
 public sealed class SchemaTests(PublishedManifests published)
 {
-    // Kustomize itself refuses what it does not know; this is for where kubectl is not.
+    // Kustomize refuses unknown fields itself; this check also works without kubectl.
     private static readonly string[] KustomizationFields =
         ["apiVersion", "kind", "namespace", "resources", "components", "images", "configMapGenerator", "patches", "replacements"];
 
     [Fact]
-    public void Every_file_that_is_written_holds_what_Kubernetes_knows()
+    public void Every_file_contains_only_objects_that_Kubernetes_accepts()
     {
         var files = PublishedManifests.Files(published.Path).ToList();
 
@@ -22,15 +22,15 @@ public sealed class SchemaTests(PublishedManifests published)
     }
 
     [Theory, MemberData(nameof(PublishedManifests.Views), MemberType = typeof(PublishedManifests))]
-    public void Every_object_has_only_fields_that_Kubernetes_knows(string view) =>
+    public void Every_object_has_the_fields_that_Kubernetes_requires_and_no_unknown_ones(string view) =>
         published.View(view).SelectMany(Schema.Errors).ShouldBeEmpty();
 
     [Theory, MemberData(nameof(PublishedManifests.Views), MemberType = typeof(PublishedManifests))]
-    public void Every_object_is_there_once(string view) =>
+    public void No_object_is_defined_twice(string view) =>
         published.View(view).Select(manifest => $"{manifest.Kind()} {manifest.Name()}").ShouldBeUnique();
 
     [Fact]
-    public void Every_kustomization_names_files_that_exist_and_fields_that_Kustomize_knows()
+    public void Kustomizations_refer_to_existing_files_and_use_known_fields()
     {
         var kustomizations = Directory.GetFiles(published.Path, "kustomization.yaml", SearchOption.AllDirectories);
         kustomizations.Length.ShouldBe(1 + 3 + 3);
@@ -45,7 +45,6 @@ public sealed class SchemaTests(PublishedManifests published)
         }
     }
 
-    // The checks above are worth what this finds.
     [Theory]
     [InlineData("spec.replica: 1", "Deployment x.spec.replica does not exist")]
     [InlineData("spec.replicas: \"1\"", "Deployment x.spec.replicas must be a number")]
@@ -57,7 +56,7 @@ public sealed class SchemaTests(PublishedManifests published)
     [InlineData("spec.template.spec.containers.0.livenessProbe: {httpGet: {path: /alive}}", "Deployment x.spec.template.spec.containers[0].livenessProbe.httpGet.port is missing")]
     [InlineData("metadata.labels: [a]", "Deployment x.metadata.labels must be an object")]
     [InlineData("apiVersion: apps/v2", "apps/v2/Deployment is unknown")]
-    public void A_mistake_is_found(string change, string? error)
+    public void The_schema_check_finds_planted_errors(string change, string? error)
     {
         var manifest = Yaml.Documents("""
             apiVersion: apps/v1

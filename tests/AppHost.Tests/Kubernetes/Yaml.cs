@@ -7,8 +7,8 @@ using YamlDotNet.RepresentationModel;
 namespace Platform.AppHost.Tests.Kubernetes;
 
 /// <summary>
-/// Reads YAML as the strictest reader of manifests does: what is not in quotes and looks like a number, a time or a truth value in any version of YAML is
-/// one, so that it is missed where a text belongs. A key that comes twice is an error.
+/// Reads YAML as strictly as any reader of manifests: an unquoted scalar that any version of YAML takes for a number, time or boolean is read as one, so
+/// that it fails where a string is required. Duplicate keys are errors.
 /// </summary>
 internal static partial class Yaml
 {
@@ -36,20 +36,20 @@ internal static partial class Yaml
         YamlSequenceNode sequence => new JsonArray([.. sequence.Children.Select(Node)]),
         YamlScalarNode { Style: ScalarStyle.Plain } scalar => Plain(scalar.Value!),
         YamlScalarNode scalar => scalar.Value,
-        _ => throw new InvalidOperationException($"{node.GetType().Name} at {node.Start} has no counterpart in JSON."),
+        _ => throw new InvalidOperationException($"{node.GetType().Name} at {node.Start} can't be represented in JSON."),
     };
 
     private static JsonNode? Plain(string text) =>
         text is "" or "~" || string.Equals(text, "null", StringComparison.OrdinalIgnoreCase) ? null
-        : TruthValue().IsMatch(text) ? string.Equals(text, "true", StringComparison.OrdinalIgnoreCase)
+        : Boolean().IsMatch(text) ? string.Equals(text, "true", StringComparison.OrdinalIgnoreCase)
         : double.TryParse(text, NumberStyles.Float, CultureInfo.InvariantCulture, out var number) ? number
         : OtherNumber().IsMatch(text) ? double.NaN
         : text;
 
     [GeneratedRegex("^(?:y|n|yes|no|on|off|true|false)$", RegexOptions.IgnoreCase)]
-    private static partial Regex TruthValue();
+    private static partial Regex Boolean();
 
-    // octal, hexadecimal, with underscores, base 60, infinite, dates and times
+    // Octal, hexadecimal, with underscores, base 60, infinity, dates and times.
     [GeneratedRegex(@"^[-+]?(?:0x[0-9a-f_]+|0o?[0-7_]+|0b[01_]+|[0-9][0-9_]*(?:\.[0-9_]*)?(?:e[-+]?[0-9]+)?|[0-9][0-9_]*(?::[0-5]?[0-9])+(?:\.[0-9_]*)?|\.inf|\.nan|[0-9]{4}-[0-9]{1,2}-[0-9]{1,2}.*)$", RegexOptions.IgnoreCase)]
     private static partial Regex OtherNumber();
 }

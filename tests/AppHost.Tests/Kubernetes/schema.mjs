@@ -1,5 +1,5 @@
-// Makes schema.json: of each kind of object that is published, every field that Kubernetes and the Prometheus operator know, its type, and whether
-// it is required. The facts are those of the type declarations in two npm packages. Only when a kind is to be added:
+// Generates schema.json: every field of each published kind, its type, and whether it is required, from the type declarations in two npm packages.
+// To add a kind, extend the list below and run:
 //   cd "$(mktemp -d)" && npm install kubernetes-models@5.1.0 @kubernetes-models/prometheus-operator@6.0.0
 //   node .../tests/AppHost.Tests/Kubernetes/schema.mjs node_modules > .../tests/AppHost.Tests/Kubernetes/schema.json
 import { existsSync, readFileSync } from 'node:fs';
@@ -20,7 +20,7 @@ const kinds = {
 
 const types = {};
 
-/** What a schema says of a type: "string", ["string"], {"": "string"} for a map, {"field": …} for an object, or the name of one in types. */
+/** A type: "string", ["string"] for a list, {"": "string"} for a map, {"field": …} for an object, or the name of an object type. */
 function typeOf(text, file) {
   text = text.trim();
   let match;
@@ -55,7 +55,7 @@ function object(file, own) {
   return name;
 }
 
-/** "name" of what may be absent, "name!" of what may not. */
+/** Fields by name, with "!" after the names of required ones. */
 function fieldsOf(body, file) {
   const fields = {};
   body = body.replace(/\/\*\*.*?\*\//gs, '');
@@ -74,6 +74,6 @@ for (const [kind, path] of Object.entries(kinds)) {
   if (!existsSync(`${path}.d.ts`)) throw new Error(`${path}.d.ts does not exist`);
   roots[kind] = object({ path, text: readFileSync(`${path}.d.ts`, 'utf8') }, path.split('/').pop());
 }
-// one line for each type: a diff shows what changed
+// One line for each type keeps diffs readable.
 const lines = record => Object.keys(record).sort().map(key => `    ${JSON.stringify(key)}: ${JSON.stringify(record[key])}`).join(',\n');
 console.log(`{\n  "kinds": {\n${lines(roots)}\n  },\n  "types": {\n${lines(types)}\n  }\n}`);
