@@ -9,8 +9,6 @@ fail() { echo "./$me: $*" >&2; exit 1; }
 
 has() { command -v "$1" >/dev/null 2>&1; }
 
-container_engine() { has docker || has podman; }
-
 # The SDK that global.json asks for.
 check_sdk() {
   local wanted
@@ -30,7 +28,7 @@ build() {
   return $code
 }
 
-# What everything is built from, but for the tests.
+# What everything but the tests is built from.
 sources=(AppHost Backend ServiceDefaults ServiceDefaults.Postgres StoreDeployer TemplateRegistry tests/ResilienceTesting Directory.Build.props Directory.Build.targets Directory.Packages.props global.json nuget.config)
 
 # build_changed <stamp> <project or solution> [option ...]: builds when one of the sources was changed or removed since the stamp, and always with options.
@@ -46,3 +44,7 @@ build_changed() {
   build "$@" || { rm -f "$started"; return 1; }
   if [ $# -eq 1 ]; then mkdir -p "$(dirname "$stamp")" && mv "$started" "$stamp"; else rm -f "$started"; fi
 }
+
+# For thousands of processes that live for seconds: what the JIT would learn about them, to compile them again and better, costs
+# a third of the whole time and serves nobody; and 64 MiB before the first garbage collection is all that most of them need.
+short_lived_processes() { export DOTNET_TieredPGO=0 DOTNET_TC_CallCounting=0 DOTNET_EnableWriteXorExecute=0 DOTNET_GCgen0size=0x4000000; }

@@ -2,6 +2,7 @@ using System.Text.Json.Nodes;
 using Aspire.Hosting;
 using Aspire.Hosting.ApplicationModel;
 using Aspire.Hosting.Testing;
+using Platform.TestSupport;
 
 [assembly: AssemblyFixture(typeof(Platform.AppHost.Tests.Kubernetes.PublishedManifests))]
 
@@ -23,7 +24,7 @@ public sealed class PublishedManifests : IAsyncLifetime
     /// The variants that the tests check: the base as written, the base with the database component, and with <c>KUSTOMIZE_OVERLAYS=true</c> each overlay
     /// as kubectl builds it.
     /// </summary>
-    public static TheoryData<string> Views => Environment.GetEnvironmentVariable("KUSTOMIZE_OVERLAYS") == "true"
+    public static TheoryData<string> Views => FullTests.Wanted
         ? ["base", "base with postgres", "dev", "staging", "production"]
         : ["base", "base with postgres"];
 

@@ -95,7 +95,7 @@ public sealed class PublishingTests(PublishedManifests published)
         var (code, log, error) = await Tool.RunAsync("dotnet",
             [Path.Combine(RepositoryRoot.Path, "AppHost/bin/Debug/net10.0/AppHost.dll"), "--operation", "publish", "--step", "publish", "--output-path", output],
             Path.Combine(RepositoryRoot.Path, "AppHost"),
-            ("HOME", home), ("Parameters__internal-token", PublishedManifests.SecretMarker));
+            environment: [("HOME", home), ("Parameters__internal-token", PublishedManifests.SecretMarker)]);
         log.ShouldNotContain(PublishedManifests.SecretMarker);
         return (code, error);
     }

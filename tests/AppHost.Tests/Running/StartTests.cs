@@ -1,4 +1,3 @@
-using System.Diagnostics;
 using System.Net;
 using System.Net.Sockets;
 using Platform.AppHost.Running;
@@ -32,7 +31,7 @@ public sealed class StartTests : IDisposable
     [Fact]
     public async Task A_service_that_an_invalid_setting_stops_is_named_with_field_and_rule()
     {
-        var (code, output) = await StartAsync(environment: new() { ["Requests__Timeout"] = "-1" });
+        var (code, output) = await StartAsync(environment: ("Requests__Timeout", "-1"));
 
         code.ShouldBe(1);
         output.ShouldContain(" crashed. Its last output:");
@@ -65,27 +64,13 @@ public sealed class StartTests : IDisposable
         output.Trim().ShouldBe(said);
     }
 
-    private async Task<(int Code, string Output)> StartAsync(string? option = null, Dictionary<string, string>? environment = null)
+    private async Task<(int Code, string Output)> StartAsync(string? option = null, params (string Name, string Value)[] environment)
     {
         var directory = Path.Combine(RepositoryRoot.Path, "AppHost");
-        var start = new ProcessStartInfo("dotnet", [Path.Combine(directory, "bin/Debug/net10.0/AppHost.dll"), $"--DataDirectory={_data.Path}", $"--port={_port}", .. option is null ? [] : new[] { option }])
-        {
-            WorkingDirectory = directory,
-            UseShellExecute = false,
-            RedirectStandardOutput = true,
-            RedirectStandardError = true,
-            Environment = { ["DOTNET_ENVIRONMENT"] = "Development" },
-        };
-        foreach (var (name, value) in environment ?? [])
-        {
-            start.Environment[name] = value;
-        }
-
-        using var process = Process.Start(start)!;
-        var error = process.StandardError.ReadToEndAsync(TestContext.Current.CancellationToken);
-        var output = await process.StandardOutput.ReadToEndAsync(TestContext.Current.CancellationToken);
-        await process.WaitForExitAsync(TestContext.Current.CancellationToken);
-        return (process.ExitCode, output + await error);
+        string[] options = [$"--DataDirectory={_data.Path}", $"--port={_port}", .. option is null ? Array.Empty<string>() : [option]];
+        var (code, output, error) = await Tool.RunAsync("dotnet", [Path.Combine(directory, "bin/Debug/net10.0/AppHost.dll"), .. options], directory,
+            environment: [("DOTNET_ENVIRONMENT", "Development"), .. environment]);
+        return (code, output + error);
     }
 
     private static int FreePorts()

@@ -1,4 +1,3 @@
-using System.Diagnostics;
 using Platform.TestSupport;
 
 namespace Platform.AppHost.Tests.Scripts;
@@ -54,19 +53,6 @@ public sealed class PublishTests : IDisposable
         error.ShouldContain(expected);
     }
 
-    private async Task<(int Code, string Output, string Error)> RunAsync(params string[] arguments)
-    {
-        using var process = Process.Start(new ProcessStartInfo("bash", [Path.Combine(RepositoryRoot.Path, "publish"), .. arguments])
-        {
-            WorkingDirectory = _scratch.Path,
-            UseShellExecute = false,
-            RedirectStandardInput = true,
-            RedirectStandardOutput = true,
-            RedirectStandardError = true,
-        })!;
-        var error = process.StandardError.ReadToEndAsync(TestContext.Current.CancellationToken);
-        var output = await process.StandardOutput.ReadToEndAsync(TestContext.Current.CancellationToken);
-        await process.WaitForExitAsync(TestContext.Current.CancellationToken);
-        return (process.ExitCode, output, await error);
-    }
+    private Task<(int Code, string Output, string Error)> RunAsync(params string[] arguments) =>
+        Tool.RunAsync("bash", [Path.Combine(RepositoryRoot.Path, "publish"), .. arguments], _scratch.Path);
 }

@@ -1,4 +1,3 @@
-using System.Diagnostics;
 using Platform.TestSupport;
 
 namespace Platform.AppHost.Tests.Scripts;
@@ -47,21 +46,12 @@ public sealed class RunTests : IDisposable
             }
         }
 
-        using var run = Process.Start(new ProcessStartInfo(Find("bash")!, [Path.Combine(_clone.Path, "run"), .. options])
-        {
-            UseShellExecute = false,
-            RedirectStandardError = true,
-            RedirectStandardOutput = true,
-            RedirectStandardInput = true,
-            Environment = { ["PATH"] = path },
-        })!;
-        var output = run.StandardOutput.ReadToEndAsync(TestContext.Current.CancellationToken);
-        var error = (await run.StandardError.ReadToEndAsync(TestContext.Current.CancellationToken)).Trim();
-        await run.WaitForExitAsync(TestContext.Current.CancellationToken);
+        var (code, output, error) = await Tool.RunAsync(Find("bash")!, [Path.Combine(_clone.Path, "run"), .. options], environment: ("PATH", path));
+        error = error.Trim();
 
-        error.ShouldNotContain("\n", customMessage: $"{error} {await output}");
+        error.ShouldNotContain("\n", customMessage: $"{error} {output}");
         error.ShouldSatisfyAllConditions([.. expected.Select(part => (Action)(() => error.ShouldContain(part)))]);
-        run.ExitCode.ShouldNotBe(0);
+        code.ShouldNotBe(0);
     }
 
     private static string? Find(string program) =>

@@ -1,11 +1,11 @@
 using System.Diagnostics;
 
-namespace Platform.AppHost.Tests.Kubernetes;
+namespace Platform.AppHost.Tests;
 
 internal static class Tool
 {
-    /// <summary>Runs a program to its end, without input.</summary>
-    public static async Task<(int Code, string Output, string Error)> RunAsync(string program, string[] arguments, string? directory = null, params (string Name, string Value)[] environment)
+    /// <summary>Runs a program to its end.</summary>
+    public static async Task<(int Code, string Output, string Error)> RunAsync(string program, string[] arguments, string? directory = null, string input = "", params (string Name, string Value)[] environment)
     {
         var start = new ProcessStartInfo(program, arguments)
         {
@@ -19,10 +19,11 @@ internal static class Tool
             start.Environment[name] = value;
 
         using var process = Process.Start(start)!;
-        process.StandardInput.Close();
         var error = process.StandardError.ReadToEndAsync(TestContext.Current.CancellationToken);
-        var output = await process.StandardOutput.ReadToEndAsync(TestContext.Current.CancellationToken);
+        var output = process.StandardOutput.ReadToEndAsync(TestContext.Current.CancellationToken);
+        await process.StandardInput.WriteAsync(input);
+        process.StandardInput.Close();
         await process.WaitForExitAsync(TestContext.Current.CancellationToken);
-        return (process.ExitCode, output, await error);
+        return (process.ExitCode, await output, await error);
     }
 }
