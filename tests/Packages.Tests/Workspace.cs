@@ -10,7 +10,8 @@ namespace Platform.Packages.Tests;
 /// <summary>A folder outside of the repository with a feed of the three packages and projects that use them. Removed when it is disposed of.</summary>
 internal sealed class Workspace : IDisposable
 {
-    private const string Version = "0.1.0-test";
+    // Stable, because more rules apply to stable packages, and unlike any that was released.
+    private const string Version = "99.0.0";
 
     // Built as this program was built, because ServiceProcess looks there.
     private static readonly string Configuration = new DirectoryInfo(AppContext.BaseDirectory).Parent!.Name;
