@@ -11,7 +11,7 @@ using Platform.TestSupport;
 
 namespace Platform.Packages.Tests;
 
-public sealed class PackagesTests(PostgresServer postgres)
+public sealed class PackagesTests
 {
     private const string Token = "packages-test";
 
@@ -32,6 +32,7 @@ public sealed class PackagesTests(PostgresServer postgres)
         await workspace.CreateFromReadmeAsync("console", "Faults", "Platform.ResilienceTesting", Cancellation);
         await workspace.BuildAsync(Cancellation);
 
+        await using var postgres = await PostgresServer.StartNewAsync(Cancellation);
         await using var database = await TestDatabase.CreateAsync(postgres);
         var shippingPort = FreePort.Next();
         await using var orders = Service(workspace, "Orders", new() { ["ConnectionStrings__orders-db"] = database.ConnectionString, ["SHIPPING_URL"] = $"http://127.0.0.1:{shippingPort}" });

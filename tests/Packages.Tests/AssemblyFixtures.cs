@@ -1,3 +1,0 @@
-using Platform.TestSupport;
-
-[assembly: AssemblyFixture(typeof(PostgresServer))]
