@@ -5,8 +5,8 @@ using Microsoft.Net.Http.Headers;
 namespace Platform.Backend.Console;
 
 /// <summary>
-/// The console's own files. They are part of the assembly, so that the console looks the same from a build folder, a published one and a
-/// test; their addresses hold a digest of their content, so that browsers keep them for good.
+/// The console's static files. They are embedded, so that the console works the same from a build folder, a published one and a test.
+/// Their URLs contain a digest of the content, so that browsers can cache them forever.
 /// </summary>
 internal static class ConsoleAssets
 {
@@ -14,11 +14,14 @@ internal static class ConsoleAssets
     {
         Asset.Load("console.css", "text/css; charset=utf-8"),
         Asset.Load("favicon.svg", "image/svg+xml"),
+        Asset.Load("refresh.js", "text/javascript; charset=utf-8"),
     }.ToDictionary(asset => asset.Path, StringComparer.Ordinal);
 
     public static string StyleSheet { get; } = AddressOf("console.css");
 
     public static string Icon { get; } = AddressOf("favicon.svg");
+
+    public static string RefreshScript { get; } = AddressOf("refresh.js");
 
     public static Results<FileContentHttpResult, NotFound> Get(string file, HttpContext context)
     {

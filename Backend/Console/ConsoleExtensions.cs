@@ -5,16 +5,16 @@ using Platform.ServiceDefaults.Postgres.Idempotency;
 
 namespace Platform.Backend.Console;
 
-/// <summary>The console at <c>/</c>: pages rendered on the server, forms that need no JavaScript.</summary>
+/// <summary>The console at <c>/</c>: pages rendered on the server, with forms that work without JavaScript.</summary>
 internal static class ConsoleExtensions
 {
-    /// <summary>As many fields as a form of 500 products with six each has, and 50 settings, and then some.</summary>
+    /// <summary>Enough for 500 products with six fields each and 50 settings.</summary>
     private const int MaxFields = 4096;
 
     public static void AddConsole(this IHostApplicationBuilder builder)
     {
         builder.Services.Configure<FormOptions>(options => options.ValueCountLimit = MaxFields);
-        // the first writer that can write wins, and the framework's own writes JSON to anyone
+        // First, because the first writer that accepts a request wins and the framework's own accepts every request.
         builder.Services.Insert(0, ServiceDescriptor.Singleton<IProblemDetailsWriter, ProblemPageWriter>());
     }
 
@@ -45,7 +45,7 @@ internal static class ConsoleExtensions
         var administration = all.MapGroup("/").RequireScope(Scopes.Admin);
         administration.MapGet("/keys", KeyPages.List);
         administration.MapGet("/keys/new", KeyPages.New);
-        // without idempotency, so that the key is in no stored answer: pressed twice, the second key is shown, and the first one is known to nobody
+        // Not idempotent, because the stored response would contain the key. A second press creates another key, and nobody has seen the first.
         administration.MapPost("/keys/new", KeyPages.Make).WithMetadata(new ConsoleForms());
         administration.MapGet("/keys/{id:guid}/revoke", KeyPages.ConfirmRevoke);
         administration.MapGet("/owners", OwnerPages.List);

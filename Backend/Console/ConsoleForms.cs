@@ -6,30 +6,30 @@ using Platform.ServiceDefaults.Problems;
 namespace Platform.Backend.Console;
 
 /// <summary>
-/// What holds for every form of the console: it must come from a page of the console that was made for the one who sends it, and its hidden key makes its effect happen
-/// once, however often the button is pressed.
+/// Applies to every form of the console: it must come from a page of the console that was rendered for the same session, and its hidden
+/// idempotency key makes it take effect once, however often the button is pressed.
 /// </summary>
 internal sealed class ConsoleForms : IEndpointMiddleware
 {
-    private static readonly TimeSpan PatienceWithFirst = TimeSpan.FromSeconds(5);
-    private static readonly TimeSpan AskEvery = TimeSpan.FromMilliseconds(100);
+    private static readonly TimeSpan FirstSubmissionTimeout = TimeSpan.FromSeconds(5);
+    private static readonly TimeSpan PollInterval = TimeSpan.FromMilliseconds(100);
 
     public async Task InvokeAsync(HttpContext context, RequestDelegate next)
     {
         var request = context.Request;
-        if (!IsFromHere(request))
+        if (!IsSameOrigin(request))
         {
-            await Problem.Forbidden("The form was sent by another site. Open the page in the console and send it from there.").ExecuteAsync(context);
+            await Problem.Forbidden("This form was submitted from another site. Open the page in the console and submit it there.").ExecuteAsync(context);
             return;
         }
 
         if (!request.HasFormContentType)
         {
-            await Problem.UnsupportedMediaType("The console takes forms; programs use /api.").ExecuteAsync(context);
+            await Problem.UnsupportedMediaType("The console accepts forms only. Programs use /api.").ExecuteAsync(context);
             return;
         }
 
-        // read twice: here, and for the fingerprint that belongs to the key
+        // The body is read twice: here, and for the fingerprint that is stored with the idempotency key.
         request.EnableBuffering();
         IFormCollection form;
         try
@@ -38,28 +38,28 @@ internal sealed class ConsoleForms : IEndpointMiddleware
         }
         catch (InvalidDataException exception)
         {
-            await Problem.BadRequest($"The form cannot be read: {exception.Message}").ExecuteAsync(context);
+            await Problem.BadRequest($"The form could not be read: {exception.Message}").ExecuteAsync(context);
             return;
         }
 
         request.Body.Position = 0;
         if (!await context.RequestServices.GetRequiredService<IAntiforgery>().IsRequestValidAsync(context))
         {
-            await Problem.Forbidden("The form belongs to another session, or was opened long ago. Open the page again and send it from there.").ExecuteAsync(context);
+            await Problem.Forbidden("This form belongs to another session or has expired. Open the page again and submit it there.").ExecuteAsync(context);
             return;
         }
 
-        // a button that only rearranges the form has no effect that could happen twice
+        // Buttons that only rearrange the form change nothing, so they need no key.
         if (form[FormKey.FieldName] is [{ Length: > 0 } key] && form["action"] is [] or ["save"])
             request.Headers["Idempotency-Key"] = key;
         await AnswerAsync(context, next);
     }
 
     /// <summary>
-    /// Browsers say where a request comes from, in a header that pages cannot forge: who says "another site" is told so. Who says nothing, as old browsers do, has the
-    /// form's token yet to show.
+    /// Browsers state a request's origin in headers that pages can't forge. Old browsers that send neither header are still checked by the
+    /// antiforgery token.
     /// </summary>
-    private static bool IsFromHere(HttpRequest request)
+    private static bool IsSameOrigin(HttpRequest request)
     {
         if (request.Headers["Sec-Fetch-Site"] is [{ } site])
             return site is "same-origin" or "none";
@@ -69,8 +69,8 @@ internal sealed class ConsoleForms : IEndpointMiddleware
     }
 
     /// <summary>
-    /// The operations behind the forms answer as the API does. A success, also one that is given again because the button was pressed twice, becomes the
-    /// page that it leads to; a second press waits while the first is still going on.
+    /// The operations behind the forms respond as the API does. A success, replayed or not, becomes a redirect to the page that shows it. A
+    /// second submission waits while the first one is in progress.
     /// </summary>
     private static async Task AnswerAsync(HttpContext context, RequestDelegate next)
     {
@@ -82,9 +82,9 @@ internal sealed class ConsoleForms : IEndpointMiddleware
         try
         {
             await next(context);
-            while (IsInProgress(context.Response) && time.GetElapsedTime(began) < PatienceWithFirst)
+            while (IsInProgress(context.Response) && time.GetElapsedTime(began) < FirstSubmissionTimeout)
             {
-                await Task.Delay(AskEvery, time, context.RequestAborted);
+                await Task.Delay(PollInterval, time, context.RequestAborted);
                 Clear(context.Response);
                 await next(context);
             }
@@ -119,11 +119,11 @@ internal sealed class ConsoleForms : IEndpointMiddleware
         response.StatusCode is >= 200 and < 300 && response.ContentType?.StartsWith("application/json", StringComparison.OrdinalIgnoreCase) == true;
 }
 
-/// <summary>Which page shows what a form did.</summary>
+/// <summary>The page to redirect to after a form succeeded.</summary>
 internal sealed record LeadsToPage(Func<HttpContext, string> Of);
 
 internal static class LeadsToExtensions
 {
-    /// <summary>Says which page shows what the form did; the operation's answer is on the response by then.</summary>
+    /// <summary>Sets the page to redirect to. It is evaluated once the operation's response is written.</summary>
     public static void LeadsTo(this RouteHandlerBuilder form, Func<HttpContext, string> page) => form.WithMetadata(new LeadsToPage(page));
 }

@@ -5,7 +5,7 @@ using Platform.ServiceDefaults;
 
 namespace Platform.Backend.Console;
 
-/// <summary>What holds for every page of the console: the headers that keep others' content and frames out of it.</summary>
+/// <summary>Adds the security headers to every page of the console.</summary>
 internal sealed class ConsolePages : IEndpointMiddleware
 {
     public Task InvokeAsync(HttpContext context, RequestDelegate next)
@@ -14,25 +14,25 @@ internal sealed class ConsolePages : IEndpointMiddleware
         return next(context);
     }
 
-    /// <summary>Only the console's own style sheet, images and forms; no scripts at all.</summary>
+    /// <summary>Allows only the console's own style sheet, script files, images and forms; nothing inline.</summary>
     public static void Protect(HttpResponse response)
     {
         var headers = response.Headers;
         headers.ContentSecurityPolicy =
-            "default-src 'none'; style-src 'self'; img-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'";
+            "default-src 'none'; style-src 'self'; script-src 'self'; connect-src 'self'; img-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'";
         headers.XContentTypeOptions = "nosniff";
-        // forms are told by their origin, which "no-referrer" would hide
+        // With "no-referrer" browsers send "Origin: null", and forms are checked by their origin.
         headers["Referrer-Policy"] = "same-origin";
         headers["Cross-Origin-Opener-Policy"] = "same-origin";
         headers["Cross-Origin-Resource-Policy"] = "same-origin";
-        // both, or the framework warns of every page that has a form
+        // Both: the antiforgery service logs a warning for any other value.
         headers.CacheControl = "no-cache, no-store";
     }
 }
 
 /// <summary>
-/// A page. It is rendered to the end before its first byte goes out, so that an error in it is still an error page. It needs none of Blazor's own
-/// endpoints, and with them no scripts.
+/// A page, rendered completely before the first byte is sent, so that a failure while rendering still becomes an error page. It uses none of
+/// Blazor's endpoints and scripts.
 /// </summary>
 internal sealed class PageResult<TPage>(Dictionary<string, object?> parameters, int status = StatusCodes.Status200OK) : IResult where TPage : IComponent
 {

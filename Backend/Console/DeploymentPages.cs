@@ -6,22 +6,22 @@ using Platform.ServiceDefaults.Problems;
 
 namespace Platform.Backend.Console;
 
-/// <summary>The page of a deployment, and the buttons that make, stop and repeat deployments.</summary>
+/// <summary>The page of a deployment, and the forms that start, cancel and retry deployments.</summary>
 internal static class DeploymentPages
 {
     public static async Task<IResult> Show(
-        Guid id, Guid deploymentId, string? updates, FindShop findShop, FindDeployment findDeployment, TimeProvider time, CancellationToken cancellationToken)
+        Guid id, Guid deploymentId, FindShop findShop, FindDeployment findDeployment, TimeProvider time, CancellationToken cancellationToken)
     {
         if (await findShop.ExecuteAsync(id, cancellationToken) is not { } shop
             || await findDeployment.ExecuteAsync(deploymentId, cancellationToken) is not { } deployment
             || deployment.ShopId != id)
-            return Problem.NotFound("There is no such deployment of this shop.");
+            return Problem.NotFound("This shop has no such deployment.");
 
         return new PageResult<DeploymentPage>(new()
         {
             [nameof(DeploymentPage.Shop)] = shop,
             [nameof(DeploymentPage.Deployment)] = deployment,
-            [nameof(DeploymentPage.RefreshSeconds)] = updates == "off" ? null : Refreshing.Seconds([deployment], shop, time.GetUtcNow()),
+            [nameof(DeploymentPage.RefreshSeconds)] = RefreshInterval.Seconds([deployment], shop, time.GetUtcNow()),
         });
     }
 
@@ -33,7 +33,7 @@ internal static class DeploymentPages
         Guid id, HttpRequest request, RollBackShop rollBack, CancellationToken cancellationToken)
     {
         if ((await request.ReadFormAsync(cancellationToken))["release"] is not [{ } text] || !Guid.TryParse(text, out var release))
-            return Problem.BadRequest("The form does not say which release to roll back to.");
+            return Problem.BadRequest("The form does not name the release to roll back to.");
         return await rollBack.ExecuteAsync(id, new RollbackInput { Release = release }, cancellationToken);
     }
 
@@ -46,10 +46,10 @@ internal static class DeploymentPages
         retry.ExecuteAsync(deploymentId, cancellationToken);
 }
 
-/// <summary>How often a page reads itself again while something goes on: less and less, so that an open tab costs nothing while it waits for hours.</summary>
-internal static class Refreshing
+/// <summary>How often a page refreshes while work is in progress: less and less often, so that a tab left open costs little.</summary>
+internal static class RefreshInterval
 {
-    /// <summary>Seconds between two readings, or null when nothing goes on.</summary>
+    /// <summary>Seconds between refreshes; null when nothing is in progress.</summary>
     public static int? Seconds(IEnumerable<Deployment> deployments, Shop shop, DateTimeOffset now)
     {
         var changing = deployments.Where(deployment => !deployment.IsFinal).Select(deployment => deployment.CreatedAt).ToList();

@@ -4,10 +4,10 @@ using Platform.Backend.Templates;
 
 namespace Platform.Backend.Console;
 
-/// <summary>A control of a form: where its value goes, what it is called, its limits, what was typed and what is wrong with it.</summary>
+/// <summary>A form control: its name, label, limits, value and errors.</summary>
 /// <param name="Name">The field as the API names it: <c>name</c>, <c>settings.tagline</c>, <c>products[0].price</c>.</param>
-/// <param name="Label">What a person reads.</param>
-/// <param name="Type">A type of a template's parameter.</param>
+/// <param name="Label">The label that people see.</param>
+/// <param name="Type">The type of a template parameter.</param>
 public sealed record FormField(string Name, string Label, string Type = "text")
 {
     public string? Hint { get; init; }
@@ -16,7 +16,7 @@ public sealed record FormField(string Name, string Label, string Type = "text")
 
     public bool Required { get; init; }
 
-    /// <summary>Whether the label says so. A row of products needs its fields only once something is typed into it, which a browser cannot know.</summary>
+    /// <summary>Whether the label says "optional". The fields of a product are required only once the row is not blank, which HTML can't express.</summary>
     public bool IsOptional { get => field && !Required; init; } = true;
 
     public int? MinLength { get; init; }
@@ -50,17 +50,17 @@ public sealed record FormField(string Name, string Label, string Type = "text")
 
     public string Id => IdOf(Name);
 
-    /// <summary>The id of the control of a field, for labels and for the links of the error summary.</summary>
+    /// <summary>The id of a field's control, for labels and for the links in the error summary.</summary>
     public static string IdOf(string name) => "field-" + name.Replace("].", "-", StringComparison.Ordinal).Replace('[', '-').Replace('.', '-').TrimEnd(']');
 
-    /// <summary>The control of a template's parameter.</summary>
+    /// <summary>The control for a template parameter.</summary>
     public static FormField Of(TemplateParameter parameter, string? value, IReadOnlyList<string> errors) =>
         new($"settings.{parameter.Name}", parameter.Label, parameter.Type)
         {
             Hint = parameter.Description,
             Value = value,
             Required = parameter.Required && parameter.Type != "boolean",
-            // the others always have a value
+            // The other types always have a value.
             IsOptional = parameter.Type is "text" or "multiline" or "url",
             MinLength = parameter.MinLength,
             MaxLength = parameter.MaxLength,
@@ -74,7 +74,7 @@ public sealed record FormField(string Name, string Label, string Type = "text")
             Errors = errors,
         };
 
-    /// <summary>A setting's value as a control shows it.</summary>
+    /// <summary>A setting's value as the text of its control.</summary>
     public static string TextOf(JsonElement value) => value.ValueKind switch
     {
         JsonValueKind.String => value.GetString()!,

@@ -5,7 +5,7 @@ using Platform.ServiceDefaults.Paging;
 
 namespace Platform.Backend.Console;
 
-/// <summary>The pages about keys, for administrators.</summary>
+/// <summary>The administrators' pages for API keys.</summary>
 internal static class KeyPages
 {
     private const int KeysOnPage = 50;
@@ -58,14 +58,14 @@ internal static class KeyPages
         form.Errors.Count > 0 ? StatusCodes.Status400BadRequest : StatusCodes.Status200OK);
 }
 
-/// <summary>What is typed into the form for a new key.</summary>
+/// <summary>The form for a new key, as it was filled in.</summary>
 public sealed class KeyForm
 {
-    /// <summary>In place of an owner's id: one that is made along with the key.</summary>
+    /// <summary>Stands in place of an owner's id: create an owner along with the key.</summary>
     public const string NewOwner = "new";
 
-    /// <summary>Days until a key ends by itself, and how they are called; none for never.</summary>
-    public static readonly IReadOnlyList<(string Days, string Label)> Lengths = [("30", "30 days"), ("90", "90 days"), ("365", "A year"), ("", "It is revoked")];
+    /// <summary>Days until the key expires, with their labels; empty for never.</summary>
+    public static readonly IReadOnlyList<(string Days, string Label)> Lengths = [("30", "30 days"), ("90", "90 days"), ("365", "1 year"), ("", "No expiry")];
 
     private readonly Dictionary<string, string[]> _errors = new(StringComparer.Ordinal);
 
@@ -94,7 +94,7 @@ public sealed class KeyForm
     {
         Name = Name,
         Scopes = [Scope],
-        // what is no id at all is no owner's either
+        // A malformed id is rejected like that of an unknown owner.
         OwnerId = Owner == NewOwner ? null : Guid.TryParse(Owner, out var owner) ? owner : Guid.Empty,
         Owner = Owner == NewOwner ? new() { Name = OwnerName } : null,
         ExpiresAt = Lengths.Any(length => length.Days == Days && Days.Length > 0) ? now.AddDays(int.Parse(Days, System.Globalization.CultureInfo.InvariantCulture)) : null,

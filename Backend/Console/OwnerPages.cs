@@ -5,7 +5,7 @@ using Platform.ServiceDefaults.Paging;
 
 namespace Platform.Backend.Console;
 
-/// <summary>The page about owners, for administrators.</summary>
+/// <summary>The administrators' page for owners.</summary>
 internal static class OwnerPages
 {
     private const int OwnersOnPage = 50;

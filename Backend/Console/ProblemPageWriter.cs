@@ -4,12 +4,12 @@ using Platform.Backend.Console.Pages;
 
 namespace Platform.Backend.Console;
 
-/// <summary>Shows a problem as a page to whoever asks for HTML outside <c>/api</c>; programs get their <c>application/problem+json</c>.</summary>
+/// <summary>Renders problems as HTML for people; programs get <c>application/problem+json</c>.</summary>
 internal sealed class ProblemPageWriter(IOptions<ProblemDetailsOptions> options) : IProblemDetailsWriter
 {
     public bool CanWrite(ProblemDetailsContext context) => IsForPerson(context.HttpContext.Request);
 
-    /// <summary>Whether a person reads the answer: one who asks for HTML, and outside <c>/api</c>.</summary>
+    /// <summary>Whether the response is for a person: the request accepts HTML and is not for <c>/api</c>.</summary>
     public static bool IsForPerson(HttpRequest request) =>
         !request.Path.StartsWithSegments("/api", StringComparison.OrdinalIgnoreCase)
         && !request.Path.StartsWithSegments("/v1/api", StringComparison.OrdinalIgnoreCase)

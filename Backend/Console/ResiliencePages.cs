@@ -10,7 +10,7 @@ using Platform.ServiceDefaults.Problems;
 
 namespace Platform.Backend.Console;
 
-/// <summary>The page that shows how the services get on with each other, and the buttons that decide on dead letters.</summary>
+/// <summary>The page with the state of the connections between the services, and the forms that redrive and discard dead letters.</summary>
 internal static class ResiliencePages
 {
     private const string Backend = "backend";
@@ -18,11 +18,10 @@ internal static class ResiliencePages
     private const int ShownCalls = 20;
     private const int RefreshSeconds = 2;
 
-    // as long as the probes of the services take at most: the page is read when something is away
-    private static readonly TimeSpan Patience = TimeSpan.FromSeconds(1);
+    // The page matters most during an outage, so it waits no longer than the service probes do.
+    private static readonly TimeSpan ReadTimeout = TimeSpan.FromSeconds(1);
 
     public static async Task<IResult> Show(
-        string? updates,
         string? said,
         ServiceProbes probes,
         CommunicationStatus communication,
@@ -34,10 +33,10 @@ internal static class ResiliencePages
         TimeProvider time,
         CancellationToken cancellationToken)
     {
-        // first, so that the states tell also of what this call met, and before anybody's patience begins
+        // First: breaker state must include this call, and the time-out for the others must start afterwards.
         var stale = await StaleForAsync(templates, time, cancellationToken);
-        using var patience = new CancellationTokenSource(Patience, time);
-        using var either = CancellationTokenSource.CreateLinkedTokenSource(patience.Token, cancellationToken);
+        using var timeout = new CancellationTokenSource(ReadTimeout, time);
+        using var either = CancellationTokenSource.CreateLinkedTokenSource(timeout.Token, cancellationToken);
         var states = probes.AskAllAsync(cancellationToken);
         var own = ReadAsync(Backend, () => backlogs.ListAsync(either.Token), async () => await deadLetters.ListAsync(null, ShownDeadLetters, await listShops.ExecuteAsync(either.Token), either.Token), cancellationToken);
         var theirs = ReadAsync(StoreDeployerMessages.Service, () => deployer.ListBacklogAsync(either.Token), async () => await deployer.ListDeadLettersAsync(ShownDeadLetters, await listShops.ExecuteAsync(either.Token), either.Token), cancellationToken);
@@ -48,7 +47,7 @@ internal static class ResiliencePages
             [nameof(ResiliencePage.Messages)] = (IReadOnlyList<MessagesOfService>)[await own, await theirs],
             [nameof(ResiliencePage.Calls)] = (IReadOnlyList<LoggedCall>)[.. communication.Calls.Take(ShownCalls)],
             [nameof(ResiliencePage.Said)] = said,
-            [nameof(ResiliencePage.RefreshSeconds)] = updates == "off" ? null : RefreshSeconds,
+            [nameof(ResiliencePage.RefreshSeconds)] = (int?)RefreshSeconds,
         });
     }
 
@@ -95,16 +94,16 @@ internal static class ResiliencePages
         return TypedResults.Ok(new { discarded = true });
     }
 
-    // an administrator's may have been decided on meanwhile, which is no failure
-    private static Microsoft.AspNetCore.Http.HttpResults.ProblemHttpResult NotYours() => Problem.NotFound("There is no such dead letter about one of your shops.");
+    // Only for owners: for an administrator, the dead letter was redriven or discarded meanwhile, and that is not an error.
+    private static Microsoft.AspNetCore.Http.HttpResults.ProblemHttpResult NotYours() => Problem.NotFound("None of your shops has such a dead letter.");
 
-    /// <summary>How old the templates are that other pages show; null when the registry can be asked, and when there are none to show.</summary>
+    /// <summary>The age of the cached templates that other pages show; null when the registry answers or nothing is cached.</summary>
     private static async Task<TimeSpan?> StaleForAsync(TemplateCatalog templates, TimeProvider time, CancellationToken cancellationToken)
     {
         try
         {
-            // it has a patience of its own, after which it gives what it has
-            return await templates.ListAsync(cancellationToken).WaitAsync(2 * Patience, time, cancellationToken) is { Stale: true, Age: var age } ? age : null;
+            // The catalog has its own, shorter time-out, after which it returns the cached templates.
+            return await templates.ListAsync(cancellationToken).WaitAsync(2 * ReadTimeout, time, cancellationToken) is { Stale: true, Age: var age } ? age : null;
         }
         catch (Exception exception) when (IsUnavailable(exception, cancellationToken))
         {
@@ -112,7 +111,7 @@ internal static class ResiliencePages
         }
     }
 
-    /// <summary>What can't be asked now is shown as such, beside what can.</summary>
+    /// <summary>Reads a service's messages; a service that is unavailable is shown as such beside the others.</summary>
     private static async Task<MessagesOfService> ReadAsync(
         string service, Func<Task<IReadOnlyList<Backlog>>> listBacklog, Func<Task<IReadOnlyList<DeadLetter>>> listDeadLetters, CancellationToken cancellationToken)
     {
@@ -131,8 +130,8 @@ internal static class ResiliencePages
             || DatabaseProblems.IsUnavailable(exception));
 }
 
-/// <summary>What a service has yet to send.</summary>
+/// <summary>The outgoing messages of a service.</summary>
 /// <param name="Service">The service.</param>
-/// <param name="Backlogs">By destination; null when it can't be asked.</param>
-/// <param name="DeadLetters">The oldest of what was refused for good.</param>
+/// <param name="Backlogs">Per destination; null when the service is unavailable.</param>
+/// <param name="DeadLetters">The oldest dead letters.</param>
 public sealed record MessagesOfService(string Service, IReadOnlyList<Backlog>? Backlogs, IReadOnlyList<DeadLetter> DeadLetters);

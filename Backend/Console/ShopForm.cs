@@ -8,8 +8,8 @@ using Platform.ServiceDefaults.Problems;
 namespace Platform.Backend.Console;
 
 /// <summary>
-/// What a person typed about a shop, as text, so that a form with mistakes comes back as it was sent. The fields are those of the template's
-/// version; their names are those of the API, so that its errors find them.
+/// A shop's form as it was filled in, as text, so that an invalid form is shown again unchanged. Fields are named as in the API, so that the
+/// API's validation errors can be shown beside them.
 /// </summary>
 public sealed class ShopForm
 {
@@ -18,7 +18,7 @@ public sealed class ShopForm
 
     private const int MaxSuggestedSlug = 50;
 
-    /// <summary>Letters without their accents; written out because Unicode's own decomposition is not there in invariant globalization.</summary>
+    /// <summary>Letters without their accents. Spelled out because invariant globalization has no Unicode decomposition.</summary>
     private static readonly Dictionary<char, string> Plain = new (string Letters, string Plain)[]
     {
         ("àáâãäåāăą", "a"), ("çćĉċč", "c"), ("ďđð", "d"), ("èéêëēĕėęě", "e"), ("ĝğġģ", "g"), ("ĥħ", "h"), ("ìíîïĩīĭįı", "i"), ("ĵ", "j"), ("ķ", "k"),
@@ -26,7 +26,7 @@ public sealed class ShopForm
         ("źżž", "z"), ("ß", "ss"), ("æ", "ae"), ("œ", "oe"), ("þ", "th"), ("'’", ""),
     }.SelectMany(entry => entry.Letters.Select(letter => (letter, entry.Plain))).ToDictionary(pair => pair.letter, pair => pair.Plain);
 
-    /// <summary>The template's version that the fields of the settings are made from.</summary>
+    /// <summary>The template version whose parameters are the settings' fields.</summary>
     public required TemplateVersion Template { get; init; }
 
     public string Name { get; set; } = "";
@@ -40,10 +40,10 @@ public sealed class ShopForm
 
     public List<ProductRow> Products { get; init; } = [];
 
-    /// <summary>Broken rules by field.</summary>
+    /// <summary>Violated rules by field.</summary>
     public Dictionary<string, string[]> Errors { get; } = new(StringComparer.Ordinal);
 
-    /// <summary>The row that was just added, which gets the focus.</summary>
+    /// <summary>The row that was just added; it gets the focus.</summary>
     public int? AddedRow { get; private set; }
 
     /// <summary>An empty form with the template's defaults.</summary>
@@ -54,7 +54,7 @@ public sealed class ShopForm
         Products = [new ProductRow { Currency = "EUR" }],
     };
 
-    /// <summary>The form of a shop as it is.</summary>
+    /// <summary>The form of an existing shop.</summary>
     public static ShopForm Of(Shop shop, TemplateVersion template, string etag) => new()
     {
         Template = template,
@@ -68,7 +68,7 @@ public sealed class ShopForm
         Products = [.. shop.Products.Select(ProductRow.Of)],
     };
 
-    /// <summary>The form as it was sent. Rows of products in which nothing was typed are left out.</summary>
+    /// <summary>The form as it was submitted, without blank product rows.</summary>
     public static ShopForm Read(IFormCollection form, TemplateVersion template)
     {
         var read = new ShopForm
@@ -82,7 +82,7 @@ public sealed class ShopForm
         foreach (var parameter in template.Parameters)
         {
             var field = $"settings.{parameter.Name}";
-            // a field of another version of the template was not in the form that was sent; an empty box was
+            // A parameter of another template version was not in the submitted form and gets its default; an empty field stays empty.
             read.Settings[parameter.Name] = form.ContainsKey(field) || parameter.Type == "boolean" && form.ContainsKey(FieldNames.Shown(parameter.Name))
                 ? TextOf(form, field)
                 : DefaultOf(parameter);
@@ -100,7 +100,7 @@ public sealed class ShopForm
 
     public FormField NameField => new("name", "Shop name")
     {
-        Hint = "As visitors will read it.",
+        Hint = "As shown to visitors.",
         Value = Name,
         Required = true,
         MaxLength = 100,
@@ -109,7 +109,7 @@ public sealed class ShopForm
 
     public FormField SlugField => new("slug", "Address")
     {
-        Hint = "Small letters, digits and hyphens; it cannot be changed later. Leave it empty to have it made from the name.",
+        Hint = "Lowercase letters, digits and hyphens. It can't be changed later. Leave it empty to derive it from the name.",
         Value = Slug,
         MaxLength = 63,
         Prefix = "/stores/",
@@ -122,7 +122,7 @@ public sealed class ShopForm
 
     public IReadOnlyList<string> ErrorsOf(string field) => Errors.GetValueOrDefault(field, []);
 
-    /// <summary>What the error summary calls a field.</summary>
+    /// <summary>A field's label in the error summary.</summary>
     public string LabelOf(string field)
     {
         if (field == "name")
@@ -142,7 +142,7 @@ public sealed class ShopForm
         };
     }
 
-    /// <summary>Where a field stands in the form, for the error summary.</summary>
+    /// <summary>A field's position in the form, to sort the error summary.</summary>
     public int OrderOf(string field) => field switch
     {
         "name" => 0,
@@ -152,7 +152,7 @@ public sealed class ShopForm
         _ => 999,
     };
 
-    /// <summary>Does what a button inside the form asks for: <c>add-product</c>, <c>remove-product:2</c>, <c>raise-product:2</c>. False for any other button.</summary>
+    /// <summary>Carries out <c>add-product</c>, <c>remove-product:2</c> or <c>raise-product:2</c>; returns false for any other action.</summary>
     public bool Rearrange(string action)
     {
         if (action == "add-product")
@@ -168,7 +168,7 @@ public sealed class ShopForm
 
         switch (parts[0])
         {
-            // a row that is out of range was blank and is gone already
+            // An index out of range is that of a blank row, which is already removed.
             case "remove-product":
                 if (row < Products.Count)
                     Products.RemoveAt(row);
@@ -182,17 +182,17 @@ public sealed class ShopForm
         }
     }
 
-    /// <summary>Fills in the address from the name when it was left empty.</summary>
+    /// <summary>Derives the address from the name if it was left empty.</summary>
     public void SuggestSlug()
     {
         if (Slug.Length == 0)
             Slug = SlugOf(Name);
     }
 
-    /// <summary>The products as the API takes them. What is not a number at all goes to <see cref="Errors"/> and is 0 meanwhile, so that the other rules are checked too.</summary>
+    /// <summary>The products as the API takes them. A price that is not a number is added to <see cref="Errors"/> and read as 0, so that the other rules are checked, too.</summary>
     public IReadOnlyList<Product> ReadProducts() => [.. Products.Select((row, i) => row.ToProduct(rule => AddError($"products[{Text(i)}].price", rule)))];
 
-    /// <summary>The settings as the API takes them. An empty box means the template's default, or, for text that has one, empty text.</summary>
+    /// <summary>The settings as the API takes them. An empty field means the template's default, but an empty text for text parameters that have a default.</summary>
     public Dictionary<string, JsonElement> ReadSettings()
     {
         var settings = new Dictionary<string, JsonElement>(StringComparer.Ordinal);
@@ -231,7 +231,7 @@ public sealed class ShopForm
     public void AddError(string field, string rule) =>
         Errors[field] = Errors.TryGetValue(field, out var rules) ? [.. rules.Append(rule).Distinct(StringComparer.Ordinal)] : [rule];
 
-    /// <summary>Checks everything that the API would check, without making or changing a shop.</summary>
+    /// <summary>Checks everything that the API checks, without creating or changing a shop.</summary>
     internal void Check(ShopInput shop)
     {
         var errors = new ValidationErrors();
@@ -242,7 +242,7 @@ public sealed class ShopForm
         AddErrors(errors.ToDictionary());
     }
 
-    /// <summary>Where this form says something else than another one of the same shop, in words.</summary>
+    /// <summary>The fields that differ from the shop as it is now.</summary>
     public IReadOnlyList<(string Label, string Now, string Yours)> DifferencesFrom(ShopForm now)
     {
         var rows = Products.Select((row, i) => (Label: $"Product {Text(i + 1)}", Now: i < now.Products.Count ? now.Products[i].Summary : "", Yours: row.Summary))
@@ -254,7 +254,7 @@ public sealed class ShopForm
             .Where(field => field.Item2 != field.Item3)];
     }
 
-    /// <summary>An address made from a name: "Café Ünï &amp; Co" gives "cafe-uni-co". Empty when no letter or digit of it can stay.</summary>
+    /// <summary>Derives an address from a name: "Café Ünï &amp; Co" gives "cafe-uni-co". Empty when the name has no letter or digit that can be used.</summary>
     public static string SlugOf(string name)
     {
         var slug = new StringBuilder();
@@ -279,21 +279,21 @@ public sealed class ShopForm
 
     private static string DefaultOf(TemplateParameter parameter) => parameter.Default is { } value ? FormField.TextOf(value) : "";
 
-    // a form carries line breaks as CRLF whatever was typed, and limits count them as one character
+    // Browsers submit line breaks as CRLF, while maxlength counts them as one character.
     private static string TextOf(IFormCollection form, string name) =>
         form[name].FirstOrDefault()?.Replace("\r\n", "\n", StringComparison.Ordinal) ?? "";
 
     private static string Text(int number) => number.ToString(CultureInfo.InvariantCulture);
 }
 
-/// <summary>Names of fields that only the form has.</summary>
+/// <summary>Names of fields that exist only in the form.</summary>
 internal static class FieldNames
 {
-    /// <summary>Says that the checkbox of a boolean setting was in the form, which a cleared one does not say itself.</summary>
+    /// <summary>Marks a boolean setting as part of the submitted form: browsers don't submit unchecked checkboxes.</summary>
     public static string Shown(string parameter) => $"shown.{parameter}";
 }
 
-/// <summary>A product as it was typed.</summary>
+/// <summary>A product as it was entered.</summary>
 public sealed record ProductRow
 {
     public string Sku { get; init; } = "";
@@ -308,13 +308,13 @@ public sealed record ProductRow
 
     public string ImageUrl { get; init; } = "";
 
-    /// <summary>Nothing typed but the currency, which a new row has from the start.</summary>
+    /// <summary>Whether nothing was entered except the currency, which new rows already have.</summary>
     public bool IsBlank => Sku.Length + Name.Length + Description.Length + Price.Length + ImageUrl.Length == 0;
 
-    /// <summary>The product in a few lines.</summary>
+    /// <summary>The product in a few lines, for comparison.</summary>
     public string Summary => string.Join('\n', new[] { $"{Name} ({Sku}), {Price} {Currency}", Description, ImageUrl }.Where(line => line.Length > 0));
 
-    /// <summary>Whether the part that is folded away has something in it.</summary>
+    /// <summary>Whether the collapsed part has content.</summary>
     public bool HasDetails => Description.Length + ImageUrl.Length > 0;
 
     public static ProductRow Of(Product product) => new()
@@ -344,7 +344,7 @@ public sealed record ProductRow
         "description" => "Description",
         "price" => "Price",
         "currency" => "Currency",
-        "imageUrl" => "Image address",
+        "imageUrl" => "Image URL",
         _ => field,
     };
 

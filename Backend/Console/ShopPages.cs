@@ -10,10 +10,10 @@ using Platform.ServiceDefaults.Problems;
 
 namespace Platform.Backend.Console;
 
-/// <summary>The pages about shops, and the forms that make, change and delete them.</summary>
+/// <summary>The pages of shops, and the forms that create, edit and delete them.</summary>
 internal static class ShopPages
 {
-    /// <summary>Fills whole rows of two, three and four cards.</summary>
+    /// <summary>Fills complete rows of two, three and four cards.</summary>
     private const int ShopsOnPage = 24;
 
     private const int DeploymentsOnPage = 10;
@@ -32,7 +32,7 @@ internal static class ShopPages
     }
 
     public static async Task<IResult> Show(
-        Guid id, [AsParameters] PageQuery query, string? said, string? updates,
+        Guid id, [AsParameters] PageQuery query, string? said,
         FindShop find, ListDeployments listDeployments, TemplateCatalog catalog, TimeProvider time, CancellationToken cancellationToken)
     {
         if (!query.TryRead<Guid?>(out var after, out var limit, out var problem))
@@ -48,7 +48,7 @@ internal static class ShopPages
             [nameof(ShopPage.Template)] = await FindLabelsAsync(catalog, shop, cancellationToken),
             [nameof(ShopPage.IsFirst)] = after is null,
             [nameof(ShopPage.Said)] = said,
-            [nameof(ShopPage.RefreshSeconds)] = after is null && updates != "off" ? Refreshing.Seconds(deployments.Items, shop, time.GetUtcNow()) : null,
+            [nameof(ShopPage.RefreshSeconds)] = after is null ? RefreshInterval.Seconds(deployments.Items, shop, time.GetUtcNow()) : null,
         });
     }
 
@@ -56,7 +56,7 @@ internal static class ShopPages
     {
         if ((version ?? (await catalog.FindAsync(name, cancellationToken))?.Value.LatestVersion) is not { } wanted
             || await catalog.FindVersionAsync(name, wanted, cancellationToken) is not { } template)
-            return Problem.NotFound($"There is no template '{name}' on offer{(version is null ? "" : " in that version")}.");
+            return Problem.NotFound($"The template '{name}'{(version is null ? "" : $" {version}")} is not available.");
 
         return FormPage(ShopForm.ForNew(template.Value), stale: template.Stale, age: template.Age);
     }
@@ -65,7 +65,7 @@ internal static class ShopPages
     {
         var sent = await request.ReadFormAsync(cancellationToken);
         if (await catalog.FindContentAsync(name, sent["version"].ToString(), cancellationToken) is not { } template)
-            return Problem.NotFound($"There is no such version of the template '{name}'.");
+            return Problem.NotFound($"The template '{name}' has no such version.");
 
         var form = ShopForm.Read(sent, template);
         if (form.Rearrange(sent["action"].ToString()))
@@ -92,7 +92,7 @@ internal static class ShopPages
                 form.AddErrors(invalid.ProblemDetails.Errors);
                 return FormPage(form);
             case ProblemHttpResult { StatusCode: StatusCodes.Status409Conflict }:
-                form.AddError("slug", "is taken by another shop; choose another one");
+                form.AddError("slug", "is already taken by another shop");
                 return FormPage(form, status: StatusCodes.Status409Conflict);
             case var result:
                 return result;
@@ -106,7 +106,7 @@ internal static class ShopPages
         if (shop.Status == ShopStatus.Deleting)
             return ShopProblems.BeingDeleted();
         if (await catalog.FindContentAsync(shop.Template.Name, shop.Template.Version, cancellationToken) is not { } template)
-            return Problem.NotFound($"The registry has no {shop.Template.Name} {shop.Template.Version} any more.");
+            return Problem.NotFound($"The template {shop.Template.Name} {shop.Template.Version} is no longer in the registry.");
 
         return await EditPageAsync(ShopForm.Of(shop, template, ShopTag.Of(shop).ToString()), shop, catalog, cancellationToken);
     }
@@ -121,7 +121,7 @@ internal static class ShopPages
         var action = sent["action"].ToString();
         var version = sent[action == "change-version" ? "otherVersion" : "version"].ToString();
         if (await catalog.FindContentAsync(shop.Template.Name, version, cancellationToken) is not { } template)
-            return Problem.NotFound($"There is no such version of the template '{shop.Template.Name}'.");
+            return Problem.NotFound($"The template '{shop.Template.Name}' has no such version.");
 
         var form = ShopForm.Read(sent, template);
         if (action == "change-version" || form.Rearrange(action))
@@ -140,7 +140,7 @@ internal static class ShopPages
             return await EditPageAsync(form, shop, catalog, cancellationToken);
         }
 
-        // a form without a tag knows no version, and is treated as one that knows an old version
+        // A form without an ETag is treated like one with an old ETag.
         IList<EntityTagHeaderValue> ifMatch = EntityTagHeaderValue.TryParse(form.ETag, out var tag) ? [tag] : [];
         switch ((await replace.ExecuteAsync(id, ifMatch, replacement, cancellationToken)).Result)
         {
@@ -169,7 +169,7 @@ internal static class ShopPages
         if (await catalog.FindContentAsync(shop.Template.Name, shop.Template.Version, cancellationToken) is not { } template)
             return ShopProblems.ChangedMeanwhile();
 
-        // who has seen the difference may save again
+        // Saving again after seeing the differences overwrites them.
         form.ETag = ShopTag.Of(shop).ToString();
         return await EditPageAsync(form, shop, catalog, cancellationToken, form.DifferencesFrom(ShopForm.Of(shop, template, form.ETag)));
     }
@@ -184,7 +184,7 @@ internal static class ShopPages
         }
         catch (DependencyUnavailableException)
         {
-            // the shop can be edited all the same, only not moved to another version
+            // The shop can still be edited, but not moved to another version.
             return FormPage(form, shop, stale: true, conflict: conflict);
         }
     }
@@ -211,7 +211,7 @@ internal static class ShopPages
             status);
     }
 
-    /// <summary>The labels of the settings; best effort, because the shop's page says enough without them.</summary>
+    /// <summary>The template, for the labels of the settings. Best effort: the page is useful without them.</summary>
     private static async Task<TemplateVersion?> FindLabelsAsync(TemplateCatalog catalog, Shop shop, CancellationToken cancellationToken)
     {
         try

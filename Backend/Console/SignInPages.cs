@@ -8,18 +8,18 @@ using Platform.ServiceDefaults.Problems;
 
 namespace Platform.Backend.Console;
 
-/// <summary>Signing in, with a key or with the identity provider, and out.</summary>
+/// <summary>Sign-in with a key or through the identity provider, and sign-out.</summary>
 internal static class SignInPages
 {
-    /// <summary>Why the provider's way back led here: it or the person refused.</summary>
+    /// <summary>Reason code: the provider or the user declined the sign-in.</summary>
     public const string Failed = "failed";
 
-    /// <summary>Why the provider's way back led here: something that is needed does not answer.</summary>
+    /// <summary>Reason code: the provider or the database is unavailable.</summary>
     public const string Unavailable = "unavailable";
 
     private const string Start = "/";
 
-    /// <summary>The page to sign in on, from which one comes back to <paramref name="returnUrl"/>.</summary>
+    /// <summary>The sign-in page. Returns to <paramref name="returnUrl"/> afterwards.</summary>
     public static string AddressFor(string returnUrl) => returnUrl is Start ? "/sign-in" : $"/sign-in?returnUrl={Uri.EscapeDataString(returnUrl)}";
 
     public static string AddressAfterFailure(string problem) => $"/sign-in?problem={problem}";
@@ -32,7 +32,7 @@ internal static class SignInPages
             : Page(provider, back, said == "signed-out", problem switch
             {
                 null => null,
-                Unavailable => "The sign-in could not be finished: something that it needs does not answer. Try again in a moment.",
+                Unavailable => "The sign-in could not be finished because a service is unavailable. Try again in a moment.",
                 _ => "The sign-in was not finished. Try again.",
             });
     }
@@ -53,9 +53,9 @@ internal static class SignInPages
             case { Refusal: { Reason: KeyRefusalReason.TooManyWrong, RetryAfter: { } after } }:
                 var seconds = Math.Max(1, (long)Math.Ceiling(after.TotalSeconds)).ToString(CultureInfo.InvariantCulture);
                 context.Response.Headers.RetryAfter = seconds;
-                return Page(provider, back, error: $"was not looked at: too many wrong ones came from your address. Try again in {seconds} s", status: StatusCodes.Status429TooManyRequests);
+                return Page(provider, back, error: $"was not checked, because there were too many failed attempts from your address. Try again in {seconds} s", status: StatusCodes.Status429TooManyRequests);
             case { Refusal.Reason: KeyRefusalReason.Invalid }:
-                return Page(provider, back, error: "is not valid: it is mistyped, revoked or expired", status: StatusCodes.Status401Unauthorized);
+                return Page(provider, back, error: "is not valid. It may be mistyped, revoked or expired", status: StatusCodes.Status401Unauthorized);
             case var unavailable:
                 return AccessAnswers.Refused(unavailable.Refusal, context);
         }
@@ -67,20 +67,20 @@ internal static class SignInPages
         return new SeeOther("/sign-in?said=signed-out");
     }
 
-    /// <summary>A link and not a form: the console's policy lets no form lead to another site, and nothing is changed by it.</summary>
+    /// <summary>A link, not a form: the Content-Security-Policy doesn't let forms lead to another site.</summary>
     public static async Task<IResult> GoToProvider(string? returnUrl, HttpContext context, IOptions<OidcOptions> provider)
     {
         if (!provider.Value.IsConfigured)
-            return Problem.NotFound("No provider is configured to sign in with.");
+            return Problem.NotFound("No identity provider is configured.");
         try
         {
             await context.ChallengeAsync(IdentityProvider.Scheme, new AuthenticationProperties { RedirectUri = LocalOnly(returnUrl) });
             return TypedResults.Empty;
         }
-        // what the framework makes of a provider whose description cannot be read
+        // The exceptions that the framework throws when the provider's metadata can't be read.
         catch (Exception exception) when (exception is InvalidOperationException or HttpRequestException or IOException or OperationCanceledException && !context.RequestAborted.IsCancellationRequested)
         {
-            return Problem.Unavailable("The provider that people sign in with does not answer. Sign in with a key, or try again later.", TimeSpan.FromSeconds(5));
+            return Problem.Unavailable("The identity provider is unavailable. Sign in with a key, or try again later.", TimeSpan.FromSeconds(5));
         }
     }
 
@@ -99,7 +99,7 @@ internal static class SignInPages
         status);
 }
 
-/// <summary>303: what a form did is shown at <paramref name="path"/>, which is the console's own.</summary>
+/// <summary>A 303 redirect to <paramref name="path"/>, a page of the console.</summary>
 internal sealed class SeeOther(string path) : IResult
 {
     public Task ExecuteAsync(HttpContext httpContext)

@@ -4,7 +4,7 @@ using Platform.ServiceDefaults.Problems;
 
 namespace Platform.Backend.Console;
 
-/// <summary>The pages about templates.</summary>
+/// <summary>The pages of templates.</summary>
 internal static class TemplatePages
 {
     public static Task<IResult> List(TemplateCatalog catalog, CancellationToken cancellationToken) => ListAsync(catalog, choosing: false, cancellationToken);
@@ -17,7 +17,7 @@ internal static class TemplatePages
             return Problem.NotFound($"There is no template '{name}'.");
         if ((version ?? template.Value.LatestVersion ?? (template.Value.Versions is [var newest, ..] ? newest.Version : null)) is not { } wanted
             || await catalog.FindVersionAsync(name, wanted, cancellationToken) is not { } found)
-            return Problem.NotFound($"There is no such version of the template '{name}'.");
+            return Problem.NotFound($"The template '{name}' has no such version.");
 
         return new PageResult<TemplateDetailsPage>(new()
         {

@@ -2,7 +2,7 @@ using System.Globalization;
 
 namespace Platform.Backend.Console;
 
-/// <summary>Lengths of time in words.</summary>
+/// <summary>Formats durations.</summary>
 internal static class Durations
 {
     /// <summary>"84 ms", "1.2 s", "3 min", "2 h", "5 days".</summary>
@@ -18,7 +18,7 @@ internal static class Durations
         _ => string.Create(CultureInfo.InvariantCulture, $"{Math.Floor(time.TotalDays)} days"),
     };
 
-    /// <summary>"just now", "3 min ago"; the date once it is more than 30 days ago.</summary>
+    /// <summary>"just now", "3 min ago"; the date when it is more than 30 days ago.</summary>
     public static string Ago(TimeSpan time, DateTimeOffset at) => time switch
     {
         { TotalSeconds: < 10 } => "just now",
@@ -27,7 +27,7 @@ internal static class Durations
     };
 }
 
-/// <summary>The tint of a name: always the same, different enough between names.</summary>
+/// <summary>Picks a tint by name, always the same for the same name.</summary>
 internal static class Tints
 {
     private const int Count = 6;

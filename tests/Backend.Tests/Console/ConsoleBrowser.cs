@@ -6,8 +6,8 @@ using AngleSharp.Html.Parser;
 namespace Platform.Backend.Tests.Console;
 
 /// <summary>
-/// A browser without JavaScript, in which the administrator, or whoever has the key, is signed in: it opens pages, types into labelled fields and presses buttons. Every page that it opens is checked for what
-/// must hold for all of them: labels, landmarks, ids, and nothing that the content security policy would stop.
+/// A browser without JavaScript, signed in with a key: it opens pages, fills in labelled fields and presses buttons. Every page that it opens
+/// is checked for labels, landmarks, unique ids, and anything that the Content-Security-Policy would block.
 /// </summary>
 internal sealed class ConsoleBrowser : IDisposable
 {
@@ -16,7 +16,7 @@ internal sealed class ConsoleBrowser : IDisposable
     private string? _key;
 
     /// <param name="address">The console.</param>
-    /// <param name="key">What to sign in with before the first page is opened; null for a stranger.</param>
+    /// <param name="key">Signs in with this key before opening the first page; null to stay signed out.</param>
     public ConsoleBrowser(Uri address, string? key = BackendHost.AdminKey)
     {
         _key = key;
@@ -30,7 +30,7 @@ internal sealed class ConsoleBrowser : IDisposable
 
     public IHtmlDocument Page { get; private set; } = null!;
 
-    /// <summary>Where the browser is after all redirects.</summary>
+    /// <summary>The address after all redirects.</summary>
     public Uri Address { get; private set; }
 
     public HttpStatusCode Status { get; private set; }
@@ -38,6 +38,9 @@ internal sealed class ConsoleBrowser : IDisposable
     public string Text => Page.Body!.TextContent;
 
     public string Title => Page.Title!;
+
+    /// <summary>Seconds between refreshes of the open page; null when it does not refresh.</summary>
+    public string? Refresh => Page.GetElementById("refresh")?.GetAttribute("data-seconds");
 
     public async Task OpenAsync(string path, HttpStatusCode expected = HttpStatusCode.OK)
     {
@@ -107,7 +110,7 @@ internal sealed class ConsoleBrowser : IDisposable
 
     public bool HasButton(string text) => Buttons(text).Any();
 
-    /// <summary>What pressing a button sends, to be sent as often as a test likes.</summary>
+    /// <summary>The form that a button submits, which a test can send any number of times.</summary>
     public (Uri Action, IReadOnlyList<KeyValuePair<string, string>> Fields) FormOf(string text, int occurrence = 0)
     {
         var button = Buttons(text).Skip(occurrence).First();
@@ -132,14 +135,14 @@ internal sealed class ConsoleBrowser : IDisposable
         return (new Uri(Address, button.GetAttribute("formaction") ?? form.GetAttribute("action") ?? ""), fields);
     }
 
-    /// <summary>A form that no page has, with the token of the page that is open.</summary>
+    /// <summary>A form that is on no page, with the antiforgery token of the open page.</summary>
     public (Uri Action, IReadOnlyList<KeyValuePair<string, string>> Fields) FormTo(Uri action, params IReadOnlyList<KeyValuePair<string, string>> fields) =>
         (action, [.. fields, new("__RequestVerificationToken", Page.QuerySelector("input[name=__RequestVerificationToken]")!.GetAttribute("value")!)]);
 
     public Task SendAsync((Uri Action, IReadOnlyList<KeyValuePair<string, string>> Fields) form, HttpStatusCode expected = HttpStatusCode.OK) =>
         SendAsync(HttpMethod.Post, form.Action, form.Fields, expected);
 
-    /// <summary>Sends a form and returns the bare answer.</summary>
+    /// <summary>Sends a form and returns the response without following redirects.</summary>
     public async Task<HttpResponseMessage> PostAsync((Uri Action, IReadOnlyList<KeyValuePair<string, string>> Fields) form, Action<HttpRequestMessage>? change = null)
     {
         using var request = new HttpRequestMessage(HttpMethod.Post, form.Action) { Content = new FormUrlEncodedContent(form.Fields) };
@@ -149,10 +152,10 @@ internal sealed class ConsoleBrowser : IDisposable
 
     public void Dispose() => _http.Dispose();
 
-    /// <summary>The text as a reader sees it, without needless white space.</summary>
+    /// <summary>The text with white space collapsed.</summary>
     public static string TextOf(IElement element) => string.Join(' ', element.TextContent.Split((char[]?)null, StringSplitOptions.RemoveEmptyEntries));
 
-    /// <summary>The rows of the tables inside an element, cells apart.</summary>
+    /// <summary>The table rows inside an element, with cells separated by " | ".</summary>
     public IEnumerable<string> Rows(string inside) => Page.QuerySelectorAll($"{inside} tbody tr").Select(row => string.Join(" | ", row.Children.Select(TextOf)));
 
     private IEnumerable<IHtmlButtonElement> Buttons(string text) =>
@@ -179,7 +182,7 @@ internal sealed class ConsoleBrowser : IDisposable
             return;
         }
 
-        throw new InvalidOperationException($"{address} redirects for ever.");
+        throw new InvalidOperationException($"{address} redirects endlessly.");
     }
 
     private void CheckPage(HttpResponseMessage response)
@@ -197,9 +200,11 @@ internal sealed class ConsoleBrowser : IDisposable
         Page.QuerySelectorAll("main").Length.ShouldBe(1);
         Page.QuerySelectorAll("h1").Length.ShouldBe(1);
 
-        Page.QuerySelectorAll("script, style, iframe, object, base, [style]").ShouldBeEmpty("The content security policy would stop it.");
+        Page.QuerySelectorAll("script:not([src]), style, iframe, object, base, [style]").ShouldBeEmpty("The Content-Security-Policy would block it.");
+        Page.QuerySelectorAll("meta[http-equiv]").ShouldBeEmpty("Readers can't stop a page that reloads itself.");
+        (Page.QuerySelectorAll("script").Length == 1).ShouldBe(Refresh is not null);
         Page.All.SelectMany(element => element.Attributes).Where(attribute => attribute.Name.StartsWith("on", StringComparison.Ordinal)).ShouldBeEmpty();
-        Page.QuerySelectorAll("link[href], img[src], source[src]").Select(element => element.GetAttribute("href") ?? element.GetAttribute("src"))
+        Page.QuerySelectorAll("link[href], script[src], img[src], source[src]").Select(element => element.GetAttribute("href") ?? element.GetAttribute("src"))
             .ShouldAllBe(address => address!.StartsWith('/'));
 
         var ids = Page.QuerySelectorAll("[id]").Select(element => element.Id!).ToList();

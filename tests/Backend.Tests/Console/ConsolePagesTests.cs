@@ -8,8 +8,6 @@ public sealed class ConsolePagesTests(BackendHost backend) : IClassFixture<Backe
 {
     private readonly ConsoleBrowser _browser = new(backend.Client.BaseAddress!);
 
-    private string? Refresh => _browser.Page.QuerySelector("meta[http-equiv=refresh]")?.GetAttribute("content");
-
     private List<string> Badges => [.. _browser.Page.QuerySelectorAll(".badge").Select(ConsoleBrowser.TextOf)];
 
     public void Dispose() => _browser.Dispose();
@@ -39,11 +37,11 @@ public sealed class ConsolePagesTests(BackendHost backend) : IClassFixture<Backe
         await _browser.OpenAsync($"/shops/{shop.Id()}");
         var cancel = _browser.FormOf("Cancel this deployment");
         await _browser.PressAsync("Cancel this deployment");
-        _browser.Text.ShouldContain("A cancel was asked for.");
+        _browser.Text.ShouldContain("Cancellation requested.");
         _browser.HasButton("Cancel this deployment").ShouldBeFalse();
         await backend.Deployer.MessageAsync(shop.Id(), "deployment.cancel-requested");
 
-        // the same press again is the same press, and another one comes too late
+        // Sending the same form again changes nothing; a new one comes too late.
         await _browser.SendAsync(cancel);
         await backend.FinishAsync(deployment, "cancelled");
         await _browser.SendAsync(_browser.FormTo(cancel.Action), HttpStatusCode.Conflict);
@@ -63,7 +61,7 @@ public sealed class ConsolePagesTests(BackendHost backend) : IClassFixture<Backe
         await backend.FinishAsync(second, "live", Guid.CreateVersion7());
         await _browser.OpenAsync($"/shops/{shop.Id()}");
         Badges.Count(badge => badge == "Current release").ShouldBe(1);
-        Badges.ShouldContain("Was live");
+        Badges.ShouldContain("Previously live");
         await _browser.PressAsync("Roll back to this release");
 
         _browser.Page.QuerySelectorAll("article a strong").Select(ConsoleBrowser.TextOf).ShouldBe(["Rollback", "Deployment", "Deployment"]);
@@ -73,27 +71,27 @@ public sealed class ConsolePagesTests(BackendHost backend) : IClassFixture<Backe
     }
 
     [Fact]
-    public async Task A_shop_is_deleted_after_a_question()
+    public async Task Deleting_a_shop_asks_for_confirmation()
     {
         var (shop, _) = await backend.CreateLiveShopAsync();
         await _browser.OpenAsync($"/shops/{shop.Id()}");
         await _browser.FollowAsync("Delete");
-        _browser.Text.ShouldContain("This cannot be undone.");
-        await _browser.PressAsync("Delete this shop");
+        _browser.Text.ShouldContain("This can't be undone.");
+        await _browser.PressAsync("Delete shop");
         _browser.Address.AbsolutePath.ShouldBe("/");
-        _browser.Text.ShouldContain("The shop is deleted.");
+        _browser.Text.ShouldContain("The shop was deleted.");
         await backend.Deployer.MessageAsync(shop.Id(), "shop.deleted");
 
         await _browser.OpenAsync($"/shops/{shop.Id()}");
         _browser.Text.ShouldContain("Its store is being taken down.");
         _browser.HasButton("Deploy").ShouldBeFalse();
-        Refresh.ShouldNotBeNull();
+        _browser.Refresh.ShouldNotBeNull();
         await backend.TellAsync("store.removed", shop.Id(), new { shopId = shop.Id() });
         await _browser.OpenAsync($"/shops/{shop.Id()}", HttpStatusCode.NotFound);
     }
 
     [Fact]
-    public async Task What_a_merchant_types_is_text_on_every_page()
+    public async Task Merchants_input_is_encoded_on_every_page()
     {
         const string Hostile = "<script>alert(1)</script>\"'&";
         await _browser.OpenAsync("/shops/new/aurora");
@@ -107,7 +105,7 @@ public sealed class ConsolePagesTests(BackendHost backend) : IClassFixture<Backe
         await _browser.PressAsync("Create shop");
         var shop = _browser.Address.AbsolutePath;
 
-        // the browser refuses any page with a script or a handler in it
+        // ConsoleBrowser rejects pages with inline scripts or event handlers.
         foreach (var path in (string[])["/", shop, $"{shop}/edit", $"{shop}/delete"])
         {
             await _browser.OpenAsync(path);
@@ -130,7 +128,7 @@ public sealed class ConsolePagesTests(BackendHost backend) : IClassFixture<Backe
             ["Tagline | tagline | text at most 40 characters | –", "Accent | accent | color | #112233", "Columns | columns | number from 1 to 6 in steps of 1 | 3"]);
         await _browser.FollowAsync("1.0.0");
         _browser.Text.ShouldContain("Version 1.0.0");
-        await _browser.FollowAsync("Create a shop with it");
+        await _browser.FollowAsync("Create shop");
         _browser.FormOf("Create shop").Fields.ShouldContain(field => field.Key == "version" && field.Value == "1.0.0");
     }
 
@@ -142,18 +140,18 @@ public sealed class ConsolePagesTests(BackendHost backend) : IClassFixture<Backe
     [InlineData("/shops/new/nothing")]
     [InlineData("/templates/nothing")]
     [InlineData("/templates/aurora?version=9.9.9")]
-    public async Task What_does_not_exist_is_a_page_for_people_and_a_problem_for_programs(string path)
+    public async Task A_missing_resource_is_a_page_for_people_and_a_problem_for_programs(string path)
     {
         await _browser.OpenAsync(path, HttpStatusCode.NotFound);
-        _browser.Page.QuerySelector("h1")!.TextContent.ShouldBe("There is no such page");
-        _browser.Text.ShouldContain("Trace");
+        _browser.Page.QuerySelector("h1")!.TextContent.ShouldBe("Page not found");
+        _browser.Text.ShouldContain("Trace ID");
         using var program = await backend.Client.GetAsync(path);
         program.StatusCode.ShouldBe(HttpStatusCode.NotFound);
         program.Content.Headers.ContentType!.MediaType.ShouldBe("application/problem+json");
     }
 
     [Fact]
-    public async Task The_API_answers_browsers_with_problems_too()
+    public async Task The_API_returns_problems_to_browsers_too()
     {
         using var request = new HttpRequestMessage(HttpMethod.Get, "/api/shops/01980000-0000-7000-8000-000000000000") { Headers = { { "Accept", "text/html" } } };
         using var response = await backend.Client.SendAsync(request);
@@ -161,12 +159,12 @@ public sealed class ConsolePagesTests(BackendHost backend) : IClassFixture<Backe
     }
 
     [Fact]
-    public async Task The_style_sheet_is_the_only_other_thing_a_page_loads_and_it_may_be_kept_for_good()
+    public async Task Pages_load_only_the_consoles_own_assets_which_are_cached_forever()
     {
-        await _browser.OpenAsync("/");
-        foreach (var link in _browser.Page.QuerySelectorAll("link[href]"))
+        await _browser.OpenAsync("/resilience");
+        foreach (var asset in _browser.Page.QuerySelectorAll("link[href], script[src]"))
         {
-            using var response = await backend.Client.GetAsync(link.GetAttribute("href"));
+            using var response = await backend.Client.GetAsync(asset.GetAttribute("href") ?? asset.GetAttribute("src"));
             response.StatusCode.ShouldBe(HttpStatusCode.OK);
             response.Headers.CacheControl!.ToString().ShouldBe("public, max-age=31536000, immutable");
             response.Headers.GetValues("X-Content-Type-Options").ShouldBe(["nosniff"]);
@@ -178,7 +176,7 @@ public sealed class ConsolePagesTests(BackendHost backend) : IClassFixture<Backe
     }
 
     [Fact]
-    public async Task While_the_database_is_away_pages_say_so_and_forms_can_be_sent_again()
+    public async Task While_the_database_is_unavailable_pages_say_so_and_forms_can_be_submitted_again()
     {
         await using var ownServer = await PostgresServer.StartNewAsync();
         await using var ownBackend = new BackendHost(ownServer);
@@ -193,7 +191,7 @@ public sealed class ConsolePagesTests(BackendHost backend) : IClassFixture<Backe
         browser.Text.ShouldContain("Live stores are not affected");
         browser.Link("Try again").GetAttribute("href").ShouldBe("/");
         await browser.SendAsync(form, HttpStatusCode.ServiceUnavailable);
-        browser.Text.ShouldContain("Reload this page to send the form again.");
+        browser.Text.ShouldContain("Reload this page to submit the form again.");
 
         await ownServer.StartAsync();
         await Eventually.Async(() => browser.SendAsync(form), TimeSpan.FromSeconds(20));

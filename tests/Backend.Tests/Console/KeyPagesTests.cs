@@ -21,77 +21,77 @@ public sealed class KeyPagesTests(PostgresServer server) : IAsyncLifetime
     }
 
     [Fact]
-    public async Task A_key_is_made_for_a_new_owner_shown_once_used_and_revoked()
+    public async Task A_key_is_created_for_a_new_owner_shown_once_used_and_revoked()
     {
         await _browser.OpenAsync("/keys");
         _browser.Text.ShouldContain("No keys yet");
         await _browser.FollowAsync("New key");
         _browser.Type("Name", "Tea robot");
         _browser.Type("Owner", "new");
-        _browser.Type("New owner's name", "Tea & Co.");
-        _browser.Type("May", "read");
-        _browser.Type("Valid until", "30");
-        await _browser.PressAsync("Make key");
+        _browser.Type("Name of the new owner", "Tea & Co.");
+        _browser.Type("Scope", "read");
+        _browser.Type("Expires after", "30");
+        await _browser.PressAsync("Create key");
         var key = _browser.Page.QuerySelector("code.secret")!.TextContent;
         using (var robot = _backend.Connect(key))
             (await robot.GetAsync("/api/shops")).StatusCode.ShouldBe(HttpStatusCode.OK);
 
-        await _browser.FollowAsync("I have copied it");
+        await _browser.FollowAsync("Done");
         _browser.Text.ShouldNotContain(key);
         var row = _browser.Rows("main").ShouldHaveSingleItem();
         row.ShouldStartWith("Tea robot | Tea & Co. | read | just now | ");
         row.ShouldContain(DateTimeOffset.UtcNow.AddDays(30).ToString("d MMMM yyyy", System.Globalization.CultureInfo.InvariantCulture));
 
         await _browser.FollowAsync("Revoke");
-        _browser.Text.ShouldContain("This cannot be undone.");
-        await _browser.PressAsync("Revoke this key");
-        _browser.Text.ShouldContain("The key is revoked.");
+        _browser.Text.ShouldContain("This can't be undone.");
+        await _browser.PressAsync("Revoke key");
+        _browser.Text.ShouldContain("The key was revoked");
         _browser.Text.ShouldContain("No keys yet");
         using (var robot = _backend.Connect(key))
             (await robot.GetAsync("/api/shops")).StatusCode.ShouldBe(HttpStatusCode.Unauthorized);
     }
 
     [Fact]
-    public async Task What_is_wrong_with_a_key_is_said_beside_its_fields_and_what_was_typed_stays()
+    public async Task Errors_in_the_key_form_are_shown_beside_the_fields_and_the_input_is_kept()
     {
         await _browser.OpenAsync("/keys/new");
         _browser.Type("Name", "   ");
         _browser.Type("Owner", "new");
-        _browser.Type("May", "admin");
-        await _browser.PressAsync("Make key", expected: HttpStatusCode.BadRequest);
+        _browser.Type("Scope", "admin");
+        await _browser.PressAsync("Create key", expected: HttpStatusCode.BadRequest);
 
         _browser.ErrorOf("Name").ShouldNotBeNull();
-        _browser.ErrorOf("New owner's name").ShouldNotBeNull();
-        _browser.Value("May").ShouldBe("admin");
+        _browser.ErrorOf("Name of the new owner").ShouldNotBeNull();
+        _browser.Value("Scope").ShouldBe("admin");
         _browser.Value("Owner").ShouldBe("new");
     }
 
     [Fact]
-    public async Task An_owner_is_made_and_given_a_key()
+    public async Task An_owner_is_created_and_given_a_key()
     {
         await _browser.OpenAsync("/owners");
         _browser.Rows("main").ShouldHaveSingleItem().ShouldStartWith("administrator | Keys | 0 | 0");
         _browser.Type("Name", " ");
-        await _browser.PressAsync("Make owner", expected: HttpStatusCode.BadRequest);
+        await _browser.PressAsync("Create owner", expected: HttpStatusCode.BadRequest);
         _browser.ErrorOf("Name").ShouldNotBeNull();
 
         _browser.Type("Name", "Bakery");
-        await _browser.PressAsync("Make owner");
-        _browser.Text.ShouldContain("The owner is made.");
+        await _browser.PressAsync("Create owner");
+        _browser.Text.ShouldContain("The owner was created.");
         await _browser.FollowAsync("New key");
         ConsoleBrowser.TextOf(_browser.Page.QuerySelector("#field-ownerId option[selected]")!).ShouldBe("Bakery");
         _browser.Type("Name", "Baker");
-        await _browser.PressAsync("Make key");
+        await _browser.PressAsync("Create key");
         await _browser.OpenAsync("/owners");
         _browser.Rows("main").First().ShouldStartWith("Bakery | Keys | 0 | 1");
     }
 
     [Fact]
-    public async Task Whoever_is_no_administrator_is_told_what_is_missing()
+    public async Task Users_without_the_admin_scope_are_told_which_scope_is_missing()
     {
         using var reader = new ConsoleBrowser(_backend.Client.BaseAddress!, (string)(await _backend.MakeKeyAsync("read"))["key"]!);
         await reader.OpenAsync("/keys", HttpStatusCode.Forbidden);
-        reader.Text.ShouldContain("You may not do this");
+        reader.Text.ShouldContain("You don't have access");
         reader.Text.ShouldContain("'admin'");
     }
 }

@@ -4,7 +4,7 @@ using Platform.TestSupport;
 
 namespace Platform.Backend.Tests.Console;
 
-/// <summary>Backend whose calls to StoreDeployer are in no hurry.</summary>
+/// <summary>A Backend whose calls to StoreDeployer take up to a minute before they time out.</summary>
 public sealed class PatientBackend(PostgresServer server) : IAsyncLifetime
 {
     public BackendHost Host { get; } = new(server);
@@ -28,7 +28,7 @@ public sealed class ResiliencePageTests(PatientBackend patient) : IClassFixture<
     public void Dispose() => _browser.Dispose();
 
     [Fact]
-    public async Task It_shows_every_dependency_with_its_breaker_and_what_is_done_without_it()
+    public async Task It_shows_the_breaker_and_the_fallbacks_of_every_dependency()
     {
         await _browser.OpenAsync("/resilience");
 
@@ -36,20 +36,20 @@ public sealed class ResiliencePageTests(PatientBackend patient) : IClassFixture<
         rows.Select(row => row.Split(" | ")[0]).ShouldBe(["database", "store-deployer", "template-registry"]);
         rows.ShouldAllBe(row => row.Contains("Connected | Closed"));
         rows.Single(row => row.StartsWith("template-registry", StringComparison.Ordinal)).ShouldContain("templates: fail-open");
-        _browser.Page.QuerySelector("meta[http-equiv=refresh]")!.GetAttribute("content").ShouldBe("2");
-        await _browser.FollowAsync("Stop");
-        _browser.Page.QuerySelector("meta[http-equiv=refresh]").ShouldBeNull();
+        _browser.Refresh.ShouldBe("2");
+        await _browser.FollowAsync("Refresh");
+        _browser.Address.AbsolutePath.ShouldBe("/resilience");
     }
 
     [Fact]
-    public async Task A_dead_letter_of_Backend_is_shown_with_its_reason_and_can_be_sent_again_or_given_up()
+    public async Task A_dead_letter_of_Backend_is_shown_with_its_reason_and_can_be_redriven_or_discarded()
     {
         _backend.Deployer.Refuses = true;
-        Guid mended, hopeless;
+        Guid redriven, discarded;
         try
         {
-            mended = (await _backend.DeployAsync(await _backend.CreateShopAsync())).Id();
-            hopeless = (await _backend.DeployAsync(await _backend.CreateShopAsync())).Id();
+            redriven = (await _backend.DeployAsync(await _backend.CreateShopAsync())).Id();
+            discarded = (await _backend.DeployAsync(await _backend.CreateShopAsync())).Id();
             await Eventually.Async(async () =>
             {
                 await _browser.OpenAsync("/resilience");
@@ -62,22 +62,22 @@ public sealed class ResiliencePageTests(PatientBackend patient) : IClassFixture<
             _backend.Deployer.Refuses = false;
         }
 
-        await _browser.PressAsync($"Redrive message deployment.requested about {mended}");
-        _browser.Text.ShouldContain("What was refused is sent again.");
+        await _browser.PressAsync($"Redrive message deployment.requested about {redriven}");
+        _browser.Text.ShouldContain("The rejected messages are being sent again.");
         await Eventually.Async(async () =>
         {
             await _browser.OpenAsync("/resilience");
             Fact("Dead letters to store-deployer").ShouldBe("1");
-            Fact("To store-deployer").ShouldBe("Nothing waits");
+            Fact("To store-deployer").ShouldBe("Nothing waiting");
         });
 
-        await _browser.PressAsync($"Discard message deployment.requested about {hopeless}");
-        _browser.Text.ShouldContain("The dead letter is given up");
+        await _browser.PressAsync($"Discard message deployment.requested about {discarded}");
+        _browser.Text.ShouldContain("The dead letter was discarded.");
         Fact("Dead letters to store-deployer").ShouldBe("None");
     }
 
     [Fact]
-    public async Task What_StoreDeployer_has_to_send_is_shown_and_decided_on_there()
+    public async Task Messages_from_StoreDeployer_are_shown_redriven_and_discarded_through_its_API()
     {
         var letter = Guid.CreateVersion7();
         _backend.Deployer.Backlog = new JsonArray(new JsonObject
@@ -108,10 +108,10 @@ public sealed class ResiliencePageTests(PatientBackend patient) : IClassFixture<
             await Eventually.Async(async () =>
             {
                 await _browser.OpenAsync("/resilience");
-                Fact("To backend").ShouldBe("7 waiting, the first for 3 minAway connection refused");
+                Fact("To backend").ShouldBe("7 waiting, oldest for 3 minUnavailable connection refused");
             });
             _browser.Text.ShouldContain("<b>no</b> such shop");
-            _browser.Text.ShouldContain("refused 2 times");
+            _browser.Text.ShouldContain("rejected 2 times");
 
             await _browser.PressAsync("Redrive message deployment.finished about a deployment");
             await _browser.PressAsync("Discard message deployment.finished about a deployment");
@@ -125,14 +125,14 @@ public sealed class ResiliencePageTests(PatientBackend patient) : IClassFixture<
     }
 
     [Fact]
-    public async Task It_is_there_while_StoreDeployer_is_away_and_says_so()
+    public async Task It_works_while_StoreDeployer_is_unavailable_and_says_so()
     {
         await _backend.Deployer.StopAsync();
         try
         {
             await _browser.OpenAsync("/resilience");
 
-            _browser.Text.ShouldContain("store-deployer can't be asked now.");
+            _browser.Text.ShouldContain("store-deployer is unavailable.");
             _browser.Rows("[aria-labelledby=services]").Single(row => row.StartsWith("store-deployer", StringComparison.Ordinal)).ShouldContain("Disconnected");
         }
         finally
@@ -142,15 +142,15 @@ public sealed class ResiliencePageTests(PatientBackend patient) : IClassFixture<
     }
 
     [Fact]
-    public async Task It_does_not_wait_for_a_StoreDeployer_that_hangs()
+    public async Task It_does_not_wait_for_StoreDeployer_when_it_hangs()
     {
         _backend.Deployer.Hangs = true;
         try
         {
-            // its calls would take a minute by themselves
+            // The calls alone would take a minute to time out.
             await _browser.OpenAsync("/resilience").WaitAsync(TimeSpan.FromSeconds(20));
 
-            _browser.Text.ShouldContain("store-deployer can't be asked now.");
+            _browser.Text.ShouldContain("store-deployer is unavailable.");
         }
         finally
         {
@@ -159,7 +159,7 @@ public sealed class ResiliencePageTests(PatientBackend patient) : IClassFixture<
     }
 
     [Fact]
-    public async Task A_registry_that_hangs_takes_no_time_from_what_is_asked_of_StoreDeployer()
+    public async Task A_hanging_registry_does_not_shorten_the_time_for_StoreDeployer()
     {
         await _browser.OpenAsync("/resilience");
         _backend.Registry.Instead = context => Task.Delay(Timeout.Infinite, context.RequestAborted);
@@ -167,7 +167,7 @@ public sealed class ResiliencePageTests(PatientBackend patient) : IClassFixture<
         {
             await _browser.OpenAsync("/resilience").WaitAsync(TimeSpan.FromSeconds(20));
 
-            _browser.Text.ShouldNotContain("can't be asked now.");
+            _browser.Text.ShouldNotContain("is unavailable.");
         }
         finally
         {

@@ -11,7 +11,7 @@ public sealed class ShopFormTests(BackendHost backend) : IClassFixture<BackendHo
     public void Dispose() => _browser.Dispose();
 
     [Fact]
-    public async Task A_form_is_made_from_the_parameters_of_the_template()
+    public async Task The_form_has_a_field_for_every_template_parameter()
     {
         var name = AddTemplate(EveryType());
         await _browser.OpenAsync($"/shops/new/{name}");
@@ -41,7 +41,7 @@ public sealed class ShopFormTests(BackendHost backend) : IClassFixture<BackendHo
     }
 
     [Fact]
-    public async Task What_is_typed_becomes_the_shop_with_the_JSON_types_of_the_parameters()
+    public async Task Input_is_stored_with_the_JSON_types_of_the_parameters()
     {
         var name = AddTemplate(EveryType());
         await _browser.OpenAsync($"/shops/new/{name}");
@@ -81,7 +81,7 @@ public sealed class ShopFormTests(BackendHost backend) : IClassFixture<BackendHo
         ((string)product["description"]!).ShouldBe("Blue.\nHolds 30 cl.");
         product.AsObject().ContainsKey("imageUrl").ShouldBeFalse();
 
-        // and back: the form of the shop shows what was typed, a cleared checkbox and a leading line break included
+        // The edit form shows the same input, including an unchecked checkbox and a leading line break.
         await _browser.FollowAsync("Edit");
         _browser.Value("About").ShouldBe("\none\ntwo");
         _browser.Value("Tagline").ShouldBe("");
@@ -90,7 +90,7 @@ public sealed class ShopFormTests(BackendHost backend) : IClassFixture<BackendHo
     }
 
     [Fact]
-    public async Task Every_mistake_is_named_at_its_field_and_at_the_top_and_nothing_typed_is_lost()
+    public async Task Errors_are_shown_beside_their_fields_and_in_the_summary_and_the_input_is_kept()
     {
         var name = AddTemplate(EveryType());
         await _browser.OpenAsync($"/shops/new/{name}");
@@ -104,7 +104,7 @@ public sealed class ShopFormTests(BackendHost backend) : IClassFixture<BackendHo
         _browser.Type("SKU", "A 1");
         _browser.Type("Price", "12,50");
         _browser.Type("Currency", "XXX");
-        await _browser.PressAsync("Add a product");
+        await _browser.PressAsync("Add product");
         _browser.Type("Name", "Second", 1);
         _browser.Type("SKU", "B", 1);
         _browser.Type("Price", "-1", 1);
@@ -136,7 +136,7 @@ public sealed class ShopFormTests(BackendHost backend) : IClassFixture<BackendHo
         _browser.Value("Price").ShouldBe("12,50");
         _browser.Field("Show prices").HasAttribute("checked").ShouldBeFalse();
 
-        // mended, the same form goes through
+        // Corrected, the same form is accepted.
         _browser.Type("Shop name", "Mended");
         _browser.Type("Address", "");
         _browser.Type("Columns", "2");
@@ -151,7 +151,7 @@ public sealed class ShopFormTests(BackendHost backend) : IClassFixture<BackendHo
     }
 
     [Fact]
-    public async Task Products_come_go_and_move_by_buttons()
+    public async Task Products_are_added_removed_and_moved_by_buttons()
     {
         await _browser.OpenAsync("/shops/new/aurora");
         _browser.Type("Shop name", $"Rows {Guid.NewGuid():n}");
@@ -160,7 +160,7 @@ public sealed class ShopFormTests(BackendHost backend) : IClassFixture<BackendHo
             _browser.Type("Name", product, row);
             _browser.Type("SKU", product, row);
             _browser.Type("Price", "1", row);
-            await _browser.PressAsync("Add a product");
+            await _browser.PressAsync("Add product");
             _browser.Field("Name", row + 1).HasAttribute("autofocus").ShouldBeTrue();
         }
 
@@ -168,8 +168,8 @@ public sealed class ShopFormTests(BackendHost backend) : IClassFixture<BackendHo
         await _browser.PressAsync("Remove product 1");
         Enumerable.Range(0, 2).Select(row => _browser.Value("Name", row)).ShouldBe(["Three", "Two"]);
 
-        // removing the empty row that is left out anyway removes no other
-        await _browser.PressAsync("Add a product");
+        // Removing a blank row, which is ignored anyway, removes no other row.
+        await _browser.PressAsync("Add product");
         await _browser.PressAsync("Remove product 3");
         await _browser.PressAsync("Create shop");
         (await ReadShopAsync())["products"]!.AsArray().Select(product => (string)product!["name"]!).ShouldBe(["Three", "Two"]);
@@ -193,7 +193,7 @@ public sealed class ShopFormTests(BackendHost backend) : IClassFixture<BackendHo
     }
 
     [Fact]
-    public async Task An_address_that_is_left_empty_is_made_from_the_name_and_a_taken_one_is_said_at_its_field()
+    public async Task An_empty_address_is_derived_from_the_name_and_a_taken_one_is_an_error_at_its_field()
     {
         var tag = Guid.NewGuid().ToString("n")[..8];
         await _browser.OpenAsync("/shops/new/aurora");
@@ -204,7 +204,7 @@ public sealed class ShopFormTests(BackendHost backend) : IClassFixture<BackendHo
         await _browser.OpenAsync("/shops/new/aurora");
         _browser.Type("Shop name", $"Café {tag} & Söhne");
         await _browser.PressAsync("Create shop", expected: HttpStatusCode.Conflict);
-        _browser.ErrorOf("Address")!.ShouldContain("is taken");
+        _browser.ErrorOf("Address")!.ShouldContain("is already taken");
         _browser.Value("Address").ShouldBe($"cafe-{tag}-sohne");
     }
 
@@ -221,7 +221,7 @@ public sealed class ShopFormTests(BackendHost backend) : IClassFixture<BackendHo
         answers.ShouldAllBe(answer => answer.StatusCode == HttpStatusCode.SeeOther);
         answers.Select(answer => answer.Headers.Location!.ToString()).Distinct().ShouldHaveSingleItem().ShouldStartWith("/shops/");
 
-        // without the key the second one would have met a taken address; a fresh form does
+        // A new form has another idempotency key and finds the address taken.
         await _browser.OpenAsync("/shops/new/aurora");
         _browser.Type("Shop name", "Twice");
         _browser.Type("Address", $"twice-{tag}");
@@ -229,7 +229,7 @@ public sealed class ShopFormTests(BackendHost backend) : IClassFixture<BackendHo
     }
 
     [Fact]
-    public async Task A_form_that_was_sent_before_with_other_content_is_refused_with_a_sentence()
+    public async Task A_form_submitted_again_with_different_content_is_rejected()
     {
         await _browser.OpenAsync("/shops/new/aurora");
         _browser.Type("Shop name", $"First {Guid.NewGuid():n}");
@@ -238,7 +238,7 @@ public sealed class ShopFormTests(BackendHost backend) : IClassFixture<BackendHo
 
         _browser.Type("Shop name", $"Second {Guid.NewGuid():n}");
         await _browser.PressAsync("Create shop", expected: HttpStatusCode.UnprocessableEntity);
-        _browser.Text.ShouldContain("This form was sent before with other content.");
+        _browser.Text.ShouldContain("This form was already submitted with different content.");
     }
 
     [Theory]
@@ -246,12 +246,12 @@ public sealed class ShopFormTests(BackendHost backend) : IClassFixture<BackendHo
     [InlineData("Sec-Fetch-Site", "same-site")]
     [InlineData("Origin", "https://evil.example")]
     [InlineData("Origin", "null")]
-    public async Task A_form_of_another_site_is_refused(string header, string value)
+    public async Task A_form_from_another_site_is_rejected(string header, string value)
     {
         var shop = await backend.CreateShopAsync();
         await _browser.OpenAsync($"/shops/{shop.Id()}/delete");
         using var foreign = new HttpClient(new SocketsHttpHandler { AllowAutoRedirect = false, UseCookies = false }) { BaseAddress = backend.Client.BaseAddress };
-        using var request = new HttpRequestMessage(HttpMethod.Post, $"/shops/{shop.Id()}/delete") { Content = new FormUrlEncodedContent(_browser.FormOf("Delete this shop").Fields) };
+        using var request = new HttpRequestMessage(HttpMethod.Post, $"/shops/{shop.Id()}/delete") { Content = new FormUrlEncodedContent(_browser.FormOf("Delete shop").Fields) };
         request.Headers.Add("Cookie", _browser.Cookies.GetCookieHeader(backend.Client.BaseAddress!));
         request.Headers.Add(header, value);
         using var response = await foreign.SendAsync(request);
@@ -262,7 +262,7 @@ public sealed class ShopFormTests(BackendHost backend) : IClassFixture<BackendHo
     }
 
     [Fact]
-    public async Task A_form_of_the_console_itself_is_also_known_by_its_origin()
+    public async Task A_form_from_the_console_is_accepted_by_its_Origin_header()
     {
         var shop = await backend.CreateShopAsync();
         await _browser.OpenAsync($"/shops/{shop.Id()}");
@@ -276,7 +276,7 @@ public sealed class ShopFormTests(BackendHost backend) : IClassFixture<BackendHo
     }
 
     [Fact]
-    public async Task What_changed_meanwhile_is_shown_beside_what_was_typed_and_saving_again_keeps_the_latter()
+    public async Task A_concurrent_change_is_shown_beside_the_users_input_and_saving_again_overwrites_it()
     {
         var shop = await backend.CreateShopAsync();
         using var other = new ConsoleBrowser(backend.Client.BaseAddress!);
@@ -284,7 +284,7 @@ public sealed class ShopFormTests(BackendHost backend) : IClassFixture<BackendHo
         await other.OpenAsync($"/shops/{shop.Id()}/edit");
         other.Type("Shop name", "Theirs");
         await other.PressAsync("Save changes");
-        other.Text.ShouldContain("Your changes are saved.");
+        other.Text.ShouldContain("Your changes were saved.");
 
         _browser.Type("Shop name", "Mine");
         _browser.Type("Price", "13.00");

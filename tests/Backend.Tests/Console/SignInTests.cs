@@ -10,7 +10,7 @@ public sealed class SignInTests(BackendHost backend) : IClassFixture<BackendHost
     private Uri Address => backend.Client.BaseAddress!;
 
     [Fact]
-    public async Task Whoever_opens_a_page_signs_in_first_and_comes_back_to_it()
+    public async Task Opening_a_page_leads_to_the_sign_in_and_back()
     {
         var made = await backend.MakeKeyAsync("read");
         using var browser = new ConsoleBrowser(Address, key: null);
@@ -26,7 +26,7 @@ public sealed class SignInTests(BackendHost backend) : IClassFixture<BackendHost
     }
 
     [Fact]
-    public async Task A_session_is_over_when_one_signs_out_and_the_cookie_of_before_is_worth_what_its_key_is()
+    public async Task Signing_out_ends_the_session()
     {
         var made = await backend.MakeKeyAsync("deploy");
         using var browser = new ConsoleBrowser(Address, (string)made["key"]!);
@@ -38,7 +38,7 @@ public sealed class SignInTests(BackendHost backend) : IClassFixture<BackendHost
     }
 
     [Fact]
-    public async Task Revoking_a_key_ends_the_sessions_that_were_begun_with_it()
+    public async Task Revoking_a_key_ends_the_sessions_signed_in_with_it()
     {
         var made = await backend.MakeKeyAsync("deploy");
         using var browser = new ConsoleBrowser(Address, (string)made["key"]!);
@@ -54,7 +54,7 @@ public sealed class SignInTests(BackendHost backend) : IClassFixture<BackendHost
     [Theory]
     [InlineData("", HttpStatusCode.BadRequest, "The key is required")]
     [InlineData("not-a-key", HttpStatusCode.Unauthorized, "The key is not valid")]
-    public async Task A_wrong_key_is_said_beside_the_field_and_never_shown_again(string key, HttpStatusCode status, string error)
+    public async Task A_wrong_key_is_an_error_at_the_field_and_never_echoed(string key, HttpStatusCode status, string error)
     {
         using var browser = new ConsoleBrowser(Address, key: null);
         await browser.SignInAsync(key, status);
@@ -69,7 +69,7 @@ public sealed class SignInTests(BackendHost backend) : IClassFixture<BackendHost
     [InlineData("/\\evil.example")]
     [InlineData("javascript:alert(1)")]
     [InlineData("templates")]
-    public async Task The_way_back_leads_to_the_console_only(string returnUrl)
+    public async Task The_return_address_is_always_within_the_console(string returnUrl)
     {
         using var browser = new ConsoleBrowser(Address, key: null);
         await browser.OpenAsync($"/sign-in?returnUrl={Uri.EscapeDataString(returnUrl)}");
@@ -85,7 +85,7 @@ public sealed class SignInTests(BackendHost backend) : IClassFixture<BackendHost
     }
 
     [Fact]
-    public async Task The_cookies_are_for_this_host_only_and_no_script_reads_them()
+    public async Task Cookies_are_host_only_and_not_readable_by_scripts()
     {
         using var client = backend.Connect(null);
         using var page = await client.GetAsync("/sign-in");
@@ -103,7 +103,7 @@ public sealed class SignInTests(BackendHost backend) : IClassFixture<BackendHost
     }
 
     [Fact]
-    public async Task Outside_of_development_the_cookies_are_bound_to_the_host_and_to_https_also_behind_a_proxy()
+    public async Task Outside_development_cookies_require_https_even_behind_a_proxy()
     {
         await using var production = await backend.StartReplicaAsync(builder => builder.UseEnvironment("Production"));
         using var page = await production.Client.GetAsync("/sign-in");
@@ -127,15 +127,15 @@ public sealed class SignInTests(BackendHost backend) : IClassFixture<BackendHost
     }
 
     [Fact]
-    public async Task A_form_without_its_token_or_with_that_of_another_session_is_refused()
+    public async Task A_form_without_a_token_or_with_another_sessions_token_is_rejected()
     {
         var shop = await backend.CreateShopAsync();
         using var browser = new ConsoleBrowser(Address);
         using var other = new ConsoleBrowser(Address, (string)(await backend.MakeKeyAsync("admin"))["key"]!);
         await browser.OpenAsync($"/shops/{shop.Id()}/delete");
         await other.OpenAsync($"/shops/{shop.Id()}/delete");
-        var (action, fields) = browser.FormOf("Delete this shop");
-        var token = other.FormOf("Delete this shop").Fields.Single(field => field.Key == "__RequestVerificationToken");
+        var (action, fields) = browser.FormOf("Delete shop");
+        var token = other.FormOf("Delete shop").Fields.Single(field => field.Key == "__RequestVerificationToken");
 
         foreach (var forged in (KeyValuePair<string, string>[][])[[], [token], [new(token.Key, "nonsense")]])
         {
@@ -147,7 +147,7 @@ public sealed class SignInTests(BackendHost backend) : IClassFixture<BackendHost
     }
 
     [Fact]
-    public async Task A_session_reads_the_API_and_follows_its_streams_but_changes_nothing_there()
+    public async Task A_session_may_read_the_API_and_its_event_streams_but_change_nothing()
     {
         var (_, deployment) = await backend.CreateLiveShopAsync();
         using var browser = new ConsoleBrowser(Address);
@@ -162,7 +162,7 @@ public sealed class SignInTests(BackendHost backend) : IClassFixture<BackendHost
     }
 
     [Fact]
-    public async Task Who_is_signed_out_meanwhile_is_told_so_when_a_form_is_sent()
+    public async Task Submitting_a_form_after_the_session_ended_says_so()
     {
         var made = await backend.MakeKeyAsync("deploy");
         using var browser = new ConsoleBrowser(Address, (string)made["key"]!);
@@ -171,17 +171,17 @@ public sealed class SignInTests(BackendHost backend) : IClassFixture<BackendHost
         (await backend.Client.DeleteAsync($"/api/keys/{made.Id()}")).StatusCode.ShouldBe(HttpStatusCode.NoContent);
 
         await browser.PressAsync("Create shop", expected: HttpStatusCode.Unauthorized);
-        browser.Text.ShouldContain("You are not signed in");
+        browser.Text.ShouldContain("You are signed out");
         browser.Link("Sign in").GetAttribute("href").ShouldBe("/sign-in");
     }
 
     [Fact]
-    public async Task A_replica_reads_the_sessions_and_forms_of_another_also_after_a_restart_and_the_keys_that_seal_them_are_sealed_themselves()
+    public async Task Replicas_share_sessions_and_forms_and_the_keys_that_protect_them_are_encrypted()
     {
         using var browser = new ConsoleBrowser(Address);
         await browser.OpenAsync("/owners");
-        browser.Type("Name", "Made on another replica");
-        var form = browser.FormOf("Make owner");
+        browser.Type("Name", "Created on another replica");
+        var form = browser.FormOf("Create owner");
 
         await using var replica = await backend.StartReplicaAsync();
         using var request = new HttpRequestMessage(HttpMethod.Post, "/owners") { Content = new FormUrlEncodedContent(form.Fields) };
