@@ -87,7 +87,7 @@ public sealed class BuiltInTemplatesTests(PostgresServer server)
     public async Task A_published_version_outlives_a_build_that_has_another_one_of_the_same_number()
     {
         await using var database = await TestDatabase.CreateAsync(server);
-        var published = BundleReader.Read(new TestBundle("aurora", "1.0.0").Zip(), new TemplateIssues())!;
+        var published = BundleReader.Read(new TestBundle("aurora", "1.0.1").Zip(), new TemplateIssues())!;
         await using (var first = RunningRegistry.Start(database.ConnectionString))
         {
             using var client = RunningRegistry.Connect(first);
@@ -100,7 +100,7 @@ public sealed class BuiltInTemplatesTests(PostgresServer server)
         using var reader = RunningRegistry.ConnectAsService(second);
         await RunningRegistry.WaitUntilReadyAsync(reader);
 
-        (await reader.GetFromJsonAsync<JsonObject>("/templates/aurora/versions/1.0.0"))!["digest"]!.GetValue<string>().ShouldBe(published.Digest.ToString());
+        (await reader.GetFromJsonAsync<JsonObject>("/templates/aurora/versions/1.0.1"))!["digest"]!.GetValue<string>().ShouldBe(published.Digest.ToString());
     }
 
     private static async Task<object?> PublishedAtAsync(TestDatabase database)

@@ -6,7 +6,7 @@ namespace Platform.TemplateRegistry.Tests.Bundles;
 
 public sealed class BundleEndpointsTests(RunningRegistry registry) : IClassFixture<RunningRegistry>
 {
-    private const string ByVersion = "/templates/aurora/versions/1.0.0/bundle";
+    private const string ByVersion = "/templates/aurora/versions/1.0.1/bundle";
 
     [Fact]
     public async Task A_bundle_comes_with_its_digest_as_etag_and_may_be_kept_for_ever()
@@ -19,7 +19,7 @@ public sealed class BundleEndpointsTests(RunningRegistry registry) : IClassFixtu
         response.Headers.CacheControl!.ToString().ShouldBe("max-age=31536000, private, immutable");
         response.Content.Headers.ContentType!.ToString().ShouldBe("application/zip");
         response.Content.Headers.ContentLength.ShouldBe(content.Length);
-        response.Content.Headers.ContentDisposition!.FileName.ShouldBe("aurora-1.0.0.zip");
+        response.Content.Headers.ContentDisposition!.FileName.ShouldBe("aurora-1.0.1.zip");
     }
 
     [Fact]

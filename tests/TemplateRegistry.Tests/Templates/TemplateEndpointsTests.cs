@@ -219,11 +219,11 @@ public sealed class TemplateEndpointsTests(RunningRegistry registry) : IClassFix
         var zip = new TestBundle("private").Zip();
 
         (await registry.Public.PutAsync("/templates/private/versions/1.0.0", RunningRegistry.Zip(zip))).StatusCode.ShouldBe(HttpStatusCode.Unauthorized);
-        (await registry.Public.PostAsync("/templates/aurora/versions/1.0.0/deprecate", null)).StatusCode.ShouldBe(HttpStatusCode.Unauthorized);
-        (await registry.Public.DeleteAsync("/templates/aurora/versions/1.0.0")).StatusCode.ShouldBe(HttpStatusCode.Unauthorized);
+        (await registry.Public.PostAsync("/templates/aurora/versions/1.0.1/deprecate", null)).StatusCode.ShouldBe(HttpStatusCode.Unauthorized);
+        (await registry.Public.DeleteAsync("/templates/aurora/versions/1.0.1")).StatusCode.ShouldBe(HttpStatusCode.Unauthorized);
 
         (await registry.Internal.GetAsync("/templates/private/versions/1.0.0")).StatusCode.ShouldBe(HttpStatusCode.NotFound);
-        (await registry.Internal.GetFromJsonAsync<JsonObject>("/templates/aurora"))!["latestVersion"]!.GetValue<string>().ShouldBe("1.0.0");
+        (await registry.Internal.GetFromJsonAsync<JsonObject>("/templates/aurora"))!["latestVersion"]!.GetValue<string>().ShouldBe("1.0.1");
     }
 
     [Fact]
