@@ -40,7 +40,7 @@ public sealed class KeyVerificationTests(PostgresServer server)
 
         using var browser = new ConsoleBrowser(backend.Client.BaseAddress!, key: null);
         await browser.SignInAsync("one more guess", HttpStatusCode.TooManyRequests);
-        browser.ErrorOf("Key").ShouldNotBeNull().ShouldContain("too many wrong ones");
+        browser.ErrorOf("Key").ShouldNotBeNull().ShouldContain("too many failed attempts");
 
         time.Advance(TimeSpan.FromSeconds(1));
         (await late.GetAsync("/api/shops")).StatusCode.ShouldBe(HttpStatusCode.OK);
