@@ -77,7 +77,7 @@ public sealed class FaultTests(RunningPlatform platform)
             {
                 var page = await _client.Backend.GetStringAsync("/resilience", Cancel);
                 page.ShouldContain(">Open<");
-                page.ShouldContain("templates are those of");
+                page.ShouldContain("templates as of");
             }, Recovery, Cancel);
             (await _client.Backend.GetAsync("/templates", Cancel)).StatusCode.ShouldBe(HttpStatusCode.OK);
             (await StatesAsync())["template-registry"].ShouldBe("open");
