@@ -1,3 +1,4 @@
+using Platform.TestSupport;
 using System.Text.Json.Nodes;
 using System.Text.RegularExpressions;
 using Microsoft.Playwright;
@@ -10,7 +11,7 @@ public sealed partial class ConsoleTests(LivePlatform platform)
     // Redirects to the identity provider, when there is one.
     private const string Provider = "/sign-in/provider";
 
-    [BrowserFact]
+    [Fact(Skip = FullTests.Skipped, SkipType = typeof(FullTests), SkipUnless = nameof(FullTests.Wanted))]
     public async Task Every_page_is_accessible_and_fits_phones()
     {
         await using var context = await platform.OpenBrowserAsync(platform.AdminKey);
@@ -39,7 +40,7 @@ public sealed partial class ConsoleTests(LivePlatform platform)
         await audit.AssertNoProblemsAsync();
     }
 
-    [BrowserFact]
+    [Fact(Skip = FullTests.Skipped, SkipType = typeof(FullTests), SkipUnless = nameof(FullTests.Wanted))]
     public async Task Signing_in_and_out_is_accessible()
     {
         await using var context = await platform.OpenBrowserAsync();
@@ -55,7 +56,7 @@ public sealed partial class ConsoleTests(LivePlatform platform)
         await audit.AssertNoProblemsAsync();
     }
 
-    [BrowserFact]
+    [Fact(Skip = FullTests.Skipped, SkipType = typeof(FullTests), SkipUnless = nameof(FullTests.Wanted))]
     public async Task An_owner_without_shops_sees_accessible_empty_pages_and_refusals()
     {
         var key = await platform.PostAsync("/api/keys", new() { ["name"] = "Empty", ["scopes"] = new JsonArray("read"), ["owner"] = new JsonObject { ["name"] = $"Owner {Guid.NewGuid():n}" } });
@@ -70,7 +71,7 @@ public sealed partial class ConsoleTests(LivePlatform platform)
         await audit.AssertNoProblemsAsync();
     }
 
-    [BrowserFact]
+    [Fact(Skip = FullTests.Skipped, SkipType = typeof(FullTests), SkipUnless = nameof(FullTests.Wanted))]
     public async Task Forms_with_errors_are_accessible()
     {
         await using var context = await platform.OpenBrowserAsync(platform.AdminKey);
@@ -87,7 +88,7 @@ public sealed partial class ConsoleTests(LivePlatform platform)
         await audit.AssertNoProblemsAsync();
     }
 
-    [BrowserFact]
+    [Fact(Skip = FullTests.Skipped, SkipType = typeof(FullTests), SkipUnless = nameof(FullTests.Wanted))]
     public async Task Success_messages_are_accessible()
     {
         await using var context = await platform.OpenBrowserAsync(platform.AdminKey);

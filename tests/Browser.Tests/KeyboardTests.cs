@@ -1,3 +1,4 @@
+using Platform.TestSupport;
 using System.Text.RegularExpressions;
 using Microsoft.Playwright;
 
@@ -5,10 +6,10 @@ namespace Platform.Browser.Tests;
 
 public sealed partial class KeyboardTests(LivePlatform platform)
 {
-    [BrowserFact]
+    [Fact(Skip = FullTests.Skipped, SkipType = typeof(FullTests), SkipUnless = nameof(FullTests.Wanted))]
     public Task Signing_in_and_creating_a_shop_works_by_keyboard() => SignInAndCreateShopAsync(scripts: true);
 
-    [BrowserFact]
+    [Fact(Skip = FullTests.Skipped, SkipType = typeof(FullTests), SkipUnless = nameof(FullTests.Wanted))]
     public Task Signing_in_and_creating_a_shop_works_by_keyboard_without_JavaScript() => SignInAndCreateShopAsync(scripts: false);
 
     private async Task SignInAndCreateShopAsync(bool scripts)

@@ -45,7 +45,7 @@ public sealed class LivePlatform : IAsyncLifetime
 
     public async ValueTask InitializeAsync()
     {
-        if (!BrowserFactAttribute.IsWanted)
+        if (!FullTests.Wanted)
             return;
 
         using var limit = new CancellationTokenSource(StartLimit);

@@ -8,7 +8,7 @@ public sealed class RefreshTests(LivePlatform platform)
 {
     private static readonly DateTime Start = new(2026, 1, 2, 3, 4, 5, DateTimeKind.Utc);
 
-    [BrowserFact]
+    [Fact(Skip = FullTests.Skipped, SkipType = typeof(FullTests), SkipUnless = nameof(FullTests.Wanted))]
     public async Task A_page_refreshes_in_place_until_it_is_stopped()
     {
         await using var context = await platform.OpenBrowserAsync(platform.AdminKey);
@@ -44,7 +44,7 @@ public sealed class RefreshTests(LivePlatform platform)
         });
     }
 
-    [BrowserFact]
+    [Fact(Skip = FullTests.Skipped, SkipType = typeof(FullTests), SkipUnless = nameof(FullTests.Wanted))]
     public async Task The_refresh_link_refreshes_in_place()
     {
         await using var context = await platform.OpenBrowserAsync(platform.AdminKey);
@@ -54,7 +54,7 @@ public sealed class RefreshTests(LivePlatform platform)
         await Assertions.Expect(page.Locator("h1")).ToHaveTextAsync("Resilience");
     }
 
-    [BrowserFact]
+    [Fact(Skip = FullTests.Skipped, SkipType = typeof(FullTests), SkipUnless = nameof(FullTests.Wanted))]
     public async Task A_hidden_page_does_not_refresh()
     {
         await using var context = await platform.OpenBrowserAsync(platform.AdminKey);
@@ -68,7 +68,7 @@ public sealed class RefreshTests(LivePlatform platform)
         await RefreshedAsync(page, () => SetHiddenAsync(page, false));
     }
 
-    [BrowserFact]
+    [Fact(Skip = FullTests.Skipped, SkipType = typeof(FullTests), SkipUnless = nameof(FullTests.Wanted))]
     public async Task A_failed_refresh_is_said_and_tried_again()
     {
         await using var context = await platform.OpenBrowserAsync(platform.AdminKey);
@@ -83,7 +83,7 @@ public sealed class RefreshTests(LivePlatform platform)
         await Assertions.Expect(page.GetByText("Refreshes every 2 seconds")).ToBeVisibleAsync();
     }
 
-    [BrowserFact]
+    [Fact(Skip = FullTests.Skipped, SkipType = typeof(FullTests), SkipUnless = nameof(FullTests.Wanted))]
     public async Task While_a_service_is_down_the_pages_are_accessible_and_follow_the_deployment_until_it_is_live()
     {
         await using var context = await platform.OpenBrowserAsync(platform.AdminKey);

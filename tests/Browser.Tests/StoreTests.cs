@@ -1,9 +1,10 @@
+using Platform.TestSupport;
 namespace Platform.Browser.Tests;
 
 /// <summary>A live store, as shoppers see it.</summary>
 public sealed class StoreTests(LivePlatform platform)
 {
-    [BrowserFact]
+    [Fact(Skip = FullTests.Skipped, SkipType = typeof(FullTests), SkipUnless = nameof(FullTests.Wanted))]
     public async Task Every_page_of_a_store_is_accessible_and_fits_phones()
     {
         await using var context = await platform.OpenBrowserAsync();
@@ -24,7 +25,7 @@ public sealed class StoreTests(LivePlatform platform)
         await audit.AssertNoProblemsAsync();
     }
 
-    [BrowserFact]
+    [Fact(Skip = FullTests.Skipped, SkipType = typeof(FullTests), SkipUnless = nameof(FullTests.Wanted))]
     public async Task A_store_without_products_is_accessible()
     {
         var shop = await platform.PostAsync("/api/shops", new()

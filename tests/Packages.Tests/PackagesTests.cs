@@ -20,10 +20,9 @@ public sealed class PackagesTests
 
     private static CancellationToken Cancellation => TestContext.Current.CancellationToken;
 
-    [Fact]
+    [Fact(Skip = FullTests.Skipped, SkipType = typeof(FullTests), SkipUnless = nameof(FullTests.Wanted))]
     public async Task Services_made_outside_of_the_repository_as_the_packages_READMEs_show_survive_an_outage()
     {
-        Assert.SkipUnless(Environment.GetEnvironmentVariable("TEST_PACKAGES") == "true", "It packs and builds for half a minute: run ./test --full, or set TEST_PACKAGES=true.");
         using var workspace = new Workspace();
         await workspace.PackAsync(Cancellation);
         ShouldBeComplete(workspace);
