@@ -1,0 +1,3 @@
+using Aspire.Hosting;
+
+DistributedApplication.CreateBuilder(args).Build().Run();
