@@ -45,10 +45,10 @@ public sealed record DeploymentError(string Code, string Message);
 
 /// <summary>A step of a deployment.</summary>
 /// <param name="Name">fetch, render, store, verify or activate.</param>
-/// <param name="StartedAt">When its last try began.</param>
-/// <param name="FinishedAt">When it was done.</param>
-/// <param name="Attempts">Tries that ran to their end, or are running.</param>
-/// <param name="Error">Why its last try failed, or what it waits for.</param>
+/// <param name="StartedAt">When its last attempt began.</param>
+/// <param name="FinishedAt">When it finished.</param>
+/// <param name="Attempts">Attempts that completed or are running. One that was interrupted, or that only waited for a dependency, doesn't count.</param>
+/// <param name="Error">Why its last attempt failed, or what it waits for.</param>
 public sealed record DeploymentStep(string Name, DateTimeOffset? StartedAt, DateTimeOffset? FinishedAt, int Attempts, DeploymentError? Error);
 
 /// <summary>The template that a deployment uses.</summary>
@@ -57,7 +57,7 @@ public sealed record DeployedTemplate(string Name, string Version, string Digest
 /// <summary>The shop as it was when the deployment was accepted.</summary>
 internal sealed record ShopSnapshot(string Name, IReadOnlyDictionary<string, JsonElement> Settings, IReadOnlyList<ProductSpec> Products);
 
-/// <summary>A claim: which deployment, whose, and the token that every write for it must show.</summary>
+/// <summary>A worker's claim on a deployment. Each write for the deployment is conditional on the worker and the fencing token.</summary>
 internal record DeploymentLease(Guid Id, Guid ShopId, Guid Worker, long FencingToken);
 
 /// <summary>A claimed deployment.</summary>
@@ -68,25 +68,25 @@ internal sealed record DeploymentJob(
     public ShopSnapshot Shop => JsonSerializer.Deserialize<ShopSnapshot>(Spec, PlatformJson.Tolerant)!;
 }
 
-/// <summary>Somebody else has the deployment, or it is over: whatever this worker still does for it changes nothing.</summary>
+/// <summary>The worker no longer holds the deployment: another one took it over, or it is final. The worker's further writes for it are rejected.</summary>
 internal sealed class LeaseLostException(DeploymentLease lease) : Exception($"The lease {lease.FencingToken} on deployment {lease.Id} is lost.");
 
-/// <summary>The deployment can't succeed, however often it is tried.</summary>
+/// <summary>Retrying can't help: the deployment fails at once.</summary>
 internal sealed class PermanentFailureException(string code, string message, Exception? inner = null) : Exception(message, inner)
 {
     public string Code { get; } = code;
 }
 
-/// <summary>Something that the deployment needs is not there now, which says nothing about the deployment.</summary>
+/// <summary>A dependency is unavailable. The deployment waits in the queue; its attempts are not used up.</summary>
 internal sealed class MustWaitException(string code, string message, TimeSpan? retryAfter = null, Exception? inner = null) : Exception(message, inner)
 {
     public string Code { get; } = code;
 
-    /// <summary>When the other side said to come back.</summary>
+    /// <summary>The delay that the dependency asked for.</summary>
     public TimeSpan? RetryAfter { get; } = retryAfter;
 }
 
-/// <summary>A step as its worker keeps it.</summary>
+/// <summary>The mutable state of a step while its deployment runs.</summary>
 internal sealed class StepState(short position, string name)
 {
     public short Position { get; } = position;
@@ -99,7 +99,7 @@ internal sealed class StepState(short position, string name)
 
     public int Attempts { get; set; }
 
-    /// <summary>Failures by the step's own fault since the deployment was asked for or retried.</summary>
+    /// <summary>Failures of the step itself (not of a dependency) since the deployment was requested or retried.</summary>
     public int Failures { get; set; }
 
     public DeploymentError? Error { get; set; }

@@ -11,26 +11,26 @@ using Platform.StoreDeployer.Stores;
 
 namespace Platform.StoreDeployer.Deployments;
 
-/// <summary>A deployment as this service knows it.</summary>
+/// <summary>A deployment in StoreDeployer's queue.</summary>
 /// <param name="Id">The deployment's id.</param>
 /// <param name="ShopId">The shop's id.</param>
-/// <param name="Slug">The store's part of its address.</param>
+/// <param name="Slug">The last part of the store's address.</param>
 /// <param name="Kind">deployment or rollback.</param>
 /// <param name="Template">The template it uses.</param>
 /// <param name="Status">queued, running, live, failed, superseded or cancelled.</param>
 /// <param name="Steps">In the order in which they run.</param>
-/// <param name="LostLeases">Workers that died or stood still during it.</param>
+/// <param name="LostLeases">How often its worker died or stopped renewing its lease.</param>
 /// <param name="Url">The store's address, once it is live.</param>
 /// <param name="Release">The release that went live.</param>
 /// <param name="Error">Why it failed, or what it waits for.</param>
-/// <param name="CreatedAt">When it was asked for.</param>
-/// <param name="StartedAt">When it was last taken up.</param>
+/// <param name="CreatedAt">When it was requested.</param>
+/// <param name="StartedAt">When a worker last claimed it.</param>
 /// <param name="FinishedAt">When it became final.</param>
 public sealed record DeploymentView(
     Guid Id, Guid ShopId, string Slug, string Kind, DeployedTemplate? Template, string Status, IReadOnlyList<DeploymentStep> Steps, int LostLeases,
     string? Url, Guid? Release, DeploymentError? Error, DateTimeOffset CreatedAt, DateTimeOffset? StartedAt, DateTimeOffset? FinishedAt);
 
-/// <summary>The queue, for operators and for Backend.</summary>
+/// <summary>Read access to the queue, for operators and Backend.</summary>
 internal static class DeploymentEndpoints
 {
     public static IEndpointRouteBuilder MapDeployments(this IEndpointRouteBuilder routes)
@@ -38,7 +38,7 @@ internal static class DeploymentEndpoints
         var deployments = routes.MapGroup("/deployments").WithTags("Deployments").RequireInternalToken();
         deployments.MapGet("/", ListDeployments).WithName("ListDeployments").WithSummary("Deployments, newest first");
         deployments.MapGet("/{id:guid}", GetDeployment).WithName("GetDeployment").WithSummary("A deployment");
-        deployments.MapGet("/{id:guid}/status", GetDeployment).WithName("GetDeploymentStatus").WithSummary("A deployment, at its other address");
+        deployments.MapGet("/{id:guid}/status", GetDeployment).WithName("GetDeploymentStatus").WithSummary("A deployment (an alias of GetDeployment)");
         return routes;
     }
 

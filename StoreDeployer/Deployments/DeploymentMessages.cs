@@ -4,26 +4,26 @@ using Platform.StoreDeployer.Stores;
 
 namespace Platform.StoreDeployer.Deployments;
 
-/// <summary>From Backend: make the shop's store, or bring an earlier release back (the one before the active one when <paramref name="RollbackTo"/> is absent).</summary>
+/// <summary>From Backend: deploy the shop's store, or roll it back to <paramref name="RollbackTo"/> (the release before the active one if null).</summary>
 internal sealed record DeploymentRequested(
     Guid DeploymentId, Guid ShopId, string Slug, string Kind, short Priority, ShopSnapshot Shop, DateTimeOffset RequestedAt, DeployedTemplate? Template = null, Guid? RollbackTo = null)
 {
     public const string Type = "deployment.requested";
 }
 
-/// <summary>From Backend.</summary>
+/// <summary>From Backend: cancel a deployment that is not final.</summary>
 internal sealed record DeploymentCancelRequested(Guid DeploymentId)
 {
     public const string Type = "deployment.cancel-requested";
 }
 
-/// <summary>From Backend.</summary>
+/// <summary>From Backend: put a failed deployment back into the queue.</summary>
 internal sealed record DeploymentRetryRequested(Guid DeploymentId)
 {
     public const string Type = "deployment.retry-requested";
 }
 
-/// <summary>From Backend: the shop's store is to be taken down.</summary>
+/// <summary>From Backend: take the shop's store down.</summary>
 internal sealed record ShopDeleted(Guid ShopId, string Slug)
 {
     public const string Type = "shop.deleted";
@@ -42,13 +42,13 @@ internal sealed record DeploymentFinished(
     public const string Type = "deployment.finished";
 }
 
-/// <summary>To Backend: nothing of the shop's store is served any more.</summary>
+/// <summary>To Backend: the shop's store is no longer served.</summary>
 internal sealed record StoreRemoved(Guid ShopId)
 {
     public const string Type = "store.removed";
 }
 
-/// <summary>What Backend is told, in the transaction that makes it so.</summary>
+/// <summary>The messages to Backend. They are enqueued in the transaction that makes the change.</summary>
 internal sealed class DeploymentEvents(Outbox outbox, StoreUrls urls, TimeProvider time)
 {
     public const string Destination = "backend";

@@ -12,7 +12,7 @@ using Platform.StoreDeployer.Stores;
 
 namespace Platform.StoreDeployer.Deployments;
 
-/// <summary>Takes one claimed deployment through its steps and writes down how it ended.</summary>
+/// <summary>Runs the steps of one claimed deployment and records its outcome.</summary>
 internal sealed partial class DeploymentRunner(
     TemplateCache templates,
     StoreUrls urls,
@@ -48,7 +48,7 @@ internal sealed partial class DeploymentRunner(
             }
             finally
             {
-                // Nothing may write the steps besides what ends the run.
+                // From here on only the code that records the outcome may write the steps.
                 await progress.StopReportingAsync();
             }
         }
@@ -107,7 +107,7 @@ internal sealed partial class DeploymentRunner(
             case OperationCanceledException when running.Reason == StopReason.Draining:
                 progress.Abandon(null);
                 await returnDeployment.ExecuteAsync(job, running.Steps, ReturnReason.Draining, TimeSpan.Zero, null, ending);
-                LogReturned(logger, job.Id, "this process stops");
+                LogReturned(logger, job.Id, "this process is stopping");
                 return;
         }
 
@@ -127,7 +127,7 @@ internal sealed partial class DeploymentRunner(
             RenderException e => new DeploymentError(e.Code, e.Message),
             _ => null,
         };
-        // Anything else is a defect, ours or the machine's: what it says is for our log and not for the merchant.
+        // Any other exception is unexpected. The log gets its details, the merchant only a generic message.
         var failure = permanent ?? (exception is TimeoutException
             ? new DeploymentError("step-timeout", exception.Message)
             : new DeploymentError("internal-error", "The step failed unexpectedly."));
@@ -139,16 +139,16 @@ internal sealed partial class DeploymentRunner(
             await returnDeployment.ExecuteAsync(job, running.Steps, ReturnReason.StepFailed, BackOff(failures), failure, ending);
     }
 
-    /// <summary>What the deployment has to wait for, if that is all that the exception says.</summary>
+    /// <summary>Converts an exception that only says that a dependency is unavailable; null for any other.</summary>
     private static MustWaitException? WaitingFor(Exception exception) => exception switch
     {
         MustWaitException wait => wait,
         DependencyUnavailableException e => new("dependency-unavailable", e.Message, inner: e),
-        // Circuit breaker open, rate limited, timed out by the pipeline.
+        // The resilience pipeline refused the call or timed out.
         Polly.ExecutionRejectedException e => new("dependency-unavailable", e.Message, inner: e),
         HttpRequestException { StatusCode: null or HttpStatusCode.RequestTimeout or (HttpStatusCode)425 or HttpStatusCode.TooManyRequests or >= HttpStatusCode.InternalServerError } e =>
             new("dependency-unavailable", e.Message, inner: e),
-        // Not the deployment's fault either: the internal token is not what the other side expects, and somebody has to see to that.
+        // The internal tokens of the two services differ. An operator must correct that; until then the deployment waits.
         HttpRequestException { StatusCode: HttpStatusCode.Unauthorized or HttpStatusCode.Forbidden } e => new("dependency-refuses", e.Message, inner: e),
         OperationCanceledException { InnerException: TimeoutException } e => new("dependency-unavailable", e.Message, inner: e),
         HttpIOException e => new("dependency-unavailable", e.Message, inner: e),
@@ -156,9 +156,9 @@ internal sealed partial class DeploymentRunner(
         _ => null,
     };
 
-    // Full jitter, so that what failed together does not come back together.
-    private TimeSpan BackOff(int before) =>
-        Min(options.Value.MaxBackOff, FirstBackOff * Math.Pow(2, Math.Min(before, 20))) * (0.5 + Random.Shared.NextDouble() / 2);
+    // Jitter, so that deployments which failed together are not retried together.
+    private TimeSpan BackOff(int earlierFailures) =>
+    Min(options.Value.MaxBackOff, FirstBackOff * Math.Pow(2, Math.Min(earlierFailures, 20))) * (0.5 + Random.Shared.NextDouble() / 2);
 
     private static TimeSpan Min(TimeSpan one, TimeSpan other) => one < other ? one : other;
 
@@ -168,12 +168,12 @@ internal sealed partial class DeploymentRunner(
     [LoggerMessage(LogLevel.Warning, "Deployment {DeploymentId} was taken over by another worker")]
     private static partial void LogLeaseLost(ILogger logger, Guid deploymentId);
 
-    [LoggerMessage(LogLevel.Information, "Deployment {DeploymentId} goes back into the queue: {Reason}")]
+    [LoggerMessage(LogLevel.Information, "Returned deployment {DeploymentId} to the queue: {Reason}")]
     private static partial void LogReturned(ILogger logger, Guid deploymentId, string reason);
 
-    [LoggerMessage(LogLevel.Warning, "Deployment {DeploymentId} waits {Seconds:0.0} s: {Reason}")]
+    [LoggerMessage(LogLevel.Warning, "Deployment {DeploymentId} will be retried in {Seconds:0.0} s: {Reason}")]
     private static partial void LogWaiting(ILogger logger, Guid deploymentId, double seconds, string reason);
 
-    [LoggerMessage(LogLevel.Error, "Deployment {DeploymentId} failed in a step: {Code}: {Reason}")]
+    [LoggerMessage(LogLevel.Error, "A step of deployment {DeploymentId} failed with {Code}: {Reason}")]
     private static partial void LogFailed(ILogger logger, Exception? exception, Guid deploymentId, string code, string reason);
 }

@@ -5,7 +5,7 @@ using Platform.StoreDeployer.Deployments.Queue;
 
 namespace Platform.StoreDeployer.Deployments;
 
-/// <summary>Claims deployments and runs several at a time, keeps their leases, and takes over what dead workers leave.</summary>
+/// <summary>Claims deployments and runs several at a time, renews their leases, and returns the deployments of dead workers to the queue.</summary>
 internal sealed partial class DeploymentWorker(
     ProcessSession session,
     ClaimNextDeployment claimNext,
@@ -21,23 +21,24 @@ internal sealed partial class DeploymentWorker(
 {
     public const string SignalName = "deployments";
 
-    private static readonly TimeSpan AfterTrouble = TimeSpan.FromMilliseconds(500);
+    private static readonly TimeSpan RetryDelay = TimeSpan.FromMilliseconds(500);
 
     private readonly ConcurrentDictionary<(Guid Id, long FencingToken), RunningDeployment> _running = new();
 
-    /// <summary>Whether this process may hold leases that it does not know of.</summary>
-    private volatile bool _inDoubt;
+    // Set when a claim or the end of a run failed: the database may show this process as the holder of a deployment that it doesn't run.
+    private volatile bool _mayHoldForgottenLeases;
 
     protected override async Task ExecuteAsync(CancellationToken stoppingToken)
     {
-        // Not only when it is this service's turn to stop: claiming ends with the first sign.
+        // Hosted services are stopped one after the other, and stoppingToken is cancelled only at this one's turn. ApplicationStopping is earlier.
         using var claiming = CancellationTokenSource.CreateLinkedTokenSource(stoppingToken, lifetime.ApplicationStopping);
-        using var living = new CancellationTokenSource();
-        var renewing = RepeatAsync(options.Value.LeaseRenewal, RenewAsync, wake: signals[SignalName], living.Token);
-        var orphans = RepeatAsync(options.Value.OrphanCheck, LookForOrphansAsync, wake: null, claiming.Token);
+        // Leases are renewed until the last run has ended, also while draining.
+        using var stopRenewing = new CancellationTokenSource();
+        var renewing = RepeatAsync(options.Value.LeaseRenewal, RenewAsync, "renew leases", wake: signals[SignalName], stopRenewing.Token);
+        var orphans = RepeatAsync(options.Value.OrphanCheck, ReleaseOrphansAsync, "release orphaned leases", wake: null, claiming.Token);
         await ClaimAsync(claiming.Token);
         await DrainAsync();
-        await living.CancelAsync();
+        await stopRenewing.CancelAsync();
         await Task.WhenAll(renewing, orphans);
     }
 
@@ -66,7 +67,7 @@ internal sealed partial class DeploymentWorker(
         }
         catch (Exception) when (cancellationToken.IsCancellationRequested)
         {
-            // Stopping, whatever was being done.
+            // The process is stopping. Commands that are cut off may fail with any exception.
         }
     }
 
@@ -75,9 +76,9 @@ internal sealed partial class DeploymentWorker(
         try
         {
             var worker = await session.GetIdAsync(cancellationToken);
-            if (_inDoubt)
+            if (_mayHoldForgottenLeases)
             {
-                _inDoubt = false;
+                _mayHoldForgottenLeases = false;
                 await releaseForgotten.ExecuteAsync(worker, _running.ContainsKey, cancellationToken);
             }
 
@@ -85,30 +86,32 @@ internal sealed partial class DeploymentWorker(
         }
         catch (Exception e) when (!cancellationToken.IsCancellationRequested)
         {
-            _inDoubt = true;
-            LogTrouble(logger, DatabaseProblems.IsUnavailable(e) ? null : e, "claim deployments", e.Message);
-            await Task.Delay(AfterTrouble, time, cancellationToken);
+            // The claim may have been committed although its answer got lost.
+            _mayHoldForgottenLeases = true;
+            LogFailure(logger, DatabaseProblems.IsUnavailable(e) ? null : e, "claim deployments", e.Message);
+            await Task.Delay(RetryDelay, time, cancellationToken);
             return null;
         }
     }
 
     private async Task RunAsync(RunningDeployment running, SemaphoreSlim slots)
     {
-        var inDoubt = false;
+        var outcomeRecorded = true;
         try
         {
             await runner.RunAsync(running);
         }
         catch (Exception e)
         {
-            inDoubt = true;
-            LogTrouble(logger, DatabaseProblems.IsUnavailable(e) ? null : e, $"run deployment {running.Job.Id}", e.Message);
+            outcomeRecorded = false;
+            LogFailure(logger, DatabaseProblems.IsUnavailable(e) ? null : e, $"run deployment {running.Job.Id}", e.Message);
         }
         finally
         {
             _running.TryRemove(running.Key, out _);
-            if (inDoubt)
-                _inDoubt = true;
+            // After the removal: releasing forgotten leases skips those of running deployments.
+            if (!outcomeRecorded)
+                _mayHoldForgottenLeases = true;
             running.Dispose();
             try
             {
@@ -116,10 +119,10 @@ internal sealed partial class DeploymentWorker(
             }
             catch (ObjectDisposedException)
             {
-                // Claiming is over.
+                // Claiming has ended, and disposed of the semaphore.
             }
 
-            // The shop's next one may be waiting for this one, here or in another process.
+            // One deployment per shop runs at a time, so the end of this one may make another claimable, by any process.
             signals[SignalName].Set();
         }
     }
@@ -139,7 +142,7 @@ internal sealed partial class DeploymentWorker(
         }
     }
 
-    private async Task LookForOrphansAsync(CancellationToken cancellationToken)
+    private async Task ReleaseOrphansAsync(CancellationToken cancellationToken)
     {
         if (session.Id is null || await releaseOrphans.ExecuteAsync(cancellationToken) is not (> 0 and var released))
             return;
@@ -162,7 +165,7 @@ internal sealed partial class DeploymentWorker(
         }
     }
 
-    private async Task RepeatAsync(TimeSpan interval, Func<CancellationToken, Task> action, Signal? wake, CancellationToken cancellationToken)
+    private async Task RepeatAsync(TimeSpan interval, Func<CancellationToken, Task> action, string what, Signal? wake, CancellationToken cancellationToken)
     {
         try
         {
@@ -175,7 +178,7 @@ internal sealed partial class DeploymentWorker(
                 }
                 catch (Exception e) when (!cancellationToken.IsCancellationRequested)
                 {
-                    LogTrouble(logger, DatabaseProblems.IsUnavailable(e) ? null : e, "look after deployments", e.Message);
+                    LogFailure(logger, DatabaseProblems.IsUnavailable(e) ? null : e, what, e.Message);
                 }
 
                 await (wake?.WaitAsync(seen, interval, cancellationToken) ?? Task.Delay(interval, time, cancellationToken));
@@ -183,18 +186,18 @@ internal sealed partial class DeploymentWorker(
         }
         catch (Exception) when (cancellationToken.IsCancellationRequested)
         {
-            // Stopping, whatever was being done.
+            // As in ClaimAsync.
         }
     }
 
     [LoggerMessage(LogLevel.Warning, "Could not {What}: {Reason}")]
-    private static partial void LogTrouble(ILogger logger, Exception? exception, string what, string reason);
+    private static partial void LogFailure(ILogger logger, Exception? exception, string what, string reason);
 
-    [LoggerMessage(LogLevel.Warning, "Took {Count} deployments over from workers that are gone")]
+    [LoggerMessage(LogLevel.Warning, "Returned {Count} deployments of dead workers to the queue")]
     private static partial void LogTakenOver(ILogger logger, int count);
 }
 
-/// <summary>Why a running deployment is stopped from outside.</summary>
+/// <summary>Why a running deployment was told to stop.</summary>
 internal enum StopReason
 {
     None,
@@ -232,7 +235,7 @@ internal sealed class RunningDeployment(DeploymentJob job, IReadOnlyList<StepSta
         }
         catch (ObjectDisposedException)
         {
-            // It was over first.
+            // The run has ended in the meantime.
         }
     }
 

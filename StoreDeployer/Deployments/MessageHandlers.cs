@@ -11,7 +11,7 @@ using Platform.StoreDeployer.Stores;
 
 namespace Platform.StoreDeployer.Deployments;
 
-/// <summary>Puts a deployment in the queue, and supersedes those of its shop that are still waiting there.</summary>
+/// <summary>Puts a deployment into the queue, and supersedes older ones of its shop that are still queued.</summary>
 internal sealed class EnqueueDeployment(DeploymentEvents events, Signals signals) : IMessageHandler<DeploymentRequested>
 {
     private static readonly DeploymentError ShopDeletedError = new("shop-deleted", "The shop was deleted.");
@@ -26,7 +26,7 @@ internal sealed class EnqueueDeployment(DeploymentEvents events, Signals signals
             throw new MessageRefusedException("a deployment needs its template.");
 
         var (transaction, connection) = (context.Transaction, context.Connection);
-        // One round trip, and yet two statements: what waited for the shop's lock must see what its holder has left.
+        // Two statements in one round trip. The first takes the shop's lock; the second needs a snapshot taken after that, to see what the lock's former holder committed.
         await using var results = await connection.QueryMultipleAsync(new CommandDefinition(
             """
             insert into stores (shop_id, slug) values (@ShopId, @Slug)
@@ -80,7 +80,7 @@ internal sealed class EnqueueDeployment(DeploymentEvents events, Signals signals
     }
 }
 
-/// <summary>Cancels a deployment that is not final: at once while it waits, and at its worker's next look while it runs, unless it goes live first.</summary>
+/// <summary>Cancels a deployment: a queued one at once, a running one when its worker next renews its lease, unless it goes live first.</summary>
 internal sealed class CancelDeployment(DeploymentEvents events, Signals signals) : IMessageHandler<DeploymentCancelRequested>
 {
     public async Task HandleAsync(DeploymentCancelRequested data, MessageContext context, CancellationToken cancellationToken)
@@ -106,7 +106,7 @@ internal sealed class CancelDeployment(DeploymentEvents events, Signals signals)
     }
 }
 
-/// <summary>Puts a failed deployment back in the queue. When a newer one of its shop was accepted since, it is superseded instead: the pointer never goes back.</summary>
+/// <summary>Puts a failed deployment back into the queue. If a newer one of its shop is queued, running or live, it becomes superseded instead, so that the shop never goes back to older content.</summary>
 internal sealed class RetryDeployment(DeploymentEvents events, Signals signals) : IMessageHandler<DeploymentRetryRequested>
 {
     public async Task HandleAsync(DeploymentRetryRequested data, MessageContext context, CancellationToken cancellationToken)
@@ -130,32 +130,32 @@ internal sealed class RetryDeployment(DeploymentEvents events, Signals signals) 
         if (changed.Status is null)
             return;
 
-        // Attempts go on; only what counts against the limit begins anew.
+        // The attempts shown to the merchant continue; only the failures counted against the limit start again.
         await connection.ExecuteAsync(new CommandDefinition(
             "update deployment_steps set failures = 0, error = null where deployment_id = @DeploymentId", data, transaction, cancellationToken: cancellationToken));
         var steps = await DeploymentSteps.ReadAsync(connection, transaction, data.DeploymentId, changed.Kind, cancellationToken);
         var status = Enum.Parse<DeploymentStatus>(changed.Status, ignoreCase: true);
-        var told = status.IsFinal()
+        var message = status.IsFinal()
             ? events.Finished(context.PartitionKey, data.DeploymentId, status, steps.Snapshot(), null)
             : events.Progressed(context.PartitionKey, data.DeploymentId, status, steps.Snapshot());
-        await told.ExecuteAsync(transaction, cancellationToken);
+        await message.ExecuteAsync(transaction, cancellationToken);
         context.AfterCommit(signals[DeploymentWorker.SignalName].Set);
     }
 }
 
-/// <summary>Takes a shop's store down, for good.</summary>
+/// <summary>Takes a shop's store down permanently.</summary>
 internal sealed class TakeStoreDown(DeploymentEvents events, StoreDirectory directory, Signals signals) : IMessageHandler<ShopDeleted>
 {
     public async Task HandleAsync(ShopDeleted data, MessageContext context, CancellationToken cancellationToken)
     {
         var (transaction, connection) = (context.Transaction, context.Connection);
-        // Also for a shop that never asked for a deployment: one that comes after all must find this.
+        // The row is written also for a shop without deployments, so that one which arrives later is cancelled.
         await connection.ExecuteAsync(new CommandDefinition(
             """
             insert into stores (shop_id, slug, taken_down_at) values (@ShopId, @Slug, now())
             on conflict (shop_id) do update
             set taken_down_at = coalesce(stores.taken_down_at, now()), active_release = null,
-              -- not now(): an activation that this waited for began later
+              -- not now(), which is when this transaction began: an activation that held the lock until now may have a later changed_at
               changed_at = greatest(clock_timestamp(), stores.changed_at + interval '1 microsecond')
             """, data, transaction, cancellationToken: cancellationToken));
         var cancelled = await connection.QueryAsync<(Guid Id, string Kind, string Status)>(new CommandDefinition(
@@ -177,7 +177,7 @@ internal sealed class TakeStoreDown(DeploymentEvents events, StoreDirectory dire
         await events.StoreRemoved(data.ShopId).ExecuteAsync(transaction, cancellationToken);
         context.AfterCommit(() =>
         {
-            // Backend is told that nothing is served any more: so it is here, at once, and elsewhere at the signal.
+            // StoreRemoved promises that the store is no longer served. This process stops at once, the others at the signal.
             directory.Forget(data.Slug);
             signals[StoreDirectory.SignalName].Set();
             signals[DeploymentWorker.SignalName].Set();

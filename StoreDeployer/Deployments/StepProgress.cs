@@ -6,8 +6,8 @@ using Platform.StoreDeployer.Deployments.Queue;
 namespace Platform.StoreDeployer.Deployments;
 
 /// <summary>
-/// Times the steps of one run, and reports changes in the background, at most one in an interval: a commit for each change would cost a
-/// fast deployment more than its steps do.
+/// Tracks the steps of one run and records changes in the background, at most once per interval: a commit for each change would cost a fast
+/// deployment more than its steps.
 /// </summary>
 internal sealed class StepProgress : IDisposable
 {
@@ -20,7 +20,7 @@ internal sealed class StepProgress : IDisposable
     private readonly Task _reporting;
     private readonly int[] _attemptsBefore;
     private readonly Lock _lock = new();
-    // that it runs at all is the first thing to report
+    // The first report says that the deployment is running.
     private bool _dirty = true;
 
     public StepProgress(RunningDeployment running, RecordProgress record, TimeSpan interval, TimeProvider time)
@@ -30,7 +30,6 @@ internal sealed class StepProgress : IDisposable
         _reporting = ReportAsync(interval);
     }
 
-    /// <summary>Runs a step.</summary>
     public async Task<T> RunAsync<T>(string name, Func<CancellationToken, Task<T>> work)
     {
         _running.Stopped.ThrowIfCancellationRequested();
@@ -41,7 +40,7 @@ internal sealed class StepProgress : IDisposable
         return result;
     }
 
-    /// <summary>Runs the last step, whose work writes the finished steps itself, in one transaction with everything else.</summary>
+    /// <summary>Runs the last step, whose work writes the finished steps itself in the transaction that activates the release.</summary>
     public async Task<T> ActivateAsync<T>(Func<IReadOnlyList<StepState>, Task<T>> work)
     {
         _running.Stopped.ThrowIfCancellationRequested();
@@ -61,7 +60,7 @@ internal sealed class StepProgress : IDisposable
         }
     }
 
-    /// <summary>The run ended for no fault of the step in hand, so none of its tries count.</summary>
+    /// <summary>The run was interrupted or has to wait: its attempts don't count.</summary>
     public void Abandon(DeploymentError? waitsFor) => Change(() =>
     {
         for (var n = 0; n < _attemptsBefore.Length; n++)
@@ -70,8 +69,8 @@ internal sealed class StepProgress : IDisposable
             step.Error = waitsFor;
     });
 
-    /// <summary>The step in hand failed.</summary>
-    /// <returns>How often it has.</returns>
+    /// <summary>The current step failed.</summary>
+    /// <returns>How often it has failed so far.</returns>
     public int Fail(DeploymentError error)
     {
         var failures = 1;
@@ -86,7 +85,7 @@ internal sealed class StepProgress : IDisposable
         return failures;
     }
 
-    /// <summary>Ends the reports; one that is on its way is waited for.</summary>
+    /// <summary>Stops the background reports, and waits for one that is being written.</summary>
     public async Task StopReportingAsync()
     {
         await _stopReporting.CancelAsync();
@@ -115,7 +114,7 @@ internal sealed class StepProgress : IDisposable
 
     private async Task ReportAsync(TimeSpan interval)
     {
-        // that it runs is said soon, however rarely it is said how far it is
+        // The first report comes soon, even if the interval is long.
         using var timer = new PeriodicTimer(interval < FirstReport ? interval : FirstReport, _time);
         try
         {
@@ -131,13 +130,13 @@ internal sealed class StepProgress : IDisposable
                     steps = [.. _running.Steps.Select(step => step.Copy())];
                 }
 
-                // Not cancelled: whether the report before was committed must be known when the next one is written.
+                // Not cancellable: whether this report was committed must be known before anything else is written.
                 await _record.ExecuteAsync(_running.Job, steps, CancellationToken.None);
             }
         }
         catch (OperationCanceledException)
         {
-            // The run is over.
+            // StopReportingAsync was called.
         }
         catch (LeaseLostException)
         {
@@ -145,7 +144,7 @@ internal sealed class StepProgress : IDisposable
         }
         catch (Exception e) when (DatabaseProblems.IsUnavailable(e))
         {
-            // The next write of the run meets the same, and decides.
+            // Reports are optional. If the database is still unavailable, the run's next write fails and handles it.
         }
     }
 }

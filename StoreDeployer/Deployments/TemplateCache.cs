@@ -6,8 +6,8 @@ using Platform.StoreDeployer.Stores;
 namespace Platform.StoreDeployer.Deployments;
 
 /// <summary>
-/// Templates by the digest of their bundle: the last 32 compiled ones in memory, bundles on disk. A bundle never changes, so what is here needs no look
-/// at the registry.
+/// Templates by the digest of their bundle: 32 compiled ones in memory, the bundles on disk. A bundle never changes, so the registry is asked only for those that
+/// are not cached.
 /// </summary>
 internal sealed class TemplateCache(TemplateRegistryClient registry, DigestCache disk) : IDisposable
 {
@@ -15,7 +15,7 @@ internal sealed class TemplateCache(TemplateRegistryClient registry, DigestCache
 
     private readonly MemoryCache _templates = new(new MemoryCacheOptions { SizeLimit = 32 });
 
-    /// <summary>Gets the bundle; compiling it is left to the first who renders with it.</summary>
+    /// <summary>Fetches the bundle. It is compiled lazily, by the first render.</summary>
     /// <exception cref="PermanentFailureException">The registry doesn't have it.</exception>
     public async Task<Lazy<StoreTemplate>> FetchAsync(string digest, CancellationToken cancellationToken)
     {
@@ -28,13 +28,13 @@ internal sealed class TemplateCache(TemplateRegistryClient registry, DigestCache
         if (bundle is null)
         {
             bundle = await registry.GetBundleAsync(digest, cancellationToken);
-            // Not for good: it may have been garbled on the way.
+            // Not a permanent failure: the bundle may have been corrupted in transit.
             if (FileDigest.Of(bundle) != expected)
-                throw new InvalidDataException($"The bundle that the template registry gave for {digest} has another digest.");
+                throw new InvalidDataException($"The template registry's bundle for {digest} has a different digest.");
             await disk.WriteAsync(expected, bundle, cancellationToken);
         }
 
-        // Two that fetch the same at the same time both compile it; the result is the same.
+        // Concurrent fetches may compile the same template twice, which is harmless.
         return _templates.Set(digest, new Lazy<StoreTemplate>(() => new(TemplateBundle.Open(bundle), new RenderLimits())), new MemoryCacheEntryOptions { Size = 1 });
     }
 

@@ -7,11 +7,11 @@ using Platform.StoreDeployer.Stores;
 
 namespace Platform.StoreDeployer.Releases;
 
-/// <summary>Moves a shop's pointer to a release, completes the deployment and tells Backend, all in one transaction.</summary>
-internal sealed class ActivateRelease(PostgresDatabase database, DeploymentEvents events, FailDeployment end, StoreDirectory directory, Signals signals)
+/// <summary>Makes a release the shop's active one, completes the deployment and tells Backend, all in one transaction.</summary>
+internal sealed class ActivateRelease(PostgresDatabase database, DeploymentEvents events, FailDeployment failDeployment, StoreDirectory directory, Signals signals)
 {
-    /// <summary>Activates <paramref name="release"/>, unless something has come before it.</summary>
-    /// <returns>Live; or cancelled or superseded, when that came first.</returns>
+    /// <summary>Activates <paramref name="release"/>, unless the deployment was cancelled or superseded.</summary>
+    /// <returns>Live, cancelled or superseded.</returns>
     /// <exception cref="LeaseLostException">The lease is lost; nothing was written.</exception>
     /// <exception cref="MustWaitException">The slug still belongs to the store of a shop that is being deleted.</exception>
     public async Task<DeploymentStatus> ExecuteAsync(DeploymentJob job, Guid release, IReadOnlyList<StepState> steps, CancellationToken cancellationToken)
@@ -19,7 +19,7 @@ internal sealed class ActivateRelease(PostgresDatabase database, DeploymentEvent
         await using var connection = await database.OpenConnectionAsync(cancellationToken);
         await using var transaction = await connection.BeginTransactionAsync(cancellationToken);
         await job.FencedAsync(() => job.AssertHeldWithShop().ExecuteAsync(transaction, cancellationToken));
-        // the time is not now(), which is when this transaction began: readers take what changed later for newer
+        // changed_at is not now(), the start of this transaction: it must be later than the shop's previous change, because readers compare the times.
         var (cancelled, takenDown, newer, changedAt) = await connection.QuerySingleAsync<(bool, bool, bool, DateTime)>(new CommandDefinition(
             """
             select d.cancel_requested_at is not null, s.taken_down_at is not null, s.active_sequence >= d.sequence,
@@ -30,9 +30,9 @@ internal sealed class ActivateRelease(PostgresDatabase database, DeploymentEvent
         {
             var status = cancelled || takenDown ? DeploymentStatus.Cancelled : DeploymentStatus.Superseded;
             var error = takenDown ? new DeploymentError("shop-deleted", "The shop was deleted.") : null;
-            // The last step was counted as done before it was known that there is nothing to activate.
+            // The activate step was marked as finished in advance, but nothing is activated.
             steps[^1].FinishedAt = null;
-            await end.WithLeaseHeld(job, steps, status, error).ExecuteAsync(transaction, cancellationToken);
+            await failDeployment.WithLeaseHeld(job, steps, status, error).ExecuteAsync(transaction, cancellationToken);
             await transaction.CommitAsync(cancellationToken);
             events.Wake();
             return status;
@@ -55,9 +55,9 @@ internal sealed class ActivateRelease(PostgresDatabase database, DeploymentEvent
             throw new MustWaitException("slug-in-use", $"The address {job.Slug} still belongs to the store of a deleted shop.", inner: e);
         }
 
-        // From here on it is done or not done, and being told to stop would only hide which.
+        // Not cancellable from here: we must learn whether the commit succeeded.
         await transaction.CommitAsync(CancellationToken.None);
-        // Who is told that it is live and asks here gets the new pages, even before they are read below.
+        // Forget first: if the refresh fails, the next request reads the new release from the database instead of being served the old one from memory.
         directory.Forget(job.Slug);
         await directory.RefreshAsync(job.Slug, new DateTimeOffset(changedAt), CancellationToken.None);
         signals[StoreDirectory.SignalName].Set();

@@ -3,11 +3,10 @@ using Platform.ServiceDefaults.Postgres.Database;
 
 namespace Platform.StoreDeployer.Releases;
 
-/// <summary>Reads a stored release back: every file must be there with the content that its digest says.</summary>
+/// <summary>Verifies that a stored release has files, and that the content of each matches its digest.</summary>
 internal sealed class CheckRelease(PostgresDatabase database)
 {
-    /// <summary>Checks all files of <paramref name="release"/>.</summary>
-    /// <exception cref="InvalidDataException">A file is not what it should be.</exception>
+    /// <exception cref="InvalidDataException">The release has no files, or a file is corrupt.</exception>
     public async Task ExecuteAsync(Guid release, CancellationToken cancellationToken)
     {
         await using var connection = await database.OpenConnectionAsync(cancellationToken);
@@ -18,6 +17,6 @@ internal sealed class CheckRelease(PostgresDatabase database)
             where r.release_id = @release
             """, new { release }, cancellationToken: cancellationToken));
         if (files == 0 || broken is not null)
-            throw new InvalidDataException($"Release {release} is not whole: {broken ?? "it has no files"}.");
+            throw new InvalidDataException($"Release {release} is corrupt: {broken ?? "it has no files"}.");
     }
 }

@@ -7,8 +7,8 @@ using Platform.StoreDeployer.Stores;
 namespace Platform.StoreDeployer.Releases;
 
 /// <summary>
-/// Deletes releases beyond those that are retained, and files that no release names. What is active, or what a waiting or running deployment may still
-/// activate, stays.
+/// Deletes old releases beyond those retained, and files that no release refers to. The active release is kept, and those that a queued or running deployment may
+/// still activate.
 /// </summary>
 internal sealed partial class CollectReleases(
     PostgresDatabase database, DatabaseMigrations migrations, IOptions<StoreOptions> options, TimeProvider time, ILogger<CollectReleases> logger) : BackgroundService
@@ -27,7 +27,7 @@ internal sealed partial class CollectReleases(
             }
             catch (Exception e) when (e is NpgsqlException || DatabaseProblems.IsUnavailable(e))
             {
-                LogTrouble(logger, DatabaseProblems.IsUnavailable(e) ? null : e, e.Message);
+                LogFailure(logger, DatabaseProblems.IsUnavailable(e) ? null : e, e.Message);
             }
         }
     }
@@ -77,9 +77,9 @@ internal sealed partial class CollectReleases(
         return deleted;
     }
 
-    [LoggerMessage(LogLevel.Information, "Deleted {Releases} releases and {Files} files that nothing uses any more")]
+    [LoggerMessage(LogLevel.Information, "Deleted {Releases} old releases and {Files} unused files")]
     private static partial void LogCollected(ILogger logger, int releases, int files);
 
     [LoggerMessage(LogLevel.Warning, "Could not delete old releases: {Reason}")]
-    private static partial void LogTrouble(ILogger logger, Exception? exception, string reason);
+    private static partial void LogFailure(ILogger logger, Exception? exception, string reason);
 }

@@ -4,10 +4,9 @@ using Platform.StoreDeployer.Deployments;
 
 namespace Platform.StoreDeployer.Releases;
 
-/// <summary>Finds the release that a rollback goes to: the one that was asked for, or the newest that was live and is older than the active one.</summary>
+/// <summary>Finds the target of a rollback: the requested release, or the newest formerly live one that is older than the active one.</summary>
 internal sealed class FindRelease(PostgresDatabase database)
 {
-    /// <summary>Finds the release for the rollback <paramref name="job"/>.</summary>
     /// <exception cref="PermanentFailureException">There is none.</exception>
     public async Task<Guid> ExecuteAsync(DeploymentJob job, CancellationToken cancellationToken)
     {
@@ -21,8 +20,8 @@ internal sealed class FindRelease(PostgresDatabase database)
             order by r.created_at desc
             limit 1
             """, new { job.ShopId, job.RollbackTo }, cancellationToken: cancellationToken));
-        return release ?? throw (job.RollbackTo is { } asked
-            ? new PermanentFailureException("release-not-found", $"The shop has no release {asked} any more, or it was never live.")
-            : new PermanentFailureException("no-former-release", "The shop has no release before the live one."));
+        return release ?? throw (job.RollbackTo is { } requested
+            ? new PermanentFailureException("release-not-found", $"The shop has no release {requested} any more, or it was never live.")
+            : new PermanentFailureException("no-former-release", "The shop has no earlier release than the live one."));
     }
 }

@@ -27,10 +27,10 @@ internal readonly record struct FileDigest
     public override string ToString() => Hex;
 }
 
-/// <summary>A file of a release: where it is in the store, and what it is.</summary>
+/// <summary>A file of a release: its path in the store, its type and its content.</summary>
 internal sealed record ReleaseFile(string Path, FileDigest Digest, string ContentType, ReadOnlyMemory<byte> Content)
 {
-    /// <summary>Where assets are, each in a folder named by its digest.</summary>
+    /// <summary>The folder of all assets, each in a subfolder named after its digest.</summary>
     public const string AssetsFolder = "_assets/";
 
     public static bool IsAsset(string path) => path.StartsWith(AssetsFolder, StringComparison.Ordinal);

@@ -8,17 +8,15 @@ using Platform.StoreDeployer.Stores;
 namespace Platform.StoreDeployer.Releases;
 
 /// <summary>
-/// Stores a deployment's files: those whose digest the database lacks, and a release that names all of them. A release that an earlier try left behind
-/// is replaced.
+/// Stores a deployment's release and those of its files that the database doesn't have yet. Replaces a release left behind by an earlier attempt.
 /// </summary>
 internal sealed class StoreRelease(PostgresDatabase database, DigestCache cache, ReleaseContents contents)
 {
-    /// <summary>Stores <paramref name="files"/> as the release of <paramref name="job"/>.</summary>
     /// <returns>The release's id.</returns>
     /// <exception cref="LeaseLostException">The lease is lost; nothing was written.</exception>
     public async Task<Guid> ExecuteAsync(DeploymentJob job, IReadOnlyList<ReleaseFile> files, CancellationToken cancellationToken)
     {
-        // Also into this process's cache, so that the release is served from the moment on at which it is activated.
+        // Fill this process's cache too, so that the release can be served immediately after its activation.
         var caching = Task.WhenAll(files.Select(file => cache.WriteAsync(file.Digest, file.Content, cancellationToken)));
         var release = await WriteAsync(job, files, cancellationToken);
         contents.Add(release, files);
@@ -32,8 +30,8 @@ internal sealed class StoreRelease(PostgresDatabase database, DigestCache cache,
         await using var transaction = await connection.BeginTransactionAsync(cancellationToken);
         await FilesLock.ShareAsync(transaction, cancellationToken);
 
-        // In the order of their digests, so that two releases that store the same files wait for each other and never in a circle; and before the deployment is locked, so that
-        // whoever waits for a paused one can still renew its own lease.
+        // Files are inserted in the order of their digests, so that two releases with common files can't deadlock. They come before the lock on the deployment: a worker that
+        // waits here for a paused one doesn't hold its own deployment's row, so its lease can still be renewed.
         var distinct = files.DistinctBy(file => file.Digest).OrderBy(file => file.Digest.Hex, StringComparer.Ordinal).ToDictionary(file => file.Digest);
         var missing = (await connection.QueryAsync<byte[]>(new CommandDefinition(
             "select d from unnest(@digests) as d where not exists (select from files f where f.digest = d)",
@@ -75,7 +73,7 @@ internal sealed class StoreRelease(PostgresDatabase database, DigestCache cache,
 }
 
 /// <summary>
-/// Keeps the collection of unused files away from whoever stores a release: a file that it is about to delete must not be found to be there already.
+/// Excludes deleting unused files from storing a release: otherwise a release could rely on an existing file that is about to be deleted.
 /// </summary>
 internal static class FilesLock
 {
@@ -86,7 +84,7 @@ internal static class FilesLock
         transaction.Connection!.ExecuteAsync(new CommandDefinition(
             "select pg_advisory_xact_lock_shared(@Key)", new { Key = (long)Key }, transaction, cancellationToken: cancellationToken));
 
-    /// <summary>False when somebody stores a release right now.</summary>
+    /// <summary>Takes the exclusive lock. False if a release is being stored.</summary>
     public static Task<bool> TryTakeAsync(NpgsqlTransaction transaction, CancellationToken cancellationToken) =>
         transaction.Connection!.ExecuteScalarAsync<bool>(new CommandDefinition(
             "select pg_try_advisory_xact_lock(@Key)", new { Key = (long)Key }, transaction, cancellationToken: cancellationToken));

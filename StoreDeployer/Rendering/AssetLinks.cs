@@ -5,8 +5,8 @@ using Platform.StoreDeployer.Releases;
 namespace Platform.StoreDeployer.Rendering;
 
 /// <summary>
-/// Gives each asset its address by digest. A style sheet's own references are rewritten to the addresses of what they name, so that its
-/// digest changes when any of that does, and a page never mixes the assets of two releases.
+/// Gives each asset an address with its digest. References in style sheets are rewritten to these addresses, so that a style sheet's digest changes whenever an asset
+/// that it uses does, and a page never mixes the assets of two releases.
 /// </summary>
 internal static partial class AssetLinks
 {
@@ -37,7 +37,7 @@ internal static partial class AssetLinks
             var target = new Uri(new Uri($"http://assets/{name}"), address.Value[..^suffix.Length]).AbsolutePath[1..];
             if (!assets.ContainsKey(target))
                 throw new RenderException("asset-missing", $"The style sheet {name} refers to {address.Value}, which is not in the bundle.");
-            // From _assets/<digest>/name.css, one up is _assets/.
+            // Relative to _assets/<digest>/name.css, "../" is _assets/.
             var replacement = $"../{Add(target).Path[ReleaseFile.AssetsFolder.Length..]}{suffix}";
             return match.Value[..(address.Index - match.Index)] + replacement + match.Value[(address.Index - match.Index + address.Length)..];
         }));

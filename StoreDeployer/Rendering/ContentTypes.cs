@@ -2,7 +2,7 @@ using System.Collections.Frozen;
 
 namespace Platform.StoreDeployer.Rendering;
 
-/// <summary>What a store may consist of. Anything else is served as a download, never as something that a browser would interpret.</summary>
+/// <summary>The content types of a store's files. Any other type is served as a download, so that browsers don't interpret it.</summary>
 internal static class ContentTypes
 {
     private static readonly FrozenDictionary<string, string> ByExtension = new Dictionary<string, string>

@@ -8,7 +8,7 @@ using HandlebarsDotNet.PathStructure;
 
 namespace Platform.StoreDeployer.Rendering;
 
-/// <summary>An object as templates see it: these keys and nothing else.</summary>
+/// <summary>An object that templates can read: only its keys are visible.</summary>
 internal sealed class ModelObject : Dictionary<string, object?>
 {
     public ModelObject() : base(StringComparer.Ordinal)
@@ -20,12 +20,12 @@ internal sealed class ModelObject : Dictionary<string, object?>
     }
 }
 
-/// <summary>A list as templates see it: its items, and <c>length</c>.</summary>
+/// <summary>A list that templates can read: its items, and <c>length</c>.</summary>
 internal sealed class ModelList(IEnumerable<object?> items) : List<object?>(items);
 
 /// <summary>
-/// Shows templates <see cref="ModelObject"/> and <see cref="ModelList"/>, and closes everything else: without it Handlebars.Net reads the
-/// public members of any .NET object by reflection.
+/// Restricts templates to <see cref="ModelObject"/> and <see cref="ModelList"/>. By default Handlebars.Net reads the public members of any .NET object by
+/// reflection.
 /// </summary>
 internal sealed class ModelDescriptors(Func<RenderScope> scope) : IObjectDescriptorProvider
 {

@@ -1,13 +1,13 @@
 namespace Platform.StoreDeployer.Rendering;
 
-/// <summary>A template can't be rendered, and never will be: the deployment fails for good.</summary>
+/// <summary>A template can't be rendered, and retrying can't help: the deployment fails.</summary>
 internal sealed class RenderException(string code, string message, Exception? inner = null) : Exception(message, inner)
 {
     /// <summary>Stable kebab-case code of the deployment's error.</summary>
     public string Code { get; } = code;
 }
 
-/// <summary>What a template may use up. A template that was checked at publishing never comes near; these hold for one that got past the check.</summary>
+/// <summary>Resource limits of rendering. Templates that pass the checks at publishing stay far below them.</summary>
 internal sealed record RenderLimits
 {
     /// <summary>Time for all pages of a store; 10 s.</summary>
@@ -23,14 +23,14 @@ internal sealed record RenderLimits
     public int Iterations { get; init; } = 10_000;
 }
 
-/// <summary>The page being rendered: how its links begin, and what it has used up of the limits.</summary>
+/// <summary>The page being rendered: the prefix of its links, and its use of the limits.</summary>
 internal sealed class RenderScope(RenderLimits limits, TimeProvider time, CancellationToken cancellationToken)
 {
     private readonly long _started = time.GetTimestamp();
     private int _iterations;
     private int _written;
 
-    /// <summary>What a link to the store's root begins with on this page: <c>""</c>, <c>"../../"</c>, or on the 404 page, which is shown at any address, the root's path.</summary>
+    /// <summary>The prefix of this page's links: <c>""</c>, <c>"../../"</c>, or on the 404 page, which is shown at any address, the absolute path of the store's root.</summary>
     public string Root { get; private set; } = "";
 
     public string Path { get; private set; } = "";
@@ -55,13 +55,13 @@ internal sealed class RenderScope(RenderLimits limits, TimeProvider time, Cancel
     private void CheckTime()
     {
         cancellationToken.ThrowIfCancellationRequested();
-        // Not a RenderException: a machine that stood still for a while must not fail the deployment for good.
+        // Not a RenderException, which is permanent: a slow or suspended machine must not fail the deployment.
         if (time.GetElapsedTime(_started) > limits.Time)
             throw new TimeoutException($"Rendering took longer than {limits.Time.TotalSeconds} s (at {Path}).");
     }
 }
 
-/// <summary>Collects a page and counts it against the limits.</summary>
+/// <summary>Collects a page's text and enforces the limits.</summary>
 internal sealed class LimitedWriter(RenderScope scope) : StringWriter(System.Globalization.CultureInfo.InvariantCulture)
 {
     public override void Write(char value)

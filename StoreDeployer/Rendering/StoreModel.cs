@@ -7,10 +7,10 @@ using Platform.Templates;
 
 namespace Platform.StoreDeployer.Rendering;
 
-/// <summary>A product as its shop described it.</summary>
+/// <summary>A product of the shop.</summary>
 internal sealed partial record ProductSpec(string Sku, string Name, decimal Price, string Currency, string? Description = null, string? ImageUrl = null)
 {
-    /// <summary>The product's part of its page's address, made as Backend makes it, which keeps it unique in a shop.</summary>
+    /// <summary>The product's part of its page's address. Backend derives it in the same way and keeps it unique in a shop.</summary>
     [JsonIgnore]
     public string UrlSlug => NotUrlSafe().Replace(Sku.ToLowerInvariant(), "-").Trim('-');
 
@@ -18,11 +18,11 @@ internal sealed partial record ProductSpec(string Sku, string Name, decimal Pric
     private static partial Regex NotUrlSafe();
 }
 
-/// <summary>What a store is rendered from.</summary>
-/// <param name="Slug">The store's part of its address.</param>
+/// <summary>The input of rendering.</summary>
+/// <param name="Slug">The last part of the store's address.</param>
 /// <param name="Url">The store's public address.</param>
 /// <param name="Name">The shop's name.</param>
-/// <param name="Settings">What the merchant set; parameters that are absent take their defaults.</param>
+/// <param name="Settings">The merchant's settings; parameters that are absent have their defaults.</param>
 /// <param name="Products">In the merchant's order.</param>
 internal sealed record StoreSpec(string Slug, Uri Url, string Name, IReadOnlyDictionary<string, JsonElement> Settings, IReadOnlyList<ProductSpec> Products)
 {
@@ -36,7 +36,7 @@ internal static class StorePaths
     public const string Index = "index.html";
     public const string NotFound = "404.html";
 
-    /// <summary>What leads from a page to the store's root. The 404 page is shown at any address, so only a path from the host's root does.</summary>
+    /// <summary>The relative path from a page to the store's root. For the 404 page, which is shown at any address, it is the absolute path.</summary>
     public static string RootOf(string path, string rootPath) =>
         path == NotFound ? rootPath : string.Concat(Enumerable.Repeat("../", path.Count(c => c == '/')));
 
@@ -48,7 +48,7 @@ internal static class StorePaths
     }
 }
 
-/// <summary>The data of a store's pages, made of <see cref="ModelObject"/>, <see cref="ModelList"/>, text, numbers and truth values only.</summary>
+/// <summary>Builds the data of a store's pages, which consists of <see cref="ModelObject"/>, <see cref="ModelList"/>, strings, numbers and booleans only.</summary>
 internal sealed class StoreModel
 {
     private readonly StoreSpec _store;
@@ -65,7 +65,7 @@ internal sealed class StoreModel
         _shop = new ModelObject { ["name"] = store.Name, ["slug"] = store.Slug, ["url"] = store.Url.AbsoluteUri };
         foreach (var parameter in manifest.Parameters)
         {
-            // The shop may have been set up for another version of the template; a value that does not fit this one is not used.
+            // The settings may have been made for another version of the template. A value that is invalid for this version is replaced by the default.
             _settings[parameter.Name] = Value(store.Settings.TryGetValue(parameter.Name, out var value) && parameter.Check(value) is null
                 ? value
                 : parameter.ValueWhenAbsent());
@@ -113,7 +113,7 @@ internal sealed class StoreModel
     };
 }
 
-/// <summary>Prices for people: the currency's sign where it is unmistakable, its code elsewhere.</summary>
+/// <summary>Formats prices with the currency's sign if that is unambiguous, and with its code otherwise.</summary>
 internal static class Currencies
 {
     private static readonly FrozenDictionary<string, string> Signs = new Dictionary<string, string>

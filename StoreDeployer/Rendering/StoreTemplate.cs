@@ -7,18 +7,18 @@ using Platform.Templates;
 
 namespace Platform.StoreDeployer.Rendering;
 
-/// <summary>A bundle, compiled: makes the files of any shop's store. Safe for concurrent use; compiling is the dear part, so keep it.</summary>
+/// <summary>A compiled bundle, which renders the files of a shop's store. Thread-safe. Compiling is expensive, so instances are cached.</summary>
 internal sealed partial class StoreTemplate
 {
     private readonly RenderLimits _limits;
     private readonly TemplateManifest _manifest;
     private readonly IReadOnlyDictionary<string, ReleaseFile> _assets;
     private readonly Dictionary<string, HandlebarsTemplate<TextWriter, object, object>> _pages = [];
-    // For helpers, partials and loops, which can't be given it as a parameter.
+    // Helpers, partials and iterators find the scope here because Handlebars.Net offers no way to pass it to them.
     private readonly AsyncLocal<RenderScope?> _scope = new();
 
     /// <summary>Compiles every template of the bundle.</summary>
-    /// <exception cref="RenderException">A template is wrong, or over the limits.</exception>
+    /// <exception cref="RenderException">A template is invalid, or exceeds the limits.</exception>
     public StoreTemplate(TemplateBundle bundle, RenderLimits limits)
     {
         (_limits, _manifest) = (limits, bundle.Manifest);
@@ -38,9 +38,9 @@ internal sealed partial class StoreTemplate
 
     private RenderScope Scope => _scope.Value ?? throw new InvalidOperationException("Nothing is being rendered on this thread.");
 
-    /// <summary>Renders every page. <paramref name="time"/> gives the year and holds the limit; the work is synchronous.</summary>
+    /// <summary>Renders all pages, synchronously. <paramref name="time"/> provides the year and measures the time limit.</summary>
     /// <exception cref="RenderException">The template can't be rendered for this shop.</exception>
-    /// <exception cref="TimeoutException">It took too long.</exception>
+    /// <exception cref="TimeoutException">Rendering took longer than the limit.</exception>
     public IReadOnlyList<ReleaseFile> Render(StoreSpec store, TimeProvider time, CancellationToken cancellationToken)
     {
         if (store.Products.GroupBy(product => product.UrlSlug).FirstOrDefault(group => group.Count() > 1) is { } same)
@@ -99,7 +99,7 @@ internal sealed partial class StoreTemplate
         {
             FormatProvider = CultureInfo.InvariantCulture,
             TextEncoder = new HtmlTextEncoder(),
-            // The default looks for files.
+            // By default Handlebars.Net looks for partials in the file system.
             PartialTemplateResolver = new NoOtherPartials(),
             FileSystem = null,
             PartialRecursionDepthLimit = (short)(TemplateLanguage.MaxPartialDepth + 1),
@@ -125,17 +125,17 @@ internal sealed partial class StoreTemplate
 
         try
         {
-            // Handlebars.Net 2.4.3 writes what an indented partial on a line of its own says without escaping it
+            // Handlebars.Net 2.4.3 doesn't escape the output of an indented partial on a line of its own, so the indentation is removed.
             using var reader = new StringReader(PartialIndent().Replace(text, "${partial}"));
             return handlebars.Compile(reader);
         }
         catch (HandlebarsException e)
         {
-            throw new RenderException("template-invalid", $"{path} is not a template that can be used: {e.Message}", e);
+            throw new RenderException("template-invalid", $"{path} can't be compiled: {e.Message}", e);
         }
     }
 
-    // Partials that call partials multiply without any loop, and without writing anything.
+    // Partials that call partials can take exponential time without a loop and without output, so each call counts as an iteration.
     private HandlebarsTemplate<TextWriter, object, object> Counted(HandlebarsTemplate<TextWriter, object, object> partial) => (writer, context, data) =>
     {
         Scope.Iterate();
@@ -153,12 +153,12 @@ internal sealed partial class StoreTemplate
         return null;
     }
 
-    /// <summary>The address of an asset from the page in hand.</summary>
+    /// <summary>The address of an asset, relative to the current page.</summary>
     internal string Asset(string name) => _assets.TryGetValue(name, out var file)
         ? Scope.Root + file.Path
         : throw new RenderException("asset-missing", $"{Scope.Path} names the asset {name}, which is not in the bundle.");
 
-    /// <summary>The address of one of the store's pages from the page in hand.</summary>
+    /// <summary>The address of one of the store's pages, relative to the current page.</summary>
     internal string Link(string path) => StorePaths.Link(Scope.Root, path);
 
     [GeneratedRegex(@"^[ \t]+(?<partial>\{\{~?\s*>)", RegexOptions.NonBacktracking | RegexOptions.Multiline | RegexOptions.ExplicitCapture)]

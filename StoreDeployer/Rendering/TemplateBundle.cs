@@ -4,11 +4,12 @@ using Platform.Templates;
 
 namespace Platform.StoreDeployer.Rendering;
 
-/// <summary>A template's bundle, taken apart. The registry checked it; what could hurt this process is checked again.</summary>
+/// <summary>An unpacked template bundle. The registry has validated it; whatever could harm this process is checked again.</summary>
 internal sealed class TemplateBundle
 {
     private const int MaxEntries = 500;
     private const int MaxSize = 20 * 1024 * 1024;
+
     internal TemplateBundle(TemplateManifest manifest, IReadOnlyDictionary<string, string> sources, IReadOnlyDictionary<string, byte[]> assets) =>
         (Manifest, Sources, Assets) = (manifest, sources, assets);
 
@@ -20,8 +21,8 @@ internal sealed class TemplateBundle
     /// <summary>Assets by their path within <c>assets/</c>.</summary>
     public IReadOnlyDictionary<string, byte[]> Assets { get; }
 
-    /// <summary>Unpacks a bundle and checks it.</summary>
-    /// <exception cref="RenderException">The bundle is not one that a store can be made from.</exception>
+    /// <summary>Unpacks and checks a bundle.</summary>
+    /// <exception cref="RenderException">The bundle is invalid.</exception>
     public static TemplateBundle Open(byte[] zip)
     {
         try
@@ -66,7 +67,7 @@ internal sealed class TemplateBundle
         return issues.Any ? throw Invalid($"is refused: {issues.Items[0].Entry} {issues.Items[0]}") : new(manifest!, sources, assets);
     }
 
-    // The sizes that a zip's directory states are the sender's word; what is really unpacked is what counts.
+    // Counts what is actually unpacked: the sizes in a zip's directory can't be trusted.
     private static byte[] Content(ZipArchiveEntry entry, int limit)
     {
         using var stream = entry.Open();

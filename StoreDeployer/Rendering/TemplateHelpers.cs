@@ -4,12 +4,12 @@ using Platform.Templates;
 
 namespace Platform.StoreDeployer.Rendering;
 
-/// <summary>What a template may call besides Handlebars' own blocks.</summary>
+/// <summary>The helpers that templates may use in addition to Handlebars' built-in ones.</summary>
 internal static class TemplateHelpers
 {
     public static void RegisterHelpers(this IHandlebars handlebars, StoreTemplate template)
     {
-        // {{asset "css/store.css"}}: the address of an asset, by its digest.
+        // {{asset "css/store.css"}}: the address of an asset.
         handlebars.RegisterHelper("asset", (_, arguments) => template.Asset(Text(Only(arguments, "asset"))));
 
         // {{link "about/index.html"}}: the address of a page.
@@ -20,7 +20,7 @@ internal static class TemplateHelpers
             ? Text(url)
             : throw new RenderException("template-invalid", "{{url}} takes a product or the shop."));
 
-        // {{multiline product.description}}: escaped, with its line breaks.
+        // {{multiline product.description}}: the escaped text with <br> for line breaks.
         handlebars.RegisterHelper("multiline", (output, _, arguments) =>
         {
             using var escaped = new StringWriter(CultureInfo.InvariantCulture);
@@ -28,7 +28,7 @@ internal static class TemplateHelpers
             output.WriteSafeString(escaped.ToString().ReplaceLineEndings("<br>\n"));
         });
 
-        // {{#eq a b}}…{{else}}…{{/eq}}: compares as text.
+        // {{#eq a b}}…{{else}}…{{/eq}}: compares two values as text.
         handlebars.RegisterHelper("eq", (output, options, context, arguments) =>
         {
             if (arguments.Length != 2)

@@ -3,8 +3,8 @@ using Platform.Templates;
 namespace Platform.StoreDeployer.Rendering;
 
 /// <summary>
-/// Renders a small store at start, for nobody: the first use of the template compiler costs several hundred milliseconds, and no merchant should be the
-/// one who pays them.
+/// Renders a small store at start-up and discards it, because the first use of the template compiler takes several hundred milliseconds, which would delay the
+/// first deployment.
 /// </summary>
 internal sealed partial class WarmUp(TimeProvider time, ILogger<WarmUp> logger) : BackgroundService
 {
@@ -28,10 +28,10 @@ internal sealed partial class WarmUp(TimeProvider time, ILogger<WarmUp> logger) 
         }
         catch (Exception e) when (e is RenderException or TimeoutException or OperationCanceledException)
         {
-            LogNotWarm(logger, e.Message);
+            LogFailure(logger, e.Message);
         }
     }, stoppingToken);
 
-    [LoggerMessage(LogLevel.Debug, "The template compiler is not warmed up: {Reason}")]
-    private static partial void LogNotWarm(ILogger logger, string reason);
+    [LoggerMessage(LogLevel.Debug, "Could not warm up the template compiler: {Reason}")]
+    private static partial void LogFailure(ILogger logger, string reason);
 }

@@ -4,12 +4,12 @@ using Platform.StoreDeployer.Releases;
 namespace Platform.StoreDeployer.Stores;
 
 /// <summary>
-/// Files on the local disk, named by their digest and checked against it whenever they are read. It is a convenience: it may be deleted at any time, it
-/// may be shared by processes, and a disk that is full or read-only costs nothing but speed, and availability while the database is away.
+/// Files on the local disk, named after their digest and checked against it at each read. The cache is optional: it may be deleted at any time and shared by
+/// processes. If the disk is full or read-only, stores are served from the database, more slowly and only while that is available.
 /// </summary>
 internal sealed partial class DigestCache
 {
-    // How far a cache that is full is emptied.
+    // A full cache is trimmed to this share of its limit.
     private const double LowWater = 0.8;
     private static readonly TimeSpan TouchInterval = TimeSpan.FromHours(1);
 
@@ -20,7 +20,7 @@ internal sealed partial class DigestCache
     private readonly Lock _trimming = new();
     private readonly Lazy<Task> _measured;
     private long _size;
-    private int _trouble;
+    private int _failureLogged;
 
     public DigestCache(IOptions<StoreOptions> options, IHostEnvironment environment, TimeProvider time, ILogger<DigestCache> logger)
     {
@@ -34,7 +34,7 @@ internal sealed partial class DigestCache
 
     public bool Contains(FileDigest digest) => File.Exists(PathOf(digest));
 
-    /// <summary>Whether <paramref name="size"/> more bytes fit without anything having to go.</summary>
+    /// <summary>Whether <paramref name="size"/> more bytes fit without evicting anything.</summary>
     public bool HasRoomFor(long size) => Interlocked.Read(ref _size) + size <= _limit;
 
     public async Task<byte[]?> ReadAsync(FileDigest digest, CancellationToken cancellationToken)
@@ -49,16 +49,16 @@ internal sealed partial class DigestCache
                 return content;
             }
 
-            LogBroken(_logger, digest.Hex);
+            LogCorrupt(_logger, digest.Hex);
             File.Delete(path);
         }
         catch (Exception e) when (e is FileNotFoundException or DirectoryNotFoundException)
         {
-            // Not kept.
+            // Not cached.
         }
         catch (Exception e) when (e is IOException or UnauthorizedAccessException)
         {
-            Trouble(e);
+            LogFailureOnce(e);
         }
 
         return null;
@@ -71,7 +71,7 @@ internal sealed partial class DigestCache
             return;
         try
         {
-            await WriteWholeAsync(path, content, cancellationToken);
+            await WriteAtomicallyAsync(path, content, cancellationToken);
             Interlocked.Add(ref _size, content.Length);
             await _measured.Value;
             if (Interlocked.Read(ref _size) > _limit)
@@ -79,12 +79,12 @@ internal sealed partial class DigestCache
         }
         catch (Exception e) when (e is IOException or UnauthorizedAccessException)
         {
-            Trouble(e);
+            LogFailureOnce(e);
         }
     }
 
-    /// <summary>Writes a file under another name and moves it there, so that no reader ever sees a part of it.</summary>
-    public static async Task WriteWholeAsync(string path, ReadOnlyMemory<byte> content, CancellationToken cancellationToken)
+    /// <summary>Writes a temporary file and renames it, so that readers never see an incomplete one.</summary>
+    public static async Task WriteAtomicallyAsync(string path, ReadOnlyMemory<byte> content, CancellationToken cancellationToken)
     {
         CreateDirectory(Path.GetDirectoryName(path)!);
         var temporary = $"{path}.{Guid.NewGuid():n}.tmp";
@@ -124,7 +124,7 @@ internal sealed partial class DigestCache
             Interlocked.Add(ref _size, directory.EnumerateFiles("*", SearchOption.AllDirectories).Sum(file => file.Length));
     }
 
-    // What was not used for longest goes first. What a live store needs of it comes back from the database.
+    // Evicts the least recently used files. Those that live stores still need are read from the database again.
     private void Trim()
     {
         if (!_trimming.TryEnter())
@@ -147,15 +147,15 @@ internal sealed partial class DigestCache
         }
     }
 
-    private void Trouble(Exception exception)
+    private void LogFailureOnce(Exception exception)
     {
-        if (Interlocked.Exchange(ref _trouble, 1) == 0)
-            LogTrouble(_logger, DirectoryPath, exception.Message);
+        if (Interlocked.Exchange(ref _failureLogged, 1) == 0)
+            LogFailure(_logger, DirectoryPath, exception.Message);
     }
 
-    [LoggerMessage(LogLevel.Warning, "The cached file {Digest} is not what its name says; it was deleted")]
-    private static partial void LogBroken(ILogger logger, string digest);
+    [LoggerMessage(LogLevel.Warning, "Deleted the corrupt cache file {Digest}")]
+    private static partial void LogCorrupt(ILogger logger, string digest);
 
-    [LoggerMessage(LogLevel.Warning, "The store cache at {Directory} can't be used ({Reason}): live stores depend on the database. This is said once")]
-    private static partial void LogTrouble(ILogger logger, string directory, string reason);
+    [LoggerMessage(LogLevel.Warning, "Could not use the store cache at {Directory}: {Reason}. Live stores depend on the database. Further failures are not logged")]
+    private static partial void LogFailure(ILogger logger, string directory, string reason);
 }

@@ -9,24 +9,24 @@ namespace Platform.StoreDeployer.Stores;
 /// <summary>A file that a store serves.</summary>
 internal sealed record StoredFile(FileDigest Digest, string ContentType, int Size);
 
-/// <summary>What each release consists of, by path. A release never changes, so what is known of one stays true, and a rollback reads nothing again.</summary>
+/// <summary>Caches the files of releases, by path. A release never changes, so an entry never becomes stale.</summary>
 internal sealed class ReleaseContents(PostgresDatabase database) : IDisposable
 {
-    // As a measure of what they take; some 20 MB.
+    // The cache's limit in files, which take about 20 MB.
     private const int MaxFiles = 100_000;
 
     private readonly MemoryCache _releases = new(new MemoryCacheOptions { SizeLimit = MaxFiles });
 
-    /// <summary>Takes note of a release that this process has just stored.</summary>
+    /// <summary>Caches a release that this process has just stored.</summary>
     public void Add(Guid release, IEnumerable<ReleaseFile> files) =>
         Add(new(release, AssetsOnly: false), files.ToFrozenDictionary(file => file.Path, file => new StoredFile(file.Digest, file.ContentType, file.Content.Length)));
 
-    /// <summary>All files of <paramref name="active"/>, and those assets of the <paramref name="former"/> releases which it lacks. Null when it does not exist any more.</summary>
+    /// <summary>All files of <paramref name="active"/>, and the assets of <paramref name="former"/> releases that it doesn't have. Null if the release no longer exists.</summary>
     public async Task<(FrozenDictionary<string, StoredFile> Files, FrozenDictionary<string, StoredFile> FormerAssets)?> FindAsync(
         Guid active, IEnumerable<Guid> former, CancellationToken cancellationToken)
     {
         var wanted = former.Where(release => release != active).Select(release => new Key(release, AssetsOnly: true)).Prepend(new(active, AssetsOnly: false)).ToList();
-        var found = wanted.ToDictionary(key => key, Known);
+        var found = wanted.ToDictionary(key => key, Cached);
         await ReadAsync([.. wanted.Where(key => found[key] is null)], found, cancellationToken);
         if (found[wanted[0]] is not { } files)
             return null;
@@ -42,7 +42,7 @@ internal sealed class ReleaseContents(PostgresDatabase database) : IDisposable
 
     public void Dispose() => _releases.Dispose();
 
-    private FrozenDictionary<string, StoredFile>? Known(Key key) =>
+    private FrozenDictionary<string, StoredFile>? Cached(Key key) =>
         _releases.TryGetValue(key, out FrozenDictionary<string, StoredFile>? files)
         || key.AssetsOnly && _releases.TryGetValue(key with { AssetsOnly = false }, out files) ? files : null;
 

@@ -14,13 +14,13 @@ using Platform.StoreDeployer.Releases;
 
 namespace Platform.StoreDeployer.Stores;
 
-/// <summary>What is served at a slug: the pages of the active release, and the assets of all that are retained, since a page that was loaded before an activation still asks for its own.</summary>
-/// <param name="Slug">The store's part of its address.</param>
+/// <summary>What is served at a slug: the active release, and the assets of all retained ones, because pages loaded before an activation still request theirs.</summary>
+/// <param name="Slug">The last part of the store's address.</param>
 /// <param name="Release">The active release; null when there is none.</param>
-/// <param name="TakenDown">Whether there was a store that is gone.</param>
-/// <param name="ChangedAt">When the pointer last changed, by the database's clock.</param>
-/// <param name="Files">Those of the active release, by path.</param>
-/// <param name="FormerAssets">Those of the others that it lacks, by path.</param>
+/// <param name="TakenDown">Whether the store was taken down because its shop was deleted.</param>
+/// <param name="ChangedAt">When the active release last changed, by the database's clock.</param>
+/// <param name="Files">The files of the active release, by path.</param>
+/// <param name="FormerAssets">Assets of earlier releases that the active one doesn't have, by path.</param>
 internal sealed record Store(
     string Slug, Guid? Release, bool TakenDown, DateTimeOffset ChangedAt, FrozenDictionary<string, StoredFile> Files, FrozenDictionary<string, StoredFile> FormerAssets)
 {
@@ -29,14 +29,14 @@ internal sealed record Store(
 }
 
 /// <summary>
-/// The pointers of the stores: in memory, and on disk for when the database is away. A change made by this process is seen at once, one made by another at
-/// its signal or the next poll.
+/// Finds the store at a slug: in memory, else in the database, else (while the database is unavailable) on disk. A change made by this process is visible
+/// immediately, one made by another process after its signal or at the next poll.
 /// </summary>
 internal sealed partial class StoreDirectory : IDisposable
 {
     public const string SignalName = "stores";
 
-    // Files of stores that are kept in memory, as a measure of what they take; some 100 MB.
+    // The memory cache's limit in files, which take about 100 MB.
     private const int MaxFiles = 500_000;
 
     public static readonly Fallback Fallback = new(PostgresDatabase.Name, "live stores", FallbackKind.FailOpen);
@@ -56,29 +56,32 @@ internal sealed partial class StoreDirectory : IDisposable
     {
         _retainedReleases = options.Value.RetainedReleases;
         (_database, _contents, _files, _fallbacks, _logger) = (database, contents, files, fallbacks, logger);
-        // The pointers of one database only: the cache may be shared, or left over from another.
+        // One folder per database: the cache directory may be shared, or left over from another database.
         var name = SHA256.HashData(Encoding.UTF8.GetBytes(database.Address));
         _folder = Path.Combine(disk.DirectoryPath, "stores", Convert.ToHexStringLower(name)[..16]);
     }
 
-    /// <summary>The store at a slug, or null when there never was one.</summary>
-    /// <exception cref="NpgsqlException">It is not known here, and the database can't be asked.</exception>
+    /// <summary>The store at a slug, or null if there never was one.</summary>
+    /// <exception cref="NpgsqlException">The store is not cached, and the database is unavailable.</exception>
     public async ValueTask<Store?> FindAsync(string slug, CancellationToken cancellationToken)
     {
         if (!SlugPattern().IsMatch(slug))
             return null;
-        return _stores.TryGetValue(slug, out Store? store) ? store : await LoadAsync(slug, again: false, cancellationToken);
+        return _stores.TryGetValue(slug, out Store? store) ? store : await LoadAsync(slug, refresh: false, cancellationToken);
     }
 
-    /// <summary>Makes the next reader look at the database.</summary>
+    /// <summary>Removes the store from memory, so that the next request reads it from the database.</summary>
     public void Forget(string slug) => _stores.Remove(slug);
 
-    /// <summary>Looks at the database again, unless the change of <paramref name="changedAt"/> is known. When it is away, what is known stays; the next poll makes up for it.</summary>
+    /// <summary>
+    /// Reads the store from the database, unless the copy in memory is at least as new as <paramref name="changedAt"/>. If the database is unavailable, the copies in
+    /// memory and on disk are kept and null is returned; the next poll tries again.
+    /// </summary>
     public async Task<Store?> RefreshAsync(string slug, DateTimeOffset? changedAt, CancellationToken cancellationToken)
     {
         try
         {
-            return await LoadAsync(slug, again: true, cancellationToken, changedAt);
+            return await LoadAsync(slug, refresh: true, cancellationToken, changedAt);
         }
         catch (Exception e) when (DatabaseProblems.IsUnavailable(e))
         {
@@ -87,7 +90,7 @@ internal sealed partial class StoreDirectory : IDisposable
         }
     }
 
-    /// <summary>Slugs whose pointers changed since <paramref name="since"/>, by the database's clock; all of them when null.</summary>
+    /// <summary>The slugs whose store changed after <paramref name="since"/>, by the database's clock; all of them if null.</summary>
     public async Task<IReadOnlyList<(string Slug, DateTimeOffset ChangedAt)>> ChangedAsync(DateTimeOffset? since, CancellationToken cancellationToken)
     {
         await using var connection = await _database.OpenConnectionAsync(cancellationToken);
@@ -107,33 +110,33 @@ internal sealed partial class StoreDirectory : IDisposable
             semaphore.Dispose();
     }
 
-    private async Task<Store?> LoadAsync(string slug, bool again, CancellationToken cancellationToken, DateTimeOffset? changedAt = null)
+    private async Task<Store?> LoadAsync(string slug, bool refresh, CancellationToken cancellationToken, DateTimeOffset? changedAt = null)
     {
-        // One at a time, so that what was read first never replaces what was read later.
+        // One load per slug at a time, so that the result of an older read can't replace that of a newer one. Slugs share 64 semaphores by hash.
         var loading = _loading[(uint)string.GetHashCode(slug, StringComparison.Ordinal) % _loading.Length];
         await loading.WaitAsync(cancellationToken);
         try
         {
-            if (_stores.TryGetValue(slug, out Store? known) && (!again || known!.ChangedAt >= changedAt))
+            if (_stores.TryGetValue(slug, out Store? known) && (!refresh || known!.ChangedAt >= changedAt))
                 return known;
             Store? store;
             var fromDatabase = false;
             try
             {
                 store = await ReadFromDatabaseAsync(slug, cancellationToken);
-                // The files first: were the database to go away in between, a store that is served as it was is better than a new one without pages.
+                // Cache the files before switching to the new release. If the database becomes unavailable in between, the old release is served completely.
                 if (store is not null)
-                    await _files.KeepAsync(store.Files.Values.Concat(store.FormerAssets.Values), cancellationToken);
+                    await _files.CacheOnDiskAsync(store.Files.Values.Concat(store.FormerAssets.Values), cancellationToken);
                 fromDatabase = true;
             }
-            catch (Exception e) when (!again && DatabaseProblems.IsUnavailable(e) && ReadFromDisk(slug) is { } kept)
+            catch (Exception e) when (!refresh && DatabaseProblems.IsUnavailable(e) && ReadFromDisk(slug) is { } cached)
             {
                 _fallbacks.Use(Fallback);
                 LogServedFromDisk(_logger, slug, e.Message);
-                store = kept;
+                store = cached;
             }
 
-            // What is not there is not remembered: anybody can ask for any name.
+            // Unknown slugs are not cached: anyone can request arbitrary names and would fill the memory.
             if (store is null)
             {
                 _stores.Remove(slug);
@@ -153,7 +156,7 @@ internal sealed partial class StoreDirectory : IDisposable
 
     private async Task<Store?> ReadFromDatabaseAsync(string slug, CancellationToken cancellationToken)
     {
-        Guid? gone = null;
+        Guid? deleted = null;
         while (true)
         {
             var pointer = await _database.ReadAsync(connection => connection.QuerySingleOrDefaultAsync<Pointer>(new CommandDefinition(
@@ -166,10 +169,10 @@ internal sealed partial class StoreDirectory : IDisposable
             if (pointer is null or { Release: null, TakenDown: false })
                 return null;
             var contents = pointer.Release is { } active ? await _contents.FindAsync(active, pointer.Retained, cancellationToken) : null;
-            // Collected meanwhile, so that another is active now; unless it never had any files.
-            if (pointer.Release is not null && contents is null && gone != pointer.Release)
+            // The release was deleted between the two reads, so another one must be active by now: read again. If it is still the active one, it has no files.
+            if (pointer.Release is not null && contents is null && deleted != pointer.Release)
             {
-                gone = pointer.Release;
+                deleted = pointer.Release;
                 continue;
             }
 
@@ -182,8 +185,8 @@ internal sealed partial class StoreDirectory : IDisposable
     {
         try
         {
-            var kept = JsonSerializer.Deserialize<Kept>(File.ReadAllBytes(PathOf(slug)), PlatformJson.Tolerant);
-            return kept is null ? null : new Store(slug, kept.Release, kept.TakenDown, kept.ChangedAt, kept.Files.ToFrozenDictionary(
+            var cached = JsonSerializer.Deserialize<CachedStore>(File.ReadAllBytes(PathOf(slug)), PlatformJson.Tolerant);
+            return cached is null ? null : new Store(slug, cached.Release, cached.TakenDown, cached.ChangedAt, cached.Files.ToFrozenDictionary(
                 file => file.Path,
                 file => new StoredFile(FileDigest.TryParse(file.Digest, out var digest) ? digest : throw new JsonException("Not a digest."), file.ContentType, file.Size)),
                 FrozenDictionary<string, StoredFile>.Empty);
@@ -198,13 +201,13 @@ internal sealed partial class StoreDirectory : IDisposable
     {
         try
         {
-            var kept = new Kept(store.Release, store.TakenDown, store.ChangedAt,
-                [.. store.Files.Concat(store.FormerAssets).Select(file => new KeptFile(file.Key, file.Value.Digest.Hex, file.Value.ContentType, file.Value.Size))]);
-            await DigestCache.WriteWholeAsync(PathOf(store.Slug), JsonSerializer.SerializeToUtf8Bytes(kept, PlatformJson.Tolerant), cancellationToken);
+            var cached = new CachedStore(store.Release, store.TakenDown, store.ChangedAt,
+                [.. store.Files.Concat(store.FormerAssets).Select(file => new CachedFile(file.Key, file.Value.Digest.Hex, file.Value.ContentType, file.Value.Size))]);
+            await DigestCache.WriteAtomicallyAsync(PathOf(store.Slug), JsonSerializer.SerializeToUtf8Bytes(cached, PlatformJson.Tolerant), cancellationToken);
         }
         catch (Exception e) when (e is IOException or UnauthorizedAccessException)
         {
-            LogNotKept(_logger, store.Slug, e.Message);
+            LogNotCached(_logger, store.Slug, e.Message);
         }
     }
 
@@ -213,16 +216,16 @@ internal sealed partial class StoreDirectory : IDisposable
     [GeneratedRegex(@"^[a-z0-9-]{1,63}\z", RegexOptions.NonBacktracking)]
     private static partial Regex SlugPattern();
 
-    [LoggerMessage(LogLevel.Warning, "The database can't be asked for store {Slug} ({Reason}); it is served as it was last known")]
+    [LoggerMessage(LogLevel.Warning, "The database is unavailable; serving the last known release of store {Slug}: {Reason}")]
     private static partial void LogServedFromDisk(ILogger logger, string slug, string reason);
 
-    [LoggerMessage(LogLevel.Information, "Store {Slug} will be looked at again later: {Reason}")]
+    [LoggerMessage(LogLevel.Information, "Could not refresh store {Slug}, the next poll will try again: {Reason}")]
     private static partial void LogNotRefreshed(ILogger logger, string slug, string reason);
 
-    [LoggerMessage(LogLevel.Debug, "The pointer of store {Slug} is not kept on disk: {Reason}")]
-    private static partial void LogNotKept(ILogger logger, string slug, string reason);
+    [LoggerMessage(LogLevel.Debug, "Could not cache store {Slug} on disk: {Reason}")]
+    private static partial void LogNotCached(ILogger logger, string slug, string reason);
 
-    // Not by its constructor: an array's type is not known to Dapper beforehand.
+    // Has properties instead of constructor parameters because Dapper can't match an array column to a constructor parameter.
     private sealed record Pointer
     {
         public Guid? Release { get; init; }
@@ -234,7 +237,7 @@ internal sealed partial class StoreDirectory : IDisposable
         public Guid[] Retained { get; init; } = [];
     }
 
-    private sealed record Kept(Guid? Release, bool TakenDown, DateTimeOffset ChangedAt, IReadOnlyList<KeptFile> Files);
+    private sealed record CachedStore(Guid? Release, bool TakenDown, DateTimeOffset ChangedAt, IReadOnlyList<CachedFile> Files);
 
-    private sealed record KeptFile(string Path, string Digest, string ContentType, int Size);
+    private sealed record CachedFile(string Path, string Digest, string ContentType, int Size);
 }

@@ -7,12 +7,11 @@ using Platform.StoreDeployer.Rendering;
 
 namespace Platform.StoreDeployer.Stores;
 
-/// <summary>The live stores.</summary>
+/// <summary>Serves the live stores.</summary>
 internal static class StoreEndpoints
 {
-    // Scripts, fonts and styles are the template's own files, and nothing is loaded from elsewhere but pictures, whose addresses merchants choose. Style
-    // attributes and elements are allowed because a template writes colours and numbers there, which the registry and the renderer both check to be
-    // just that; scripts are not.
+    // Scripts, fonts and style sheets must be the template's own files. Only images may come from other hosts, because merchants choose their addresses. Inline
+    // styles are allowed, inline scripts are not: templates write settings into styles, and the registry and the renderer check that these are only colours and numbers.
     private const string ContentSecurityPolicy =
         "default-src 'none'; script-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' http: https: data:; font-src 'self'; connect-src 'self'; " +
         "manifest-src 'self'; base-uri 'none'; form-action 'self'; frame-ancestors 'none'";
@@ -21,7 +20,7 @@ internal static class StoreEndpoints
 
     public static IEndpointRouteBuilder MapStores(this IEndpointRouteBuilder routes)
     {
-        // Also before the database has answered for the first time: that is what the cache is for.
+        // Available before the database has answered for the first time, because the disk cache can serve stores without it.
         var stores = routes.MapGroup("/stores").WithTags("Stores").AvailableBeforeReady().AddEndpointFilter(AddSecurityHeaders);
         stores.MapMethods("/{slug}/{**path}", [HttpMethods.Get, HttpMethods.Head], GetStoreFile)
             .WithName("GetStoreFile").WithSummary("A page or asset of a live store")
@@ -40,12 +39,12 @@ internal static class StoreEndpoints
         }
         catch (FileNotFoundException)
         {
-            // The store has gone on or closed without this process having heard of it, and what it had is collected.
+            // The store's copy in memory is outdated and the files of that release have been deleted.
             return await ServeAsync(await directory.RefreshAsync(slug, changedAt: null, cancellationToken), path, context, files, cancellationToken);
         }
     }
 
-    // Everything in a response is of one release.
+    // Uses the given store for the whole response, so that it never mixes two releases.
     private static async Task<Results<FileContentHttpResult, Utf8ContentHttpResult, RedirectHttpResult>> ServeAsync(
         Store? store, string? path, HttpContext context, StoreFiles files, CancellationToken cancellationToken)
     {

@@ -6,10 +6,10 @@ using Platform.StoreDeployer.Releases;
 
 namespace Platform.StoreDeployer.Stores;
 
-/// <summary>The contents of stores' files: from memory, else from the disk cache, else from the database.</summary>
+/// <summary>Reads the files of stores from memory, else from the disk cache, else from the database.</summary>
 internal sealed class StoreFiles(PostgresDatabase database, DigestCache disk, IOptions<StoreOptions> options) : IDisposable
 {
-    // Larger ones would drive out many small ones.
+    // Larger files are not cached in memory; each would evict many small ones.
     private const int LargestInMemory = 2 * 1024 * 1024;
     private const int Batch = 32;
 
@@ -32,8 +32,8 @@ internal sealed class StoreFiles(PostgresDatabase database, DigestCache disk, IO
         return content;
     }
 
-    /// <summary>Brings to the disk what of <paramref name="files"/> is not there, as long as there is room.</summary>
-    public async Task KeepAsync(IEnumerable<StoredFile> files, CancellationToken cancellationToken)
+    /// <summary>Copies those of <paramref name="files"/> to the disk cache that it doesn't have, as long as they fit.</summary>
+    public async Task CacheOnDiskAsync(IEnumerable<StoredFile> files, CancellationToken cancellationToken)
     {
         foreach (var batch in files.DistinctBy(file => file.Digest).Where(file => !disk.Contains(file.Digest)).Chunk(Batch))
         {
@@ -55,6 +55,6 @@ internal sealed class StoreFiles(PostgresDatabase database, DigestCache disk, IO
     {
         return await connection.ExecuteScalarAsync<byte[]>(new CommandDefinition(
             "select content from files where digest = @Bytes", new { digest.Bytes }, cancellationToken: cancellationToken))
-            ?? throw new FileNotFoundException($"The file {digest} of a live store is gone.");
+            ?? throw new FileNotFoundException($"The file {digest} of a live store does not exist any more.");
     }, cancellationToken);
 }

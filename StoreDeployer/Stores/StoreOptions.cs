@@ -8,30 +8,30 @@ internal sealed class StoreOptions : IValidatableObject
 {
     public const string Section = "Stores";
 
-    /// <summary>Where the public reaches this service, without <c>/stores</c>; <c>http://localhost:9003</c>.</summary>
+    /// <summary>This service's public address, without <c>/stores</c>; <c>http://localhost:9003</c>.</summary>
     [Required]
     public Uri PublicUrl { get; set; } = new("http://localhost:9003");
 
-    /// <summary>Where files of live stores are kept for when the database is away; <c>.data/store-cache</c> under the content root. Safe to delete, and may be shared by processes.</summary>
+    /// <summary>The disk cache, from which live stores are served while the database is unavailable; <c>.data/store-cache</c> under the content root. Safe to delete, and may be shared by processes.</summary>
     public string? CacheDirectory { get; set; }
 
-    /// <summary>Bytes that the cache may take on disk; 1 GiB.</summary>
+    /// <summary>Largest size of the disk cache in bytes; 1 GiB.</summary>
     [Range(1024 * 1024, long.MaxValue)]
     public long CacheSize { get; set; } = 1024 * 1024 * 1024;
 
-    /// <summary>Bytes of files kept in memory; 64 MiB.</summary>
+    /// <summary>Largest size of the files cached in memory, in bytes; 64 MiB.</summary>
     [Range(1024 * 1024, int.MaxValue)]
     public long MemoryCacheSize { get; set; } = 64 * 1024 * 1024;
 
-    /// <summary>Longest time after which a change made by another process is seen when no signal says so; 2 s.</summary>
+    /// <summary>How often changes made by other processes are polled when no signal arrives; 2 s.</summary>
     [Range(typeof(TimeSpan), "00:00:00.05", "00:10:00")]
     public TimeSpan PollInterval { get; set; } = TimeSpan.FromSeconds(2);
 
-    /// <summary>Releases of a shop that are kept for rollbacks, the active one among them; 10.</summary>
+    /// <summary>Releases of a shop that are retained for rollbacks, including the active one; 10.</summary>
     [Range(1, 1000)]
     public int RetainedReleases { get; set; } = 10;
 
-    /// <summary>How often releases beyond those, and files that nothing uses any more, are looked for; 1 min.</summary>
+    /// <summary>How often other releases and unused files are deleted; 1 min.</summary>
     [Range(typeof(TimeSpan), "00:00:00.05", "1.00:00:00")]
     public TimeSpan CollectInterval { get; set; } = TimeSpan.FromMinutes(1);
 

@@ -5,11 +5,11 @@ namespace Platform.StoreDeployer.Stores;
 
 internal static class StoreRegistration
 {
-    /// <summary>Adds what serves the live stores.</summary>
+    /// <summary>Adds the services that serve live stores.</summary>
     public static void AddStores(this IHostApplicationBuilder builder)
     {
-        // one address may be all the shoppers behind a content network or a mobile carrier, and a page from the cache costs next to nothing: what protects the
-        // stores is the number of requests at once. Lowest in priority, as the defaults of every service are
+        // A high rate limit per client address: all shoppers behind a CDN or a mobile carrier may share one, and cached pages are cheap. The limit on concurrent requests
+        // protects the service. Inserted first, so that any other configuration source overrides it.
         builder.Configuration.Sources.Insert(0, new MemoryConfigurationSource
         {
             InitialData =
@@ -25,6 +25,6 @@ internal static class StoreRegistration
         builder.Services.AddSingleton<ReleaseContents>();
         builder.Services.AddSingleton<StoreDirectory>();
         builder.Services.AddFallback(StoreDirectory.Fallback);
-        builder.Services.AddHostedService<KeepStores>();
+        builder.Services.AddHostedService<PollStoreChanges>();
     }
 }

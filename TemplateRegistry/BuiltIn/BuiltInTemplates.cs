@@ -10,7 +10,7 @@ internal static class BuiltInTemplates
 {
     private const string ResourcePrefix = "BuiltIn/";
 
-    /// <summary>Has them published at start if they are absent, which <c>/ready</c> waits for.</summary>
+    /// <summary>Publishes missing built-in templates at start-up. The service is not ready before that is done.</summary>
     public static void AddBuiltInTemplates(this IHostApplicationBuilder builder)
     {
         var gate = builder.Services.AddReadinessGate("built-in templates");
@@ -18,8 +18,8 @@ internal static class BuiltInTemplates
     }
 
     /// <summary>
-    /// All of them, packed. The same files give the same bytes, and so the same digest, in every build. Their sources are not checked:
-    /// they don't change after the tests, and checking would be most of the service's time to start.
+    /// Packs all built-in templates. The same files give the same bytes, and so the same digest, in every build. They are not validated here: the tests do that, and
+    /// it would take most of the start-up time.
     /// </summary>
     public static IEnumerable<TemplateBundle> Pack() => Assembly.GetExecutingAssembly().GetManifestResourceNames()
         .Where(resource => resource.StartsWith(ResourcePrefix, StringComparison.Ordinal))
@@ -34,7 +34,7 @@ internal static class BuiltInTemplates
         {
             foreach (var resource in resources.Order(StringComparer.Ordinal))
             {
-                // Not compressed, because what a compressor makes of a file changes with its version.
+                // Not compressed, because the output of a compressor may differ between versions, which would change the digest.
                 var entry = archive.CreateEntry(resource[folder.Length..], CompressionLevel.NoCompression);
                 entry.LastWriteTime = new DateTimeOffset(1980, 1, 1, 0, 0, 0, TimeSpan.Zero);
                 entry.ExternalAttributes = 0;

@@ -5,7 +5,7 @@ using Platform.Templates;
 
 namespace Platform.TemplateRegistry.BuiltIn;
 
-/// <summary>Publishes the built-in templates at start if they are absent. The service is ready once they are there.</summary>
+/// <summary>Publishes missing built-in templates at start-up, and then marks the service as ready.</summary>
 internal sealed partial class PublishBuiltInTemplates(
     PublishTemplate publish, DatabaseMigrations migrations, ReadinessGate gate, TimeProvider time, ILogger<PublishBuiltInTemplates> logger) : BackgroundService
 {
@@ -34,7 +34,7 @@ internal sealed partial class PublishBuiltInTemplates(
             }
             catch (Exception exception) when (DatabaseProblems.IsUnavailable(exception) && !stoppingToken.IsCancellationRequested)
             {
-                LogTryingAgain(logger, bundle.Manifest.Name, exception.Message);
+                LogRetrying(logger, bundle.Manifest.Name, exception.Message);
                 await Task.Delay(RetryDelay, time, stoppingToken);
             }
         }
@@ -43,9 +43,9 @@ internal sealed partial class PublishBuiltInTemplates(
     [LoggerMessage(LogLevel.Information, "Published the built-in template {Name} {Version} ({Digest})")]
     private static partial void LogPublished(ILogger logger, string name, string version, string digest);
 
-    [LoggerMessage(LogLevel.Warning, "The built-in template {Name} {Version} is published as {PublishedDigest} and stays so; this build has {Digest}. A changed template needs a new version")]
+    [LoggerMessage(LogLevel.Warning, "The built-in template {Name} {Version} is already published with digest {PublishedDigest} and stays unchanged, although this build has {Digest}. A changed template needs a new version")]
     private static partial void LogDiffers(ILogger logger, string name, string version, string publishedDigest, string digest);
 
-    [LoggerMessage(LogLevel.Warning, "Could not publish the built-in template {Name} yet: {Reason}")]
-    private static partial void LogTryingAgain(ILogger logger, string name, string reason);
+    [LoggerMessage(LogLevel.Warning, "Could not publish the built-in template {Name}, trying again: {Reason}")]
+    private static partial void LogRetrying(ILogger logger, string name, string reason);
 }

@@ -5,8 +5,8 @@ using System.Xml;
 namespace Platform.Templates;
 
 /// <summary>
-/// Which files may be in <c>assets/</c>, and that they are what their names say: a browser trusts the content type, which comes
-/// from the extension.
+/// Checks the files in <c>assets/</c>: their types must be allowed, and their contents must match their extensions, because stores serve them with the
+/// content type of the extension.
 /// </summary>
 internal static class AssetRules
 {
@@ -30,13 +30,13 @@ internal static class AssetRules
         [".webmanifest"] = CheckJson,
     };
 
-    /// <summary>Says what is wrong with an asset; null when nothing is.</summary>
+    /// <summary>What is wrong with an asset, or null.</summary>
     public static string? Check(string path, ReadOnlyMemory<byte> content) =>
         Rules.TryGetValue(Path.GetExtension(path), out var rule)
             ? rule(content)
             : $"is not of a type that a store can have ({string.Join(" ", Rules.Keys)})";
 
-    /// <summary>The text of a file in strict UTF-8, without byte order mark and control characters; null when it isn't such text.</summary>
+    /// <summary>Decodes strict UTF-8 without byte order mark and control characters; null if the content is anything else.</summary>
     public static string? DecodeText(ReadOnlyMemory<byte> content)
     {
         try
@@ -73,7 +73,7 @@ internal static class AssetRules
         }
     }
 
-    /// <summary>An SVG opened on its own is a document that could run scripts in the store's origin.</summary>
+    /// <summary>Refuses scripts in SVG files: opened directly, an SVG is a document that runs scripts in the store's origin.</summary>
     private static string? CheckSvg(ReadOnlyMemory<byte> content)
     {
         try
@@ -107,7 +107,8 @@ internal static class AssetRules
         }
     }
 
-    // Browsers skip white space and control characters in and before a scheme. Animations can set an href from a list of values.
+    // White space and control characters are removed first, because browsers ignore them in schemes. The scheme may occur anywhere in the value: an animation can
+    // set an href from a list of values.
     private static bool IsScript(string value)
     {
         var plain = new string([.. value.Where(c => !char.IsControl(c) && !char.IsWhiteSpace(c))]);

@@ -6,7 +6,7 @@ using Platform.Templates;
 
 namespace Platform.TemplateRegistry.Bundles;
 
-/// <summary>Bundles as bytes, which never change: by template and version, and by digest.</summary>
+/// <summary>Downloads of bundles, which are immutable, by template and version or by digest.</summary>
 internal static class BundleEndpoints
 {
     private static readonly string[] Head = [HttpMethods.Head];

@@ -7,33 +7,33 @@ using HandlebarsDotNet;
 namespace Platform.Templates;
 
 /// <summary>
-/// Reads a bundle that anybody may have made. Nothing a zip says of itself is believed: sizes are counted while inflating and
-/// checksums compared, so that neither a bomb nor a lying header gets further than its first byte too many.
+/// Reads and validates an untrusted bundle. The sizes in a zip's headers are not trusted: sizes are counted while inflating and checksums compared, so that a zip
+/// bomb or a false header is refused at the first excess byte.
 /// </summary>
 internal static partial class BundleReader
 {
-    /// <summary>The largest bundle, in bytes: 10 MiB.</summary>
+    /// <summary>Largest size of a bundle in bytes: 10 MiB.</summary>
     public const int MaxBundleSize = 10 * 1024 * 1024;
 
-    /// <summary>The most bytes that all entries together may inflate to: 20 MiB.</summary>
+    /// <summary>Largest size of all entries together when inflated: 20 MiB.</summary>
     public const int MaxInflatedSize = 20 * 1024 * 1024;
 
-    /// <summary>The most entries, folders included.</summary>
+    /// <summary>Largest number of entries, including folders.</summary>
     public const int MaxEntries = 500;
 
-    /// <summary>How many times larger than its compressed form an entry may be.</summary>
+    /// <summary>Largest compression ratio of an entry.</summary>
     public const int MaxRatio = 100;
 
     /// <summary>The longest path of an entry, in characters.</summary>
     public const int MaxPathLength = 200;
 
-    /// <summary>What issues that are no single entry's are filed under.</summary>
+    /// <summary>The entry name used for issues that concern the whole bundle.</summary>
     public const string WholeBundle = "bundle";
 
-    // Below this an entry can do no harm, whatever its ratio.
+    // The ratio of smaller entries is not checked.
     private const int HarmlessSize = 16 * 1024;
 
-    /// <summary>Reads and checks a bundle of at most <see cref="MaxBundleSize"/> bytes; null when there were issues.</summary>
+    /// <summary>Reads and validates a bundle of at most <see cref="MaxBundleSize"/> bytes; null if there were issues.</summary>
     public static TemplateBundle? Read(byte[] zip, TemplateIssues issues)
     {
         if (ReadFiles(zip, issues) is not { } files)
@@ -79,7 +79,7 @@ internal static partial class BundleReader
         return issues.Any ? null : new TemplateBundle(manifest, BundleDigest.Of(zip), zip);
     }
 
-    /// <summary>The files of a zip by path; null when the zip is not one to be read on.</summary>
+    /// <summary>The files of a zip by path; null if there were issues.</summary>
     private static Dictionary<string, byte[]>? ReadFiles(byte[] zip, TemplateIssues issues)
     {
         if (CountOfEntries(zip) is not { } count)
@@ -107,7 +107,7 @@ internal static partial class BundleReader
 
     private static Dictionary<string, byte[]>? ReadEntries(ZipArchive archive, TemplateIssues issues)
     {
-        // Sizes can be anything up to 2^63 here, which must not overflow the sum.
+        // Clamped because a false header can state a size of up to 2^63, which would overflow the sum.
         if (archive.Entries.Sum(e => Math.Clamp(e.Length, 0, MaxInflatedSize + 1L)) > MaxInflatedSize)
         {
             issues.Add(WholeBundle, Invariant($"would be larger than {MaxInflatedSize} bytes when unzipped"));
@@ -181,9 +181,9 @@ internal static partial class BundleReader
             var buffer = new byte[entry.Length];
             var read = stream.ReadAtLeast(buffer, buffer.Length, throwOnEndOfStream: false);
             if (read < buffer.Length || stream.ReadByte() >= 0)
-                return "is not of the size that the zip says";
+                return "is not of the size that the zip states";
             if (Crc32(buffer) != entry.Crc32)
-                return "does not have the checksum that the zip says; the bundle is damaged";
+                return "does not have the checksum that the zip states; the bundle is corrupt";
             content = buffer;
             return null;
         }
@@ -194,8 +194,8 @@ internal static partial class BundleReader
     }
 
     /// <summary>
-    /// The number of entries according to the zip's last record; null when there is no such record. Looked at before the
-    /// directory is read, which would make an object of each of some hundred thousand entries that fit into 10 MiB.
+    /// The number of entries according to the zip's end record; null if there is no such record. Checked before the directory is read, because that allocates an
+    /// object for each entry, and 10 MiB can hold some hundred thousand.
     /// </summary>
     private static int? CountOfEntries(ReadOnlySpan<byte> zip)
     {
@@ -208,7 +208,7 @@ internal static partial class BundleReader
     }
 
     /// <summary>
-    /// The renderer's own compiler has the last word, should it ever be stricter than <see cref="TemplateLanguage"/>.
+    /// Compiles the sources as the renderer will, in case its compiler is stricter than <see cref="TemplateLanguage"/>.
     /// </summary>
     private static void Compile(Dictionary<string, string> sources, TemplateIssues issues)
     {

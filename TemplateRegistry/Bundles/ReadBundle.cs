@@ -4,7 +4,7 @@ using Platform.Templates;
 
 namespace Platform.TemplateRegistry.Bundles;
 
-/// <summary>Reads bundles by their digest.</summary>
+/// <summary>Reads bundles from the database.</summary>
 internal sealed partial class ReadBundle(PostgresDatabase database, ILogger<ReadBundle> logger)
 {
     /// <summary>The digest of a version's bundle; null when there is no such version.</summary>
@@ -25,8 +25,8 @@ internal sealed partial class ReadBundle(PostgresDatabase database, ILogger<Read
     }, cancellationToken);
 
     /// <summary>
-    /// A bundle's bytes; null when there is no such bundle. Read as a whole, at most 10 MiB, and not streamed: a slow reader must
-    /// not keep a database connection.
+    /// A bundle's bytes; null if there is no such bundle. Bundles are at most 10 MiB and read completely instead of being streamed, so that a slow client
+    /// doesn't occupy a database connection.
     /// </summary>
     public async Task<byte[]?> FindContentAsync(BundleDigest digest, CancellationToken cancellationToken)
     {

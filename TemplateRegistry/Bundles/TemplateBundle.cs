@@ -2,7 +2,7 @@ using System.Security.Cryptography;
 
 namespace Platform.Templates;
 
-/// <summary>A bundle that was found good, with the bytes it came in.</summary>
+/// <summary>A validated bundle, with its original bytes.</summary>
 internal sealed record TemplateBundle(TemplateManifest Manifest, BundleDigest Digest, byte[] Zip);
 
 /// <summary>The SHA-256 of a bundle's bytes, which is its identity: <c>sha256:</c> and 64 lower-case hexadecimal digits.</summary>

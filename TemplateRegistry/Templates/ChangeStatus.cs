@@ -7,8 +7,8 @@ namespace Platform.TemplateRegistry.Templates;
 internal sealed class ChangeStatus(PostgresDatabase database)
 {
     /// <summary>
-    /// Takes a version further down the way from published over deprecated to yanked; one that is there or further stays as it is.
-    /// The version as it then is, or null when there is none.
+    /// Moves a version from published to deprecated or yanked. A status never moves back: a version that is already there, or yanked, is left unchanged.
+    /// Returns the version, or null if there is none.
     /// </summary>
     public async Task<TemplateVersion?> ExecuteAsync(string name, string version, TemplateStatus status, CancellationToken cancellationToken)
     {

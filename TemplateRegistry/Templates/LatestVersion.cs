@@ -3,15 +3,15 @@ using Npgsql;
 
 namespace Platform.TemplateRegistry.Templates;
 
-/// <summary>Keeps a template's pointers to its latest and listed version true.</summary>
+/// <summary>Updates a template's columns <c>latest_version</c> and <c>listed_version</c>.</summary>
 internal static class LatestVersion
 {
-    /// <summary>Waits for whoever else changes this template's versions. False when there is no such template.</summary>
+    /// <summary>Takes the template's lock, which serialises changes to its versions. False if there is no such template.</summary>
     public static async Task<bool> LockTemplateAsync(NpgsqlTransaction transaction, string name, CancellationToken cancellationToken) =>
         await transaction.Connection!.ExecuteScalarAsync<string>(new CommandDefinition(
             "select name from templates where name = @name for update", new { name }, transaction, cancellationToken: cancellationToken)) is not null;
 
-    /// <summary>Finds both anew, by semantic precedence, which SQL can't tell. The caller holds the template's lock.</summary>
+    /// <summary>Computes both versions by semantic precedence, which SQL can't. The caller must hold the template's lock.</summary>
     public static async Task UpdateInLockAsync(NpgsqlTransaction transaction, string name, CancellationToken cancellationToken)
     {
         var versions = (await transaction.Connection!.QueryAsync<(string Version, string Status)>(new CommandDefinition(

@@ -7,17 +7,17 @@ namespace Platform.TemplateRegistry.Templates;
 
 internal enum PublishOutcome { Created, AlreadyThere, DigestDiffers }
 
-/// <summary>Stores a bundle and makes it the version that it says it is, for good.</summary>
+/// <summary>Stores a bundle as the version named in its manifest. A published version is immutable.</summary>
 internal sealed class PublishTemplate(PostgresDatabase database)
 {
-    /// <summary>What happened, and the version as it now is, which with <see cref="PublishOutcome.DigestDiffers"/> is someone else's.</summary>
+    /// <summary>The outcome, and the published version. With <see cref="PublishOutcome.DigestDiffers"/> that is the version published earlier.</summary>
     public async Task<(PublishOutcome Outcome, TemplateVersion Version)> ExecuteAsync(TemplateBundle bundle, CancellationToken cancellationToken)
     {
         var (name, version) = (bundle.Manifest.Name, bundle.Manifest.Version);
         await using var connection = await database.OpenConnectionAsync(cancellationToken);
         await using var transaction = await connection.BeginTransactionAsync(cancellationToken);
 
-        // the bundle goes first, so that its megabytes travel before the template's row is locked
+        // The bundle is sent first, so that the template's row is not locked during the transfer of up to 10 MiB.
         await connection.ExecuteAsync(new CommandDefinition(
             "insert into bundles (digest, content) values (@digest, @content) on conflict do nothing",
             new { digest = bundle.Digest.ToString(), content = bundle.Zip }, transaction, cancellationToken: cancellationToken));
@@ -46,7 +46,7 @@ internal sealed class PublishTemplate(PostgresDatabase database)
         var stored = (await ReadTemplates.FindVersionAsync(connection, name, version, cancellationToken))!;
         if (!created)
         {
-            // also takes back a bundle that no version points to
+            // Rolled back, so that a bundle without a version is not kept.
             await transaction.RollbackAsync(cancellationToken);
             return (stored.Digest == bundle.Digest.ToString() ? PublishOutcome.AlreadyThere : PublishOutcome.DigestDiffers, stored);
         }

@@ -6,12 +6,12 @@ using Platform.Templates;
 
 namespace Platform.TemplateRegistry.Templates;
 
-/// <summary>Reads what is on offer.</summary>
+/// <summary>Reads templates and their versions.</summary>
 internal sealed class ReadTemplates(PostgresDatabase database)
 {
     /// <summary>
-    /// Up to <paramref name="limit"/> templates after the name <paramref name="after"/>, by name. <paramref name="search"/> is looked for in
-    /// name, title and description, whatever the case.
+    /// Up to <paramref name="limit"/> templates after the name <paramref name="after"/>, by name, whose name, title or description contains
+    /// <paramref name="search"/> (ignoring case).
     /// </summary>
     public Task<IReadOnlyList<Template>> ListAsync(string? search, string? after, int limit, CancellationToken cancellationToken) => database.ReadAsync<IReadOnlyList<Template>>(async connection =>
     {
@@ -31,7 +31,7 @@ internal sealed class ReadTemplates(PostgresDatabase database)
         return await WithReleasesAsync(connection, rows, cancellationToken);
     }, cancellationToken);
 
-    /// <summary>One template; null when there is none of this name or all its versions are yanked.</summary>
+    /// <summary>One template; null if there is none of this name or all its versions are yanked.</summary>
     public Task<Template?> FindAsync(string name, CancellationToken cancellationToken) => database.ReadAsync<Template?>(async connection =>
     {
         var rows = (await connection.QueryAsync<TemplateRow>(new CommandDefinition(

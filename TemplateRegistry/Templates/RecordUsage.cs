@@ -3,14 +3,14 @@ using Platform.ServiceDefaults.Postgres.Database;
 
 namespace Platform.TemplateRegistry.Templates;
 
-/// <summary>How many shops use a template, as its user last counted them.</summary>
+/// <summary>How many shops use a template, as reported by Backend.</summary>
 /// <param name="Shops">0 or more.</param>
 internal sealed record TemplateUsage(int Shops);
 
 /// <summary>Records how many shops use a template.</summary>
 internal sealed class RecordUsage(PostgresDatabase database)
 {
-    /// <summary>Whether there is such a template.</summary>
+    /// <returns>False if there is no such template.</returns>
     public async Task<bool> ExecuteAsync(string name, int shops, CancellationToken cancellationToken)
     {
         await using var connection = await database.OpenConnectionAsync(cancellationToken);

@@ -5,11 +5,11 @@ namespace Platform.TemplateRegistry.Templates;
 
 /// <summary>A template and its versions on offer, highest first.</summary>
 /// <param name="Name">Unique in the registry.</param>
-/// <param name="Title">The title to show to people, of the latest version.</param>
+/// <param name="Title">The title of the latest version.</param>
 /// <param name="Description">What the template is for, of the latest version.</param>
-/// <param name="LatestVersion">What is used when no version is asked for; absent when all are deprecated.</param>
+/// <param name="LatestVersion">The version used by default; absent if all are deprecated.</param>
 /// <param name="Shops">How many shops use it, as last reported.</param>
-/// <param name="Versions">Published and deprecated versions; a yanked one is not among them.</param>
+/// <param name="Versions">Published and deprecated versions; yanked ones are not listed.</param>
 internal sealed record Template(string Name, string Title, string Description, string? LatestVersion, int Shops, IReadOnlyList<TemplateRelease> Versions);
 
 /// <summary>One version in a template's list of versions.</summary>
@@ -24,9 +24,9 @@ internal sealed record TemplateRelease(string Version, string Digest, DateTimeOf
 /// <param name="Version">A semantic version.</param>
 /// <param name="Digest"><c>sha256:</c> and the hexadecimal SHA-256 of the bundle.</param>
 /// <param name="Size">The bundle's size in bytes.</param>
-/// <param name="Title">The title to show to people.</param>
+/// <param name="Title">The template's title.</param>
 /// <param name="Description">What the template is for.</param>
-/// <param name="Parameters">What a shop can set, in the order of the form.</param>
+/// <param name="Parameters">The parameters that a shop can set, in the order of the form.</param>
 /// <param name="PublishedAt">When it was published, UTC.</param>
 /// <param name="Status">Whether it is offered.</param>
 internal sealed record TemplateVersion(

@@ -8,7 +8,7 @@ using Platform.Templates;
 
 namespace Platform.TemplateRegistry.Templates;
 
-/// <summary><c>/templates</c>, for the platform's own services: people read and publish through Backend.</summary>
+/// <summary><c>/templates</c>, internal to the platform: users read and publish templates through Backend.</summary>
 internal static class TemplateEndpoints
 {
     private const int MaxSearch = 100;
@@ -27,7 +27,7 @@ internal static class TemplateEndpoints
         var group = routes.MapGroup("/templates").WithTags("Templates").RequireInternalToken().ProducesProblem(401).ProducesProblem(503);
         group.MapGet("/", List).WithName("ListTemplates")
             .WithSummary("Lists the templates on offer, by name.")
-            .WithDescription("`search` is looked for in name, title and description.");
+            .WithDescription("`search` selects templates whose name, title or description contains it.");
         group.MapGet("/{name}", Get).WithName("GetTemplate").ProducesProblem(404)
             .WithSummary("Shows a template and its versions on offer, highest first.");
         group.MapGet("/{name}/versions/{version}", GetVersion).WithName("GetTemplateVersion").ProducesProblem(404)
@@ -42,9 +42,9 @@ internal static class TemplateEndpoints
             .WithSummary("Publishes a version of a template: the body is its bundle, a zip of at most 10 MiB.")
             .WithDescription("A version never changes: the same bundle again is a 200, another one a 409. A 400 names each bad entry of the bundle and why.");
         changes.MapPost("/deprecate", Deprecate).WithName("DeprecateTemplate").ProducesProblem(404)
-            .WithSummary("Deprecates a version: it stays listed, but is no longer what a shop gets that asks for no version.");
+            .WithSummary("Deprecates a version: it stays listed, but is no longer used by default.");
         changes.MapDelete("/", Yank).WithName("YankTemplate").ProducesProblem(404)
-            .WithSummary("Yanks a version: it is never again offered, and still can be deployed by its digest.");
+            .WithSummary("Yanks a version: it is no longer offered, but can still be deployed by its digest.");
     }
 
     private static async Task<Results<Ok<Page<Template>>, ValidationProblem>> List(
@@ -124,7 +124,7 @@ internal static class TemplateEndpoints
 
     private static ProblemHttpResult NoVersion(string name, string version) => Problem.NotFound($"There is no version '{version}' of a template '{name}'.");
 
-    /// <summary>The body; null once it turns out larger than a bundle may be.</summary>
+    /// <summary>The request body; null if it is larger than the largest bundle.</summary>
     private static async Task<byte[]?> ReadBodyAsync(HttpRequest request, CancellationToken cancellationToken)
     {
         if (request.ContentLength > BundleReader.MaxBundleSize)

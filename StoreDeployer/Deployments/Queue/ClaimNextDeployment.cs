@@ -8,29 +8,29 @@ using Platform.ServiceDefaults.Postgres.Database;
 namespace Platform.StoreDeployer.Deployments.Queue;
 
 /// <summary>
-/// Takes the next deployment: rollbacks first, then first deployments, then redeployments, each in the order in which their shops got in line, and of
-/// each shop one at a time.
+/// Claims the next deployment: rollbacks before first deployments before redeployments, within each the one whose shop has waited longest. Only one
+/// deployment of a shop runs at a time.
 /// </summary>
 internal sealed class ClaimNextDeployment(PostgresDatabase database, IOptions<DeploymentOptions> options)
 {
-    private const int Tries = 3;
+    private const int MaxAttempts = 3;
 
     public async Task<(DeploymentJob Job, IReadOnlyList<StepState> Steps)?> ExecuteAsync(Guid worker, CancellationToken cancellationToken)
     {
-        for (var tried = 1; ; tried++)
+        for (var attempt = 1; ; attempt++)
         {
             try
             {
                 return await TryAsync(worker, cancellationToken);
             }
-            catch (PostgresException e) when (e.SqlState == PostgresErrorCodes.UniqueViolation && tried < Tries)
+            catch (PostgresException e) when (e.SqlState == PostgresErrorCodes.UniqueViolation && attempt < MaxAttempts)
             {
-                // Another worker took another deployment of the same shop between our look and our update; now we see it.
+                // Another worker claimed a deployment of the same shop after our snapshot was taken. The next attempt sees that.
             }
         }
     }
 
-    // Nobody is told: the first report of progress says that it runs, if it runs for so long.
+    // Backend is not told here; the first progress message says that the deployment is running.
     private async Task<(DeploymentJob Job, IReadOnlyList<StepState> Steps)?> TryAsync(Guid worker, CancellationToken cancellationToken)
     {
         await using var connection = await database.OpenConnectionAsync(cancellationToken);
@@ -44,7 +44,7 @@ internal sealed class ClaimNextDeployment(PostgresDatabase database, IOptions<De
               limit 1
               for update skip locked),
             steps as (
-              -- what is timed from here on belongs to this claim; ReturnDeployment relies on it
+              -- ReturnDeployment relies on this: a step with a start time was begun under the current claim
               update deployment_steps s set started_at = null, finished_at = null, error = null
               from next where s.deployment_id = next.id
               returning s.position, s.attempts, s.failures)
@@ -56,16 +56,16 @@ internal sealed class ClaimNextDeployment(PostgresDatabase database, IOptions<De
               d.rollback_to as RollbackTo, d.waits as Waits, d.correlation_id as CorrelationId, d.traceparent as Traceparent,
               (select json_agg(steps)::text from steps) as Steps
             """, new { worker, options.Value.Lease }, cancellationToken: cancellationToken), (job, steps) => (job, steps), splitOn: "Steps");
-        return claimed.AsList() is [var (job, before)] ? (job, StepsOf(job.Kind, before)) : null;
+        return claimed.AsList() is [var (job, earlier)] ? (job, StepsOf(job.Kind, earlier)) : null;
     }
 
-    private static IReadOnlyList<StepState> StepsOf(string kind, string? before)
+    private static IReadOnlyList<StepState> StepsOf(string kind, string? earlier)
     {
         var steps = DeploymentSteps.None(kind);
-        foreach (var tried in before is null ? [] : JsonSerializer.Deserialize<List<Tried>>(before, PlatformJson.Tolerant)!.Where(tried => tried.Position < steps.Count))
-            (steps[tried.Position].Attempts, steps[tried.Position].Failures) = (tried.Attempts, tried.Failures);
+        foreach (var step in earlier is null ? [] : JsonSerializer.Deserialize<List<EarlierAttempts>>(earlier, PlatformJson.Tolerant)!.Where(step => step.Position < steps.Count))
+            (steps[step.Position].Attempts, steps[step.Position].Failures) = (step.Attempts, step.Failures);
         return steps;
     }
 
-    private sealed record Tried(short Position, int Attempts, int Failures);
+    private sealed record EarlierAttempts(short Position, int Attempts, int Failures);
 }

@@ -33,10 +33,10 @@ internal static class DeploymentSteps
         return steps;
     }
 
-    /// <summary>Writes the steps. The transaction must hold the deployment's row under its fence, or the shop's lock.</summary>
+    /// <summary>Writes the steps. The transaction must hold the deployment's row (<see cref="Fence.AssertHeld"/>) or the shop's lock.</summary>
     public static Statements Write(Guid deploymentId, IEnumerable<StepState> steps)
     {
-        // a step that was never begun has no row; of those that have one nothing is taken back but by a claim
+        // Only steps that were begun have a row.
         var begun = steps.Where(step => step.StartedAt is not null || step.Attempts > 0 || step.Error is not null).ToList();
         return new(
             """

@@ -4,7 +4,7 @@ using Platform.ServiceDefaults.Postgres.Database;
 
 namespace Platform.StoreDeployer.Deployments.Queue;
 
-/// <summary>Ends a running deployment without its store having changed: failed, or cancelled when somebody asked for that.</summary>
+/// <summary>Ends a running deployment that does not go live: it failed, or was cancelled or superseded.</summary>
 internal sealed class FailDeployment(PostgresDatabase database, DeploymentEvents events)
 {
     /// <summary>Ends the deployment with a final <paramref name="status"/> other than live.</summary>
@@ -16,7 +16,7 @@ internal sealed class FailDeployment(PostgresDatabase database, DeploymentEvents
         events.Wake();
     }
 
-    /// <summary>What <see cref="ExecuteAsync"/> does in a transaction that has the shop's lock and has asserted the lease.</summary>
+    /// <summary>The same for a transaction that already holds the shop's lock and has asserted the lease.</summary>
     public Statements WithLeaseHeld(DeploymentLease lease, IReadOnlyList<StepState> steps, DeploymentStatus status, DeploymentError? error) =>
         new Statements("update deployments set status = @status, error = @error::jsonb, worker = null, lease_until = null, finished_at = now() where id = @Id",
             new { lease.Id, status = status.Text(), error = error is null ? null : JsonSerializer.Serialize(error, PlatformJson.Tolerant) })

@@ -3,20 +3,20 @@ using Platform.ServiceDefaults.Postgres.Database;
 
 namespace Platform.StoreDeployer.Deployments.Queue;
 
-/// <summary>What a worker writes counts only under its fencing token: the database refuses the transaction of one whose lease is lost.</summary>
+/// <summary>Makes a worker's writes conditional on its lease: the database aborts the transaction if the lease is lost.</summary>
 internal static class Fence
 {
-    // raised by assert_lease
+    // The SQLSTATE that assert_lease raises.
     private const string LeaseLost = "PL001";
 
-    /// <summary>Locks the deployment for the rest of the transaction if the lease holds, and refuses the transaction if not. To be run by <see cref="FencedAsync"/>.</summary>
+    /// <summary>Locks the deployment's row until the end of the transaction, or aborts the transaction if the lease is lost. Must be run in <see cref="FencedAsync"/>.</summary>
     public static Statements AssertHeld(this DeploymentLease lease) =>
         new("select true from assert_lease(@Id, @Worker, @FencingToken)", new { lease.Id, lease.Worker, lease.FencingToken });
 
-    /// <summary>Takes the lock of the lease's shop, and then does as <see cref="AssertHeld"/> does.</summary>
+    /// <summary>Takes the shop's lock, then does the same as <see cref="AssertHeld"/>.</summary>
     public static Statements AssertHeldWithShop(this DeploymentLease lease) => ShopLock.Take(lease.ShopId).Then(lease.AssertHeld());
 
-    /// <summary>Runs what has the fence in it.</summary>
+    /// <summary>Runs work that asserts the lease, and turns the database's error into an exception of ours.</summary>
     /// <exception cref="LeaseLostException">The lease is lost; nothing was written.</exception>
     public static async Task FencedAsync(this DeploymentLease lease, Func<Task> work)
     {

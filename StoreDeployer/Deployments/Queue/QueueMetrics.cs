@@ -6,7 +6,7 @@ using Platform.ServiceDefaults.Postgres.Database;
 
 namespace Platform.StoreDeployer.Deployments.Queue;
 
-/// <summary>How long the queue is, how long its first has waited, and how many deployments this process can run.</summary>
+/// <summary>Metrics: the queue's length, the age of its oldest claimable deployment, and how many deployments this process can run.</summary>
 internal sealed class QueueMetrics : PolledMetrics<QueueMetrics.Figures>
 {
     private readonly PostgresDatabase _database;
@@ -17,9 +17,9 @@ internal sealed class QueueMetrics : PolledMetrics<QueueMetrics.Figures>
     {
         _database = database;
         var meter = meters.CreateMeter("deployments");
-        meter.CreateObservableGauge("platform.deployments.queue.depth", () => Latest is { } figures ? [Status("queued", figures.Queued), Status("running", figures.Running)] : Array.Empty<Measurement<long>>(), "{deployment}", "Deployments that wait and that run, by status.");
-        meter.CreateObservableGauge("platform.deployments.queue.oldest.age", () => Latest is { } figures ? [new(figures.OldestSeconds)] : Array.Empty<Measurement<double>>(), "s", "Time that the first deployment which is due has waited for a worker; 0 when none does.");
-        meter.CreateObservableGauge("platform.deployments.workers", () => session.Id is null ? 0 : options.Value.Workers, "{worker}", "Deployments that this process runs at a time; 0 while it can claim none.");
+        meter.CreateObservableGauge("platform.deployments.queue.depth", () => Latest is { } figures ? [Status("queued", figures.Queued), Status("running", figures.Running)] : Array.Empty<Measurement<long>>(), "{deployment}", "Queued and running deployments, by status.");
+        meter.CreateObservableGauge("platform.deployments.queue.oldest.age", () => Latest is { } figures ? [new(figures.OldestSeconds)] : Array.Empty<Measurement<double>>(), "s", "How long the oldest claimable deployment has waited for a worker; 0 if there is none.");
+        meter.CreateObservableGauge("platform.deployments.workers", () => session.Id is null ? 0 : options.Value.Workers, "{worker}", "Deployments that this process can run concurrently; 0 while it can't claim any.");
 
         static Measurement<long> Status(string status, long value) => new(value, new KeyValuePair<string, object?>("status", status));
     }

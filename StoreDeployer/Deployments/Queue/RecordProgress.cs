@@ -2,10 +2,9 @@ using Platform.ServiceDefaults.Postgres.Database;
 
 namespace Platform.StoreDeployer.Deployments.Queue;
 
-/// <summary>Writes down how far a running deployment is, and tells Backend.</summary>
+/// <summary>Records the progress of a running deployment and tells Backend.</summary>
 internal sealed class RecordProgress(PostgresDatabase database, DeploymentEvents events)
 {
-    /// <summary>Writes <paramref name="steps"/>.</summary>
     /// <exception cref="LeaseLostException">The lease is lost; nothing was written.</exception>
     public async Task ExecuteAsync(DeploymentLease lease, IReadOnlyList<StepState> steps, CancellationToken cancellationToken)
     {

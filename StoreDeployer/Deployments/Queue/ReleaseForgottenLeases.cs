@@ -4,8 +4,8 @@ using Platform.ServiceDefaults.Postgres.Database;
 namespace Platform.StoreDeployer.Deployments.Queue;
 
 /// <summary>
-/// Puts back what this process holds and does not work on: the database went away before it said that a claim had succeeded, or before it could be told
-/// how a run ended. Only for the one that claims, while it does not.
+/// Returns deployments to the queue that this process holds but doesn't run, because the connection broke before a claim was confirmed or before the outcome of a
+/// run was recorded. Must not run concurrently with a claim, whose deployment isn't registered as running yet.
 /// </summary>
 internal sealed class ReleaseForgottenLeases(PostgresDatabase database, ReturnDeployment returnDeployment)
 {
@@ -25,7 +25,7 @@ internal sealed class ReleaseForgottenLeases(PostgresDatabase database, ReturnDe
             }
             catch (LeaseLostException)
             {
-                // It has come to its end meanwhile.
+                // The deployment has ended in the meantime.
             }
         }
     }

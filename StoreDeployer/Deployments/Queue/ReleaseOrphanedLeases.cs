@@ -4,17 +4,17 @@ using Platform.ServiceDefaults.Postgres.Database;
 namespace Platform.StoreDeployer.Deployments.Queue;
 
 /// <summary>
-/// Puts back what a killed worker held, which is noticed by its advisory lock, and what a paused or cut-off one held, which is noticed by its
-/// lease. Any process does it for all.
+/// Returns the deployments of dead workers to the queue. A killed worker is recognised by its advisory lock, which its session releases; a paused or cut-off one
+/// by its expired lease. Every process does this for all workers.
 /// </summary>
 internal sealed class ReleaseOrphanedLeases(PostgresDatabase database, ForgetDeadProcesses forgetDead, ReturnDeployment returnDeployment)
 {
-    /// <summary>That nobody works on the running deployment <c>d</c> any more.</summary>
+    /// <summary>SQL condition: the running deployment <c>d</c> has no live worker.</summary>
     public const string IsOrphaned = "(d.lease_until < now() or not exists (select from processes p where p.id = d.worker))";
 
     private const int Batch = 50;
 
-    /// <summary>How many deployments were taken from their workers.</summary>
+    /// <returns>The number of deployments released.</returns>
     public async Task<int> ExecuteAsync(CancellationToken cancellationToken)
     {
         await forgetDead.ExecuteAsync(cancellationToken);
@@ -36,7 +36,7 @@ internal sealed class ReleaseOrphanedLeases(PostgresDatabase database, ForgetDea
             }
             catch (LeaseLostException)
             {
-                // Another process did it first, or the worker was back in time to renew its lease or to finish.
+                // Another process released it first, or the worker has renewed its lease or finished.
             }
         }
 

@@ -5,12 +5,12 @@ using Platform.ServiceDefaults.Postgres.Database;
 namespace Platform.StoreDeployer.Deployments.Queue;
 
 /// <summary>
-/// Extends this process's leases, by the database's clock, and says which deployments somebody wants cancelled. It is called more often than leases need it; an
-/// update each time would wait for the runs' own transactions, and they for it.
+/// Extends this process's leases, by the database's clock, and reports which deployments are to be cancelled. It is called at every signal, far more often than leases
+/// need renewal, so leases renewed recently are only read: an update would contend with the transactions of the runs for the row's lock.
 /// </summary>
 internal sealed class RenewLeases(PostgresDatabase database, IOptions<DeploymentOptions> options)
 {
-    /// <summary>Of <paramref name="leases"/>, those that still hold; the others are lost.</summary>
+    /// <returns>Those of <paramref name="leases"/> that are still held; the others are lost.</returns>
     public async Task<IReadOnlyList<(Guid Id, long FencingToken, bool CancelRequested)>> ExecuteAsync(IReadOnlyCollection<DeploymentLease> leases, CancellationToken cancellationToken)
     {
         await using var connection = await database.OpenConnectionAsync(cancellationToken);
@@ -31,7 +31,7 @@ internal sealed class RenewLeases(PostgresDatabase database, IOptions<Deployment
             new
             {
                 options.Value.Lease,
-                // younger ones are left alone
+                // Leases renewed less than this ago are not renewed again.
                 age = options.Value.LeaseRenewal / 2,
                 ids = leases.Select(lease => lease.Id).ToArray(),
                 workers = leases.Select(lease => lease.Worker).ToArray(),

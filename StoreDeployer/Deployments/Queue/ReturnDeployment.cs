@@ -10,31 +10,31 @@ namespace Platform.StoreDeployer.Deployments.Queue;
 /// <summary>Why a running deployment goes back into the queue.</summary>
 internal enum ReturnReason
 {
-    /// <summary>Something can't be reached: says nothing about the deployment.</summary>
+    /// <summary>A dependency is unavailable.</summary>
     MustWait,
 
-    /// <summary>A step failed and is to be tried again.</summary>
+    /// <summary>A step failed and will be retried.</summary>
     StepFailed,
 
-    /// <summary>The process stops.</summary>
+    /// <summary>The process is stopping.</summary>
     Draining,
 
-    /// <summary>The worker is gone.</summary>
+    /// <summary>The worker died, or its lease expired.</summary>
     LeaseLost,
 
-    /// <summary>The worker was not told that it holds it, or could not tell how it ended.</summary>
+    /// <summary>The worker holds the deployment without running it; see <see cref="ReleaseForgottenLeases"/>.</summary>
     Forgotten,
 }
 
 /// <summary>
-/// Puts a running deployment back into the queue, or ends it there: cancelled if somebody asked for that, superseded if a newer one of the shop was accepted
-/// meanwhile, failed if it took too many workers down.
+/// Returns a running deployment to the queue. It becomes final instead if it is to be cancelled, if a newer one of the shop supersedes it, or if it has lost too
+/// many workers.
 /// </summary>
 internal sealed class ReturnDeployment(PostgresDatabase database, DeploymentEvents events, IOptions<DeploymentOptions> options)
 {
-    /// <summary>Gives the lease back. Without <paramref name="steps"/>, those written down last count.</summary>
+    /// <summary>Gives the lease back. If <paramref name="steps"/> is null, the steps recorded last are kept.</summary>
     /// <returns>The deployment's new status.</returns>
-    /// <exception cref="LeaseLostException">The lease is lost, or is to be lost and holds again; nothing was written.</exception>
+    /// <exception cref="LeaseLostException">The lease is lost, or (for <see cref="ReturnReason.LeaseLost"/>) its worker is alive after all. Nothing was written.</exception>
     public async Task<DeploymentStatus> ExecuteAsync(
         DeploymentLease lease, IReadOnlyList<StepState>? steps, ReturnReason reason, TimeSpan delay, DeploymentError? error, CancellationToken cancellationToken)
     {
@@ -70,12 +70,12 @@ internal sealed class ReturnDeployment(PostgresDatabase database, DeploymentEven
                 options.Value.MaxLostLeases,
                 delay,
                 error = Json(error),
-                lostError = Json(new DeploymentError("worker-lost", $"The worker died or stood still {options.Value.MaxLostLeases} times during this deployment.")),
+                lostError = Json(new DeploymentError("worker-lost", $"The worker died or stopped responding {options.Value.MaxLostLeases} times during this deployment.")),
             }, transaction, cancellationToken: cancellationToken));
 
         if (steps is null)
         {
-            // A try that ended with its worker is not an attempt. ClaimNextDeployment cleared the times of earlier claims, so these are the last claim's.
+            // An attempt that ended with its worker doesn't count. ClaimNextDeployment clears the start times, so a step that has one was begun under this claim.
             await connection.ExecuteAsync(new CommandDefinition(
                 """
                 update deployment_steps set attempts = greatest(attempts - 1, 0), started_at = null, finished_at = null
@@ -84,17 +84,17 @@ internal sealed class ReturnDeployment(PostgresDatabase database, DeploymentEven
             steps = await DeploymentSteps.ReadAsync(connection, transaction, lease.Id, kind, cancellationToken);
         }
 
-        var now = Enum.Parse<DeploymentStatus>(status, ignoreCase: true);
-        var told = now.IsFinal()
-            ? events.Finished(lease.ShopId, lease.Id, now, steps.Snapshot(), finalError is null ? null : JsonSerializer.Deserialize<DeploymentError>(finalError, PlatformJson.Tolerant))
-            : events.Progressed(lease.ShopId, lease.Id, now, steps.Snapshot());
-        await DeploymentSteps.Write(lease.Id, steps).Then(told).ExecuteAsync(transaction, cancellationToken);
+        var newStatus = Enum.Parse<DeploymentStatus>(status, ignoreCase: true);
+        var message = newStatus.IsFinal()
+        ? events.Finished(lease.ShopId, lease.Id, newStatus, steps.Snapshot(), finalError is null ? null : JsonSerializer.Deserialize<DeploymentError>(finalError, PlatformJson.Tolerant))
+            : events.Progressed(lease.ShopId, lease.Id, newStatus, steps.Snapshot());
+        await DeploymentSteps.Write(lease.Id, steps).Then(message).ExecuteAsync(transaction, cancellationToken);
         await transaction.CommitAsync(cancellationToken);
         events.Wake();
-        return now;
+        return newStatus;
     }
 
-    // What was found before the locks were there may have changed while they were waited for.
+    // Checked again under the lock: the worker may have renewed its lease while we waited for it.
     private static async Task AssertOrphanedAsync(NpgsqlTransaction transaction, DeploymentLease lease, CancellationToken cancellationToken)
     {
         var orphaned = await transaction.Connection!.ExecuteScalarAsync<bool>(new CommandDefinition(

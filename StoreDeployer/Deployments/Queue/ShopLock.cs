@@ -3,9 +3,9 @@ using Platform.ServiceDefaults.Postgres.Database;
 namespace Platform.StoreDeployer.Deployments.Queue;
 
 /// <summary>
-/// The lock that orders whatever changes a shop's deployments or pointer. It is always taken before locks on the shop's deployments; a claim,
-/// which takes one of those only, skips what is locked. Rows that only name the shop, such as a release, can be written by others meanwhile: with a plain
-/// <c>for update</c> whoever stores a release, with the deployment locked, would wait here for one who waits for the deployment.
+/// Serialises all changes to a shop's deployments and active release. To avoid deadlocks, it is always taken before locks on the shop's deployments; a claim
+/// takes only one of those, and skips locked rows. The lock is <c>for no key update</c> because inserting a release takes a key-share lock on the shop (foreign key)
+/// while holding the deployment's lock: with <c>for update</c> it could deadlock with a holder of the shop's lock that waits for the deployment.
 /// </summary>
 internal static class ShopLock
 {

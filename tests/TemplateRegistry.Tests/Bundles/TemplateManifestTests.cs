@@ -11,7 +11,7 @@ public sealed class TemplateManifestTests
     [InlineData("{", "is not valid JSON")]
     [InlineData("[]", "must be a JSON object")]
     [InlineData("""{"name":"a","name":"b"}""", "is not valid JSON")]
-    [InlineData("{}", "name is required|version is required|title is required|pages must be an array with something in it")]
+    [InlineData("{}", "name is required|version is required|title is required|pages must be an array that is not empty")]
     [InlineData("""{"name":"\ud800"}""", "not valid Unicode")]
     public void A_manifest_that_is_no_manifest_is_refused(string json, string reasons)
     {
@@ -39,7 +39,7 @@ public sealed class TemplateManifestTests
     [InlineData("version", "\"99999999999.0.0\"", "version must be a semantic version")]
     [InlineData("title", "\" \"", "title must not be empty")]
     [InlineData("author", "\"me\"", "author is not a field")]
-    [InlineData("pages", "[]", "pages must be an array with something in it")]
+    [InlineData("pages", "[]", "pages must be an array that is not empty")]
     [InlineData("pages", "[1]", "pages[0] must be an object")]
     [InlineData("pages", """[{"path":"index.html","template":"pages/index.hbs"}]""", "must have a page with the path 404.html")]
     public void A_wrong_field_is_named_with_its_rule(string field, string value, string reason)
@@ -77,7 +77,7 @@ public sealed class TemplateManifestTests
     [InlineData("""{"name":"a","type":"color","label":"A"}""", "parameters[0].default is needed for a color")]
     [InlineData("""{"name":"a","type":"color","label":"A","default":"red"}""", "parameters[0].default must be a colour")]
     [InlineData("""{"name":"a","type":"url","label":"A","default":"javascript:alert(1)"}""", "parameters[0].default must be an http or https address")]
-    [InlineData("""{"name":"a","type":"choice","label":"A","default":"x"}""", "parameters[0].choices must be an array with something in it")]
+    [InlineData("""{"name":"a","type":"choice","label":"A","default":"x"}""", "parameters[0].choices must be an array that is not empty")]
     [InlineData("""{"name":"a","type":"choice","label":"A","default":"z","choices":[{"value":"x","label":"X"}]}""", "parameters[0].default must be one of x")]
     [InlineData("""{"name":"a","type":"choice","label":"A","default":"x","choices":[{"value":"x","label":"X"},{"value":"x","label":"X"}]}""", "has 'x' twice")]
     [InlineData("""{"name":"a","type":"choice","label":"A","choices":[{"value":"x;}","label":"X"}]}""", "may appear in CSS")]

@@ -3,16 +3,16 @@ using Platform.ServiceDefaults.Postgres.Database;
 
 namespace Platform.StoreDeployer.Stores;
 
-/// <summary>Keeps every live store on this process's disk, and follows what other processes activate and take down.</summary>
-internal sealed partial class KeepStores(
-    StoreDirectory directory, DatabaseMigrations migrations, Signals signals, IOptions<StoreOptions> options, TimeProvider time, ILogger<KeepStores> logger) : BackgroundService
+/// <summary>Polls the database for changes that other processes made to stores, and keeps this process's copies of all live stores up to date, in memory and on disk.</summary>
+internal sealed partial class PollStoreChanges(
+    StoreDirectory directory, DatabaseMigrations migrations, Signals signals, IOptions<StoreOptions> options, TimeProvider time, ILogger<PollStoreChanges> logger) : BackgroundService
 {
-    // What commits later may have been changed earlier, though never at one address: by so much at most, and hardly ever by more than so little.
+    // Transactions of different shops may commit out of order of changed_at, so each poll re-reads the last 30 s. At a signal 1 s is enough: the next poll catches the rest.
     private static readonly TimeSpan Overlap = TimeSpan.FromSeconds(30);
     private static readonly TimeSpan OverlapAtSignal = TimeSpan.FromSeconds(1);
 
     private DateTimeOffset? _latest;
-    private long _looked;
+    private long _lastPoll;
 
     protected override async Task ExecuteAsync(CancellationToken stoppingToken)
     {
@@ -23,21 +23,21 @@ internal sealed partial class KeepStores(
             var seen = signal.Version;
             try
             {
-                await FollowAsync(stoppingToken);
+                await RefreshChangedAsync(stoppingToken);
             }
             catch (Exception e) when (!stoppingToken.IsCancellationRequested)
             {
-                LogTrouble(logger, DatabaseProblems.IsUnavailable(e) ? null : e, e.Message);
+                LogFailure(logger, DatabaseProblems.IsUnavailable(e) ? null : e, e.Message);
             }
 
             await signal.WaitAsync(seen, options.Value.PollInterval, stoppingToken);
         }
     }
 
-    private async Task FollowAsync(CancellationToken cancellationToken)
+    private async Task RefreshChangedAsync(CancellationToken cancellationToken)
     {
         var now = time.GetTimestamp();
-        var atSignal = _latest is not null && time.GetElapsedTime(_looked, now) < options.Value.PollInterval;
+        var atSignal = _latest is not null && time.GetElapsedTime(_lastPoll, now) < options.Value.PollInterval;
         foreach (var (slug, changedAt) in await directory.ChangedAsync(_latest - (atSignal ? OverlapAtSignal : Overlap), cancellationToken))
         {
             if (await directory.RefreshAsync(slug, changedAt, cancellationToken) is null)
@@ -47,9 +47,9 @@ internal sealed partial class KeepStores(
         }
 
         if (!atSignal)
-            _looked = now;
+            _lastPoll = now;
     }
 
-    [LoggerMessage(LogLevel.Warning, "Could not follow the stores: {Reason}")]
-    private static partial void LogTrouble(ILogger logger, Exception? exception, string reason);
+    [LoggerMessage(LogLevel.Warning, "Could not read store changes: {Reason}")]
+    private static partial void LogFailure(ILogger logger, Exception? exception, string reason);
 }
