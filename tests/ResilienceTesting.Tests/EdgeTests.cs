@@ -9,13 +9,13 @@ using Platform.TestSupport;
 
 namespace Platform.ResilienceTesting.Tests;
 
-/// <summary>An application model whose resources play dead: what each would be told in its environment, the test tries itself.</summary>
+/// <summary>An application model whose resources are never started: the tests use the addresses in their environments.</summary>
 public sealed class EdgeTests : IAsyncLifetime
 {
     private readonly IDistributedApplicationBuilder _builder = DistributedApplication.CreateBuilder(new DistributedApplicationOptions
     {
         DisableDashboard = true,
-        // asked for, and never started
+        // Required settings; the programs are never started.
         Args = ["--DcpPublisher:CliPath=none", "--DcpPublisher:DashboardPath=none"],
     });
     private StubService _service = null!;
@@ -36,7 +36,7 @@ public sealed class EdgeTests : IAsyncLifetime
     }
 
     [Fact]
-    public async Task A_fault_concerns_one_edge_and_no_other()
+    public async Task A_fault_affects_one_edge_only()
     {
         var backend = Consumer("backend").WithReference(_registry.GetEndpoint("http"));
         var deployer = Consumer("deployer").WithReference(_registry.GetEndpoint("http"));
@@ -61,7 +61,7 @@ public sealed class EdgeTests : IAsyncLifetime
     }
 
     [Fact]
-    public async Task An_endpoint_is_replaced_in_whatever_it_is_a_part_of()
+    public async Task Endpoints_are_replaced_in_all_kinds_of_values()
     {
         var http = _registry.GetEndpoint("http");
         var backend = Consumer("backend")
@@ -86,7 +86,7 @@ public sealed class EdgeTests : IAsyncLifetime
     }
 
     [Fact]
-    public async Task A_resource_keeps_its_own_endpoint_and_an_encrypted_one_its_name()
+    public async Task A_resources_own_endpoint_is_not_replaced_and_an_https_endpoint_keeps_its_host_name()
     {
         var secure = _builder.AddExecutable("secure", "none", ".").WithHttpsEndpoint();
         _registry.WithEnvironment("SELF", _registry.GetEndpoint("http")).WithReference(secure.GetEndpoint("https"));
@@ -100,7 +100,7 @@ public sealed class EdgeTests : IAsyncLifetime
     }
 
     [Fact]
-    public async Task A_database_stands_for_its_server_and_all_else_of_the_connection_string_stays()
+    public async Task In_a_connection_string_only_host_and_port_of_the_server_are_replaced()
     {
         var postgres = _builder.AddPostgres("postgres", password: _builder.AddParameter("password", $"localhost:{_service.Port}"));
         var database = postgres.AddDatabase("shops-db", "shops");
@@ -109,21 +109,21 @@ public sealed class EdgeTests : IAsyncLifetime
 
         var direct = new NpgsqlConnectionStringBuilder(await ((IResourceWithConnectionString)database.Resource).GetConnectionStringAsync(Cancel));
         var environment = await EnvironmentAsync(backend);
-        var told = new NpgsqlConnectionStringBuilder(environment["ConnectionStrings__shops-db"]);
+        var proxied = new NpgsqlConnectionStringBuilder(environment["ConnectionStrings__shops-db"]);
 
         var edge = app.Fault("backend", "shops-db");
         app.Fault("backend", "postgres").ShouldBeSameAs(edge);
         edge.Target.ShouldBe(postgres.Resource);
         var port = edge.Proxies.ShouldHaveSingleItem().Port;
-        (told.Host, told.Port).ShouldBe(("127.0.0.1", port));
-        (told.Password, told.Database, told.Username).ShouldBe((direct.Password, "shops", direct.Username));
+        (proxied.Host, proxied.Port).ShouldBe(("127.0.0.1", port));
+        (proxied.Password, proxied.Database, proxied.Username).ShouldBe((direct.Password, "shops", direct.Username));
         environment["SHOPS_DB_HOST"].ShouldBe("127.0.0.1");
         environment["SHOPS_DB_PORT"].ShouldBe($"{port}");
         environment["SHOPS_DB_URI"].ShouldBe($"postgresql://postgres:localhost%3A{_service.Port}@127.0.0.1:{port}/shops");
     }
 
     [Fact]
-    public async Task A_fault_may_be_there_before_the_consumer_is()
+    public async Task A_fault_can_be_started_before_the_consumer()
     {
         var backend = Consumer("backend").WithReference(_registry.GetEndpoint("http"));
         var app = await StartAsync();
@@ -138,7 +138,7 @@ public sealed class EdgeTests : IAsyncLifetime
     }
 
     [Fact]
-    public async Task A_consumer_that_starts_again_is_given_the_same_proxy()
+    public async Task A_restarted_consumer_gets_the_same_proxy()
     {
         var backend = Consumer("backend").WithReference(_registry.GetEndpoint("http"));
         await StartAsync();
@@ -161,7 +161,7 @@ public sealed class EdgeTests : IAsyncLifetime
     }
 
     [Fact]
-    public async Task An_edge_that_is_not_there_is_answered_with_those_that_are()
+    public async Task An_unknown_edge_is_refused_with_a_list_of_the_existing_ones()
     {
         Consumer("backend").WithReference(_registry.GetEndpoint("http"));
         Consumer("deployer").WithReference(_registry.GetEndpoint("http"));
@@ -175,7 +175,7 @@ public sealed class EdgeTests : IAsyncLifetime
     }
 
     [Fact]
-    public void Without_proxies_it_says_how_to_have_them()
+    public void Without_AddFaults_the_error_says_how_to_add_proxies()
     {
         _app = _builder.Build();
 
@@ -184,7 +184,7 @@ public sealed class EdgeTests : IAsyncLifetime
 
     private IResourceBuilder<ExecutableResource> Consumer(string name) => _builder.AddExecutable(name, "none", ".");
 
-    /// <summary>Goes as far as the orchestrator would before the first process: the model is complete and endpoints have addresses.</summary>
+    /// <summary>Does what the orchestrator does before it starts the first process: completes the model and allocates endpoints.</summary>
     private async Task<DistributedApplication> StartAsync()
     {
         _app = _builder.AddFaults().Build();
@@ -195,7 +195,7 @@ public sealed class EdgeTests : IAsyncLifetime
         return _app;
     }
 
-    /// <summary>What the resource's process would find in its environment.</summary>
+    /// <summary>The environment that the resource's process would get.</summary>
     private async Task<Dictionary<string, string>> EnvironmentAsync(IResourceBuilder<IResource> resource)
     {
         var context = new EnvironmentCallbackContext(_builder.ExecutionContext, resource.Resource, cancellationToken: Cancel);
@@ -204,7 +204,7 @@ public sealed class EdgeTests : IAsyncLifetime
         var environment = new Dictionary<string, string>();
         foreach (var (name, value) in context.EnvironmentVariables)
         {
-            // the port to listen on is the orchestrator's to say
+            // The port to listen on is assigned by the orchestrator.
             if (name != "PORT")
                 environment[name] = value as string ?? (await ((IValueProvider)value).GetValueAsync(Cancel))!;
         }

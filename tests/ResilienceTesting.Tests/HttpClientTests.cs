@@ -6,7 +6,7 @@ using Platform.TestSupport;
 
 namespace Platform.ResilienceTesting.Tests;
 
-/// <summary>What an HttpClient makes of each fault.</summary>
+/// <summary>The effect of each fault on an HttpClient.</summary>
 public sealed class HttpClientTests : IAsyncLifetime
 {
     private static readonly string Body = new('x', 10_000);
@@ -19,7 +19,7 @@ public sealed class HttpClientTests : IAsyncLifetime
     {
         _service = await StubService.StartAsync(app =>
         {
-            // with its length: the sizes of chunks would be part of what is cut
+            // Has a Content-Length: in a chunked body the chunk sizes would be counted, too.
             app.MapGet("/", () => Results.Text(Body));
             app.MapPost("/orders", async (HttpRequest request) =>
             {
@@ -39,10 +39,10 @@ public sealed class HttpClientTests : IAsyncLifetime
     }
 
     [Fact]
-    public async Task Without_a_fault_all_is_as_without_a_proxy() => (await _client.GetStringAsync("/", Cancel)).ShouldBe(Body);
+    public async Task Without_a_fault_the_proxy_has_no_effect() => (await _client.GetStringAsync("/", Cancel)).ShouldBe(Body);
 
     [Fact]
-    public async Task Refused_and_well_again_on_a_pooled_connection()
+    public async Task Refuse_affects_pooled_connections_until_it_ends()
     {
         await _client.GetStringAsync("/", Cancel);
         using (_proxy.Faults.Refuse())
@@ -56,7 +56,7 @@ public sealed class HttpClientTests : IAsyncLifetime
     }
 
     [Fact]
-    public async Task Reset()
+    public async Task Reset_is_a_connection_reset()
     {
         using var reset = _proxy.Faults.Reset();
         var error = await Should.ThrowAsync<HttpRequestException>(() => _client.GetStringAsync("/", Cancel));
@@ -64,22 +64,22 @@ public sealed class HttpClientTests : IAsyncLifetime
     }
 
     [Fact]
-    public async Task A_black_hole_lasts_until_the_client_gives_up()
+    public async Task In_a_black_hole_requests_hang_until_the_client_cancels()
     {
         using var hole = _proxy.Faults.BlackHole();
-        using var patience = CancellationTokenSource.CreateLinkedTokenSource(Cancel);
-        var request = _client.GetStringAsync("/", patience.Token);
+        using var cancellation = CancellationTokenSource.CreateLinkedTokenSource(Cancel);
+        var request = _client.GetStringAsync("/", cancellation.Token);
         await Eventually.TrueAsync(() => _proxy.BytesSwallowed > 0);
         request.IsCompleted.ShouldBeFalse();
 
-        await patience.CancelAsync();
+        await cancellation.CancelAsync();
 
         await Should.ThrowAsync<OperationCanceledException>(() => request);
         _service.Requests.ShouldBeEmpty();
     }
 
     [Fact]
-    public async Task Half_closed_the_request_arrives_and_the_response_ends_before_it_began()
+    public async Task Half_close_lets_the_request_arrive_and_ends_the_response_before_its_first_byte()
     {
         using var halfClose = _proxy.Faults.HalfClose();
         var error = await Should.ThrowAsync<HttpRequestException>(() => _client.PostAsync("/orders", new StringContent("tea"), Cancel));
@@ -90,7 +90,7 @@ public sealed class HttpClientTests : IAsyncLifetime
     [InlineData(0)]
     [InlineData(1)]
     [InlineData(9_999)]
-    public async Task A_body_is_cut_after_so_many_bytes_while_status_and_headers_arrive(int afterBytes)
+    public async Task CutBody_delivers_status_and_headers_and_truncates_the_body(int afterBytes)
     {
         using var cut = _proxy.Faults.CutBody(afterBytes);
         using var response = await _client.GetAsync("/", HttpCompletionOption.ResponseHeadersRead, Cancel);
@@ -105,7 +105,7 @@ public sealed class HttpClientTests : IAsyncLifetime
     }
 
     [Fact]
-    public async Task A_body_that_is_no_longer_than_the_cut_is_whole()
+    public async Task CutBody_does_not_affect_a_body_up_to_the_limit()
     {
         using var cut = _proxy.Faults.CutBody(Body.Length);
         (await _client.GetStringAsync("/", Cancel)).ShouldBe(Body);
@@ -114,7 +114,7 @@ public sealed class HttpClientTests : IAsyncLifetime
     }
 
     [Fact]
-    public async Task A_dropped_reply_is_a_reset_after_the_request_was_served()
+    public async Task A_dropped_reply_is_a_reset_after_the_request_was_processed()
     {
         using (var dropped = _proxy.Faults.DropReply())
         {
@@ -127,7 +127,7 @@ public sealed class HttpClientTests : IAsyncLifetime
     }
 
     [Fact]
-    public async Task The_announcement_that_a_body_may_come_is_no_reply_to_drop()
+    public async Task DropReply_lets_100_Continue_pass()
     {
         using var dropped = _proxy.Faults.DropReply();
         using var request = new HttpRequestMessage(HttpMethod.Post, "/orders") { Content = new StringContent("tea") };
@@ -139,7 +139,7 @@ public sealed class HttpClientTests : IAsyncLifetime
     }
 
     [Fact]
-    public async Task Slices_and_narrow_bandwidth_make_it_slow_and_not_wrong()
+    public async Task Slices_and_limited_bandwidth_do_not_change_content()
     {
         using var bandwidth = _proxy.Faults.Bandwidth(100_000_000);
         using var slices = _proxy.Faults.Slice(100);

@@ -3,7 +3,7 @@ using System.Net.Sockets;
 
 namespace Platform.ResilienceTesting.Tests;
 
-/// <summary>A TCP server that hands its connections to the test, and a client that connects to a proxy before it.</summary>
+/// <summary>A TCP server whose connections the test handles, with a proxy in front of it.</summary>
 internal sealed class LoopbackServer : IAsyncDisposable
 {
     private readonly TcpListener _listener = new(IPAddress.Loopback, 0);
@@ -33,7 +33,7 @@ internal sealed class LoopbackServer : IAsyncDisposable
         return socket;
     }
 
-    /// <summary>A client and the server's end of it, both of them used once so that it is certain that they are joined.</summary>
+    /// <summary>Both ends of a connection through the proxy. They have exchanged a byte each way, so the connection is established.</summary>
     public async Task<(Socket Client, Socket Server)> PairAsync()
     {
         var client = await ConnectAsync();
@@ -61,7 +61,7 @@ internal static class SocketExtensions
     public static async Task SendTextAsync(this Socket socket, string text) =>
         await socket.SendAsync(System.Text.Encoding.ASCII.GetBytes(text), Cancel);
 
-    /// <summary>Exactly that many characters, or fewer when the stream ends before.</summary>
+    /// <summary>Exactly that many characters, or fewer if the stream ends before.</summary>
     public static async Task<string> ReceiveTextAsync(this Socket socket, int length)
     {
         var buffer = new byte[length];

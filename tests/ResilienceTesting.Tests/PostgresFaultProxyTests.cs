@@ -6,7 +6,7 @@ using Platform.TestSupport;
 
 namespace Platform.ResilienceTesting.Tests;
 
-/// <summary>Commits of a real client on a real server, held and cut.</summary>
+/// <summary>Holds and cuts commits of a real client on a real server.</summary>
 public sealed class PostgresFaultProxyTests(PostgresServer server) : IAsyncLifetime
 {
     private readonly PostgresFaultProxy _proxy = new(() => new IPEndPoint(IPAddress.Loopback, server.Port));
@@ -31,7 +31,7 @@ public sealed class PostgresFaultProxyTests(PostgresServer server) : IAsyncLifet
     [Theory]
     [InlineData(CommitMoment.BeforeItArrives, 0)]
     [InlineData(CommitMoment.BeforeItsReply, 1)]
-    public async Task A_commit_that_is_cut_is_done_or_not_and_its_client_can_not_tell(CommitMoment moment, int there)
+    public async Task A_cut_commit_fails_for_the_client_whether_or_not_the_server_committed(CommitMoment moment, int there)
     {
         var trap = Arm(moment);
         var inserting = InsertAsync(1);
@@ -49,7 +49,7 @@ public sealed class PostgresFaultProxyTests(PostgresServer server) : IAsyncLifet
     [Theory]
     [InlineData(CommitMoment.BeforeItArrives)]
     [InlineData(CommitMoment.BeforeItsReply)]
-    public async Task A_commit_that_is_released_goes_on_as_if_nothing_had_been(CommitMoment moment)
+    public async Task A_released_commit_succeeds(CommitMoment moment)
     {
         var trap = Arm(moment);
         var inserting = InsertAsync(1);
@@ -76,7 +76,7 @@ public sealed class PostgresFaultProxyTests(PostgresServer server) : IAsyncLifet
     }
 
     [Fact]
-    public async Task A_statement_outside_a_transaction_that_has_not_arrived_holds_no_lock()
+    public async Task A_held_statement_outside_a_transaction_has_not_taken_its_locks()
     {
         var trap = Arm(CommitMoment.BeforeItArrives);
         await using var command = _client.CreateCommand("insert into notes values ($1)");
@@ -94,7 +94,7 @@ public sealed class PostgresFaultProxyTests(PostgresServer server) : IAsyncLifet
     [Theory]
     [InlineData("insert into notes values ($1); select 1")]
     [InlineData("select 1; insert into notes values ($1)")]
-    public async Task Statements_that_are_sent_together_outside_a_transaction_are_one_commit(string statements)
+    public async Task A_batch_outside_a_transaction_is_one_commit(string statements)
     {
         var trap = Arm(CommitMoment.BeforeItArrives, occurrence: 2);
         await InsertBothAsync();
@@ -126,7 +126,7 @@ public sealed class PostgresFaultProxyTests(PostgresServer server) : IAsyncLifet
     }
 
     [Fact]
-    public async Task A_prepared_statement_is_known_by_its_text_each_time()
+    public async Task A_prepared_statement_is_recognised_at_each_execution()
     {
         await using var connection = await _client.OpenConnectionAsync();
         await using var command = new NpgsqlCommand("insert into notes values ($1)", connection) { Parameters = { new() { Value = 1 } } };
@@ -144,7 +144,7 @@ public sealed class PostgresFaultProxyTests(PostgresServer server) : IAsyncLifet
     }
 
     [Fact]
-    public async Task Only_the_commit_that_is_meant_is_held()
+    public async Task Only_the_selected_occurrence_is_held()
     {
         var trap = Arm(CommitMoment.BeforeItArrives, occurrence: 3);
         await using (var other = _client.CreateCommand("select 1"))
@@ -162,7 +162,7 @@ public sealed class PostgresFaultProxyTests(PostgresServer server) : IAsyncLifet
     }
 
     [Fact]
-    public async Task A_trap_that_is_disarmed_holds_nothing()
+    public async Task A_disarmed_trap_holds_nothing()
     {
         var trap = Arm(CommitMoment.BeforeItArrives);
         trap.Disarm().ShouldBeTrue();

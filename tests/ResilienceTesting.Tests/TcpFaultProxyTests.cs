@@ -4,7 +4,7 @@ using Platform.TestSupport;
 
 namespace Platform.ResilienceTesting.Tests;
 
-/// <summary>Each fault on a real connection, as either end of it sees it.</summary>
+/// <summary>The effect of each fault on both ends of a real connection.</summary>
 public sealed class TcpFaultProxyTests : IAsyncDisposable
 {
     private static readonly TimeSpan Second = TimeSpan.FromSeconds(1);
@@ -22,7 +22,7 @@ public sealed class TcpFaultProxyTests : IAsyncDisposable
     public ValueTask DisposeAsync() => _server.DisposeAsync();
 
     [Fact]
-    public async Task Without_a_fault_bytes_and_ends_pass_both_ways()
+    public async Task Without_a_fault_bytes_and_end_of_stream_pass_in_both_directions()
     {
         var (client, server) = await _server.PairAsync();
         var sent = new string('x', 1_000_000);
@@ -46,7 +46,7 @@ public sealed class TcpFaultProxyTests : IAsyncDisposable
     }
 
     [Fact]
-    public async Task A_reset_of_the_target_is_a_reset_for_the_client()
+    public async Task A_reset_by_the_target_resets_the_client()
     {
         var (client, server) = await _server.PairAsync();
 
@@ -57,12 +57,12 @@ public sealed class TcpFaultProxyTests : IAsyncDisposable
     }
 
     [Fact]
-    public async Task A_target_that_is_not_there_is_a_reset_for_the_client_and_the_description_says_why()
+    public async Task An_unreachable_target_resets_the_client_and_the_description_contains_the_error()
     {
         await using var proxy = new TcpFaultProxy(new IPEndPoint(IPAddress.Loopback, FreePort.Next()));
         using var client = new Socket(AddressFamily.InterNetwork, SocketType.Stream, ProtocolType.Tcp);
 
-        // it may come before the client has seen that it is connected
+        // The reset may arrive before ConnectAsync has completed.
         var error = await Should.ThrowAsync<SocketException>(async () =>
         {
             await client.ConnectAsync(proxy.EndPoint, Cancel);
@@ -74,7 +74,7 @@ public sealed class TcpFaultProxyTests : IAsyncDisposable
     }
 
     [Fact]
-    public async Task The_target_is_asked_for_at_each_connection()
+    public async Task The_targets_address_is_resolved_for_each_connection()
     {
         await using var other = new LoopbackServer();
         var targets = new Queue<EndPoint>([_server.Proxy.EndPoint, other.Proxy.EndPoint]);
@@ -92,7 +92,7 @@ public sealed class TcpFaultProxyTests : IAsyncDisposable
     }
 
     [Fact]
-    public async Task Latency_holds_replies_back_and_not_requests()
+    public async Task Latency_delays_replies_and_not_requests()
     {
         var (client, server) = await _server.PairAsync();
         using var latency = _faults.Latency(Second);
@@ -110,7 +110,7 @@ public sealed class TcpFaultProxyTests : IAsyncDisposable
     }
 
     [Fact]
-    public async Task Jitter_follows_from_the_seed()
+    public async Task Jitter_depends_on_the_seed()
     {
         var first = await DelaysAsync(seed: 7);
 
@@ -142,7 +142,7 @@ public sealed class TcpFaultProxyTests : IAsyncDisposable
     }
 
     [Fact]
-    public async Task What_waits_goes_on_when_the_fault_ends()
+    public async Task Delayed_bytes_are_forwarded_when_the_fault_ends()
     {
         var (client, server) = await _server.PairAsync();
         var latency = _faults.Latency(TimeSpan.FromHours(1));
@@ -155,7 +155,7 @@ public sealed class TcpFaultProxyTests : IAsyncDisposable
     }
 
     [Fact]
-    public async Task Reset_cuts_connections_that_are_there_and_those_that_come_once_they_are_used()
+    public async Task Reset_resets_open_connections_at_once_and_new_ones_at_their_first_byte()
     {
         var (client, server) = await _server.PairAsync();
 
@@ -175,7 +175,7 @@ public sealed class TcpFaultProxyTests : IAsyncDisposable
     }
 
     [Fact]
-    public async Task A_black_hole_takes_everything_gives_nothing_and_leaves_a_reset()
+    public async Task A_black_hole_discards_all_bytes_and_resets_affected_connections_when_it_ends()
     {
         var (client, server) = await _server.PairAsync();
         var (idle, idleServer) = await _server.PairAsync();
@@ -186,7 +186,7 @@ public sealed class TcpFaultProxyTests : IAsyncDisposable
             await server.SendTextAsync("reply");
             another = await _server.ConnectAsync();
             await another.SendTextAsync("request");
-            // all bytes have gone in, or the connections would live on
+            // Wait until all bytes were discarded; a connection that lost none is not reset.
             await Eventually.TrueAsync(() => _server.Proxy.BytesSwallowed == 19);
             hole.Struck.ShouldBe(2);
             client.Available.ShouldBe(0);
@@ -201,7 +201,7 @@ public sealed class TcpFaultProxyTests : IAsyncDisposable
     }
 
     [Fact]
-    public async Task A_black_hole_hides_that_the_target_is_gone()
+    public async Task A_black_hole_hides_that_the_target_is_down()
     {
         await using var proxy = new TcpFaultProxy(new IPEndPoint(IPAddress.Loopback, FreePort.Next()));
         using var client = new Socket(AddressFamily.InterNetwork, SocketType.Stream, ProtocolType.Tcp);
@@ -216,7 +216,7 @@ public sealed class TcpFaultProxyTests : IAsyncDisposable
     }
 
     [Fact]
-    public async Task Slices_come_one_by_one()
+    public async Task Slices_arrive_one_by_one()
     {
         var (client, server) = await _server.PairAsync();
         using var slices = _faults.Slice(3, Second);
@@ -232,7 +232,7 @@ public sealed class TcpFaultProxyTests : IAsyncDisposable
     }
 
     [Fact]
-    public async Task Half_close_ends_the_replies_and_not_the_requests()
+    public async Task Half_close_ends_replies_and_not_requests()
     {
         var (client, server) = await _server.PairAsync();
         using (_faults.HalfClose())
@@ -252,7 +252,7 @@ public sealed class TcpFaultProxyTests : IAsyncDisposable
     }
 
     [Fact]
-    public async Task Bandwidth_lets_so_many_bytes_pass_in_a_second()
+    public async Task Bandwidth_limits_the_bytes_per_second()
     {
         var (client, server) = await _server.PairAsync();
         using var bandwidth = _faults.Bandwidth(100);
@@ -272,7 +272,7 @@ public sealed class TcpFaultProxyTests : IAsyncDisposable
     }
 
     [Fact]
-    public async Task Any_reply_is_cut_after_so_many_bytes_and_the_next_one_anew()
+    public async Task CutBody_applies_the_limit_to_each_reply()
     {
         using var cut = _faults.CutBody(4);
         var (client, server) = await _server.PairAsync();
@@ -289,7 +289,7 @@ public sealed class TcpFaultProxyTests : IAsyncDisposable
     }
 
     [Fact]
-    public async Task Refused_is_refused_on_a_port_that_is_kept()
+    public async Task Refuse_refuses_connections_and_keeps_the_port()
     {
         var (client, _) = await _server.PairAsync();
         using (_faults.Refuse())
@@ -303,7 +303,7 @@ public sealed class TcpFaultProxyTests : IAsyncDisposable
     }
 
     [Fact]
-    public async Task Flapping_refuses_and_accepts_by_turns()
+    public async Task Flapping_alternates_between_accepting_and_refusing()
     {
         using (_faults.Flap(up: 2 * Second, down: Second))
         {
@@ -325,7 +325,7 @@ public sealed class TcpFaultProxyTests : IAsyncDisposable
     }
 
     [Fact]
-    public async Task Scopes_nest_and_may_end_in_any_order()
+    public async Task Scopes_can_be_nested_and_end_in_any_order()
     {
         var slices = _faults.Slice(1);
         var outer = _faults.Refuse();
@@ -344,7 +344,7 @@ public sealed class TcpFaultProxyTests : IAsyncDisposable
     }
 
     [Fact]
-    public async Task Which_connections_are_struck_follows_from_the_seed()
+    public async Task Which_connections_are_affected_depends_on_the_seed()
     {
         var first = await FatesAsync(seed: 3);
 
@@ -377,7 +377,7 @@ public sealed class TcpFaultProxyTests : IAsyncDisposable
     }
 
     [Fact]
-    public async Task A_failure_under_a_fault_says_which_it_was()
+    public async Task A_failure_during_a_fault_describes_the_fault()
     {
         var failure = await Should.ThrowAsync<FaultedException>(
             () => _faults.Latency(Second, 0.1 * Second, probability: 0.25).DuringAsync(() => throw new InvalidOperationException("Too late.")));
@@ -388,7 +388,7 @@ public sealed class TcpFaultProxyTests : IAsyncDisposable
     }
 
     [Fact]
-    public async Task Nothing_is_left_of_a_proxy_that_is_disposed_of()
+    public async Task Disposing_a_proxy_closes_its_connections_and_releases_its_timers()
     {
         var (client, server) = await _server.PairAsync();
         using var latency = _faults.Latency(TimeSpan.FromHours(1));
@@ -405,7 +405,7 @@ public sealed class TcpFaultProxyTests : IAsyncDisposable
     }
 
     [Fact]
-    public void Values_that_make_no_sense_are_refused()
+    public void Invalid_arguments_are_refused()
     {
         Should.Throw<ArgumentOutOfRangeException>(() => _faults.Latency(-Second));
         Should.Throw<ArgumentOutOfRangeException>(() => _faults.Slice(0));

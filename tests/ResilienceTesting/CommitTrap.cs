@@ -1,18 +1,17 @@
 namespace Platform.ResilienceTesting;
 
-/// <summary>The two moments at which nobody but the server knows whether a transaction is done.</summary>
+/// <summary>The two moments at which the client can't know whether its transaction was committed.</summary>
 public enum CommitMoment
 {
-    /// <summary>Everything but the commit has reached the server: without it, it is all undone.</summary>
+    /// <summary>Everything except for the commit has reached the server, which will roll back if the connection ends.</summary>
     BeforeItArrives,
 
-    /// <summary>The server has committed; the client does not know.</summary>
+    /// <summary>The server has committed; its reply has not reached the client.</summary>
     BeforeItsReply,
 }
 
 /// <summary>
-/// Waits for a commit on the connections of the <see cref="PostgresFaultProxy"/>s that it is armed on, and holds it. A statement outside a transaction
-/// is its own commit. It snaps once.
+/// Holds one matching commit on the connections of the <see cref="PostgresFaultProxy"/>s that it is armed on. A statement outside a transaction is its own commit.
 /// </summary>
 public sealed class CommitTrap
 {
@@ -20,10 +19,10 @@ public sealed class CommitTrap
     private readonly string _statement;
     private int _left;
 
-    /// <summary>Makes a trap, to be armed with <see cref="PostgresFaultProxy.Arm"/>.</summary>
-    /// <param name="statement">A piece of the text of a statement in the transaction; case counts.</param>
-    /// <param name="moment">Where the commit is held.</param>
-    /// <param name="occurrence">The how manieth such commit, 1 or more.</param>
+    /// <summary>Creates a trap, to be armed with <see cref="PostgresFaultProxy.Arm"/>.</summary>
+    /// <param name="statement">Part of the text of a statement in the transaction; case-sensitive.</param>
+    /// <param name="moment">When the commit is held.</param>
+    /// <param name="occurrence">Which of the matching commits is held, from 1.</param>
     public CommitTrap(string statement, CommitMoment moment, int occurrence = 1)
     {
         ArgumentException.ThrowIfNullOrEmpty(statement);
@@ -31,20 +30,20 @@ public sealed class CommitTrap
         (_statement, Moment, _left) = (statement, moment, occurrence);
     }
 
-    /// <summary>Where the commit is held.</summary>
+    /// <summary>When the commit is held.</summary>
     public CommitMoment Moment { get; }
 
-    /// <summary>The commit, once it is held; cancelled when the trap was disarmed before.</summary>
+    /// <summary>Completes when a commit is held; cancelled if the trap is disarmed before.</summary>
     public Task<HeldCommit> Held => _held.Task;
 
-    /// <summary>From now on it takes nothing. False when it has something.</summary>
+    /// <summary>Prevents the trap from holding a commit. False if it already holds one.</summary>
     public bool Disarm()
     {
         Interlocked.Exchange(ref _left, 0);
         return _held.TrySetCanceled();
     }
 
-    /// <summary>Whether this is the commit that it waits for; at most once.</summary>
+    /// <summary>Whether this commit is to be held; true at most once.</summary>
     internal bool Takes(IReadOnlyList<string> statements)
     {
         foreach (var statement in statements)
@@ -63,21 +62,22 @@ public sealed class CommitTrap
     }
 }
 
-/// <summary>A commit that waits for what is to become of it.</summary>
+/// <summary>A commit held by a trap until it is released or cut.</summary>
 public sealed class HeldCommit
 {
-    private readonly TaskCompletionSource<bool> _goesOn = new(TaskCreationOptions.RunContinuationsAsynchronously);
+    private readonly TaskCompletionSource<bool> _released = new(TaskCreationOptions.RunContinuationsAsynchronously);
 
     internal HeldCommit(PostgresFaultProxy proxy) => Proxy = proxy;
 
-    /// <summary>The proxy that holds it, which says whose it is.</summary>
+    /// <summary>The proxy that holds the commit.</summary>
     public PostgresFaultProxy Proxy { get; }
 
-    internal Task<bool> GoesOn => _goesOn.Task;
+    /// <summary>True if the commit was released, false if it was cut.</summary>
+    internal Task<bool> Released => _released.Task;
 
-    /// <summary>Lets the commit, or its reply, go on its way.</summary>
-    public void Release() => _goesOn.TrySetResult(true);
+    /// <summary>Forwards the commit or its reply.</summary>
+    public void Release() => _released.TrySetResult(true);
 
-    /// <summary>Ends the connection instead.</summary>
-    public void Cut() => _goesOn.TrySetResult(false);
+    /// <summary>Closes the connection instead.</summary>
+    public void Cut() => _released.TrySetResult(false);
 }

@@ -4,8 +4,8 @@ using Microsoft.Extensions.Logging;
 namespace Platform.ResilienceTesting;
 
 /// <summary>
-/// The way from one resource of an application to another, with a proxy on each endpoint that is used. What goes wrong on it
-/// concerns this consumer only: others, and the test itself, reach the target as before.
+/// The connection from one resource of an application to another, with a proxy for each endpoint used. Its faults affect this consumer only; other consumers and the
+/// test itself still reach the target.
 /// </summary>
 public sealed class Edge : FaultInjector
 {
@@ -14,19 +14,19 @@ public sealed class Edge : FaultInjector
     internal Edge(IResource consumer, IResource target, int seed, TimeProvider time, ILogger logger)
         : base(seed, time) => (Consumer, Target, _logger) = (consumer, target, logger);
 
-    /// <summary>Who connects.</summary>
+    /// <summary>The resource that connects.</summary>
     public IResource Consumer { get; }
 
-    /// <summary>Whose endpoints are connected to; for a database, its server.</summary>
+    /// <summary>The resource that it connects to; for a database, its server.</summary>
     public IResource Target { get; }
 
-    /// <summary>As in <c>backend → postgres</c>.</summary>
+    /// <summary>For example <c>backend → postgres</c>.</summary>
     public string Name => $"{Consumer.Name} → {Target.Name}";
 
     /// <inheritdoc />
     public override string Description => $"{Name}: {base.Description}";
 
-#pragma warning disable CA1848 // a line per fault of a test
+#pragma warning disable CA1848 // only one message per fault of a test, so performance doesn't matter
     private protected override void OnStarted(Fault fault) => _logger.LogInformation("Fault on {Edge} begins: {Fault}; seed {Seed}", Name, fault, Seed);
 
     private protected override void OnEnded(Fault fault) => _logger.LogInformation("Fault on {Edge} ends: {Fault}", Name, fault);

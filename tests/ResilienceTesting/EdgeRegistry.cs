@@ -7,7 +7,7 @@ using Microsoft.Extensions.Logging;
 
 namespace Platform.ResilienceTesting;
 
-/// <summary>The edges of one application and the proxies on them, which live as long as it does.</summary>
+/// <summary>The edges of one application and their proxies, which live as long as the application.</summary>
 internal sealed class EdgeRegistry(DistributedApplicationModel model, FaultSettings settings, ILoggerFactory loggers) : IAsyncDisposable, IDisposable
 {
     private const string Reference = "Reference";
@@ -18,10 +18,10 @@ internal sealed class EdgeRegistry(DistributedApplicationModel model, FaultSetti
     private readonly ILogger _logger = loggers.CreateLogger("ResilienceTesting");
     private bool _disposed;
 
-    /// <summary>Whether there is to be a proxy before the target's endpoints.</summary>
+    /// <summary>Whether the target's endpoints get proxies.</summary>
     public bool Concerns(IResource target) => settings.Concerns(target);
 
-    /// <summary>Has the endpoints of others that the resource is told of replaced by proxies.</summary>
+    /// <summary>Replaces other resources' endpoints in the resource's environment and arguments by proxies.</summary>
     public void Intercept(IDistributedApplicationBuilder builder, IResource resource)
     {
         if (!CanReachProxies(resource))
@@ -80,7 +80,7 @@ internal sealed class EdgeRegistry(DistributedApplicationModel model, FaultSetti
             return [.. _edges.Values.OrderBy(edge => edge.Name, StringComparer.Ordinal)];
     }
 
-    /// <summary>The proxy that stands before the endpoint for this consumer, made when it is first needed.</summary>
+    /// <summary>The proxy between this consumer and the endpoint, created on first use.</summary>
     public TcpFaultProxy Proxy(IResource consumer, EndpointReference endpoint)
     {
         lock (_lock)
@@ -89,7 +89,7 @@ internal sealed class EdgeRegistry(DistributedApplicationModel model, FaultSetti
             var edge = EdgeBetween(consumer, endpoint.Resource);
             if (!_proxies.TryGetValue((edge, endpoint.EndpointName), out var proxy))
             {
-                // The address as this process sees it, asked for at each connection: it may not be known yet, and may change.
+                // The target's address is resolved at each connection, because it may not be known yet and may change.
                 var target = new EndpointReference(endpoint.Resource, endpoint.EndpointName);
                 proxy = new TcpFaultProxy(cancellationToken => AddressAsync(target, cancellationToken), edge);
                 _proxies.Add((edge, endpoint.EndpointName), proxy);
@@ -111,7 +111,7 @@ internal sealed class EdgeRegistry(DistributedApplicationModel model, FaultSetti
             await proxy.DisposeAsync();
     }
 
-    // from within a container this machine's loopback interface is another one
+    // A container has a loopback interface of its own.
     private static bool CanReachProxies(IResource consumer) => consumer is not ContainerResource;
 
     private static async ValueTask<EndPoint> AddressAsync(EndpointReference endpoint, CancellationToken cancellationToken)
@@ -121,7 +121,7 @@ internal sealed class EdgeRegistry(DistributedApplicationModel model, FaultSetti
         return new DnsEndPoint(host!, int.Parse(port!, CultureInfo.InvariantCulture));
     }
 
-    /// <summary>Adds what the model says before any environment is made; what that says besides is added then.</summary>
+    /// <summary>Adds the edges that the model declares as references. Others are found when the environments are evaluated.</summary>
     private void Discover()
     {
         lock (_lock)
@@ -161,7 +161,7 @@ internal sealed class EdgeRegistry(DistributedApplicationModel model, FaultSetti
     }
 }
 
-/// <summary>What <see cref="FaultExtensions.AddFaults"/> was told, in all its calls.</summary>
+/// <summary>The combined arguments of all calls of <see cref="FaultExtensions.AddFaults"/>.</summary>
 internal sealed class FaultSettings(int? seed, TimeProvider? time, IEnumerable<IResource>? targets)
 {
     private HashSet<IResource>? _targets = targets?.ToHashSet();

@@ -2,7 +2,7 @@ using System.Globalization;
 
 namespace Platform.ResilienceTesting;
 
-/// <summary>What goes wrong with connections. It says what, not where or when: <see cref="FaultInjector.Start"/> puts it in force.</summary>
+/// <summary>The description of a fault. <see cref="FaultInjector.Start"/> puts it in force.</summary>
 public abstract record Fault
 {
     private readonly double _probability = 1;
@@ -12,7 +12,7 @@ public abstract record Fault
     }
 
     /// <summary>
-    /// The share of connections that it strikes, 0 to 1; all unless set. Whether it strikes the n-th connection follows from the seed alone.
+    /// The share of connections affected, 0 to 1; 1 by default. Whether the n-th connection is affected depends only on the seed.
     /// </summary>
     /// <exception cref="ArgumentOutOfRangeException">The value is not between 0 and 1.</exception>
     public double Probability
@@ -20,7 +20,7 @@ public abstract record Fault
         get => _probability;
         init
         {
-            // written this way round so that NaN is refused too
+            // Negated so that NaN is refused too.
             if (!(value >= 0 && value <= 1))
                 throw new ArgumentOutOfRangeException(nameof(value), value, "A probability is between 0 and 1.");
             _probability = value;
@@ -29,7 +29,7 @@ public abstract record Fault
 
     private protected abstract string Words { get; }
 
-    /// <summary>The fault in words, as in <c>latency of 200 ms ± 50 ms on 30 % of the connections</c>.</summary>
+    /// <summary>The fault in words, for example <c>latency of 200 ms ± 50 ms on 30 % of the connections</c>.</summary>
     public sealed override string ToString() =>
         Probability < 1 ? string.Create(CultureInfo.InvariantCulture, $"{Words} on {Probability * 100:0.##} % of the connections") : Words;
 
@@ -54,31 +54,31 @@ public abstract record Fault
     }
 }
 
-/// <summary>Each piece of a reply comes later by <paramref name="Delay"/>, give or take <paramref name="Jitter"/>; requests are not delayed.</summary>
+/// <summary>Delays each piece of a reply by <paramref name="Delay"/> ± <paramref name="Jitter"/>; requests are not delayed.</summary>
 public sealed record LatencyFault(TimeSpan Delay, TimeSpan Jitter) : Fault
 {
-    /// <summary>How much later, on average.</summary>
+    /// <summary>The mean delay.</summary>
     public TimeSpan Delay { get; } = NotNegative(Delay, nameof(Delay));
 
-    /// <summary>By how much the delay differs at most, either way; evenly distributed.</summary>
+    /// <summary>The largest deviation from the mean; uniformly distributed.</summary>
     public TimeSpan Jitter { get; } = NotNegative(Jitter, nameof(Jitter));
 
     private protected override string Words => Jitter > TimeSpan.Zero ? $"latency of {Text(Delay)} ± {Text(Jitter)}" : $"latency of {Text(Delay)}";
 }
 
-/// <summary>Connections are accepted and reset (RST) as soon as a byte passes; those that are there are reset at once.</summary>
+/// <summary>Open connections are reset (RST) immediately; new ones are accepted and reset at their first byte.</summary>
 public sealed record ResetFault : Fault
 {
     private protected override string Words => "reset";
 }
 
-/// <summary>Connections are accepted; whatever is sent, either way, is swallowed. A connection that lost bytes is reset when it ends.</summary>
+/// <summary>Connections are accepted, and all bytes in both directions are discarded. When the fault ends, connections that lost bytes are reset.</summary>
 public sealed record BlackHoleFault : Fault
 {
     private protected override string Words => "black hole";
 }
 
-/// <summary>Bytes go on, either way, at most <paramref name="MaxBytes"/> at a time, with a pause before each piece.</summary>
+/// <summary>Forwards at most <paramref name="MaxBytes"/> at a time in both directions, with a pause before each piece.</summary>
 public sealed record SliceFault(int MaxBytes, TimeSpan Pause) : Fault
 {
     /// <summary>Bytes per piece, 1 or more.</summary>
@@ -90,13 +90,13 @@ public sealed record SliceFault(int MaxBytes, TimeSpan Pause) : Fault
     private protected override string Words => Pause > TimeSpan.Zero ? $"slices of {MaxBytes} B, {Text(Pause)} apart" : $"slices of {MaxBytes} B";
 }
 
-/// <summary>The client gets the end of the stream (FIN) and never a reply, while what it sends still reaches the target.</summary>
+/// <summary>The client gets the end of the stream (FIN) instead of replies, while its requests still reach the target.</summary>
 public sealed record HalfCloseFault : Fault
 {
     private protected override string Words => "half-close";
 }
 
-/// <summary>Each direction of each connection carries at most <paramref name="BytesPerSecond"/>.</summary>
+/// <summary>Limits each direction of each connection to <paramref name="BytesPerSecond"/>.</summary>
 public sealed record BandwidthFault(long BytesPerSecond) : Fault
 {
     /// <summary>Bytes per second, 1 or more.</summary>
@@ -105,7 +105,7 @@ public sealed record BandwidthFault(long BytesPerSecond) : Fault
     private protected override string Words => $"bandwidth of {BytesPerSecond} B/s";
 }
 
-/// <summary>The connection ends (FIN) after that many bytes of a reply: of its body when it is HTTP/1, else of all of it.</summary>
+/// <summary>Ends the connection (FIN) after a number of bytes of a reply: of its body for HTTP/1, of the whole reply for other protocols.</summary>
 public sealed record CutBodyFault(long AfterBytes) : Fault
 {
     /// <summary>Bytes that still pass, 0 or more.</summary>
@@ -114,22 +114,22 @@ public sealed record CutBodyFault(long AfterBytes) : Fault
     private protected override string Words => $"body cut after {AfterBytes} B";
 }
 
-/// <summary>Requests reach the target and are served; instead of the reply the client gets a reset.</summary>
+/// <summary>Requests are processed by the target; the client gets a reset instead of the reply.</summary>
 public sealed record DropReplyFault : Fault
 {
     private protected override string Words => "reply dropped";
 }
 
-/// <summary>Nobody listens: connections are refused, and those that are there are reset.</summary>
+/// <summary>New connections are refused, open ones are reset.</summary>
 public sealed record RefuseFault : Fault
 {
     private protected override string Words => "connection refused";
 }
 
-/// <summary>By turns all is well for <paramref name="Up"/>, which comes first, and connections are refused for <paramref name="Down"/>.</summary>
+/// <summary>Alternates: no fault for <paramref name="Up"/>, then connections are refused for <paramref name="Down"/>.</summary>
 public sealed record FlapFault(TimeSpan Up, TimeSpan Down) : Fault
 {
-    /// <summary>How long all is well each time.</summary>
+    /// <summary>How long there is no fault each time.</summary>
     public TimeSpan Up { get; } = Positive(Up, nameof(Up));
 
     /// <summary>How long connections are refused each time.</summary>

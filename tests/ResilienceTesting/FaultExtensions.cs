@@ -5,18 +5,17 @@ using Microsoft.Extensions.Logging;
 
 namespace Platform.ResilienceTesting;
 
-/// <summary>Faults on the edges of an application's model.</summary>
+/// <summary>Adds faults to the edges of an application model.</summary>
 public static class FaultExtensions
 {
     /// <summary>
-    /// Puts a TCP proxy on every edge of the model: each endpoint of another resource that a resource's environment or arguments
-    /// name, be it by itself or within a connection string. To be called before the application is built; does nothing when publishing. A
-    /// second call adds its targets to those of the first.
+    /// Puts a TCP proxy on every edge of the model, i.e. on each endpoint of another resource that occurs in a resource's environment or arguments, also within
+    /// connection strings. Must be called before the application is built. Has no effect when publishing. A second call adds its targets to those of the first.
     /// </summary>
     /// <param name="builder">The application's builder, for instance that of <c>DistributedApplicationTestingBuilder.CreateAsync</c>.</param>
-    /// <param name="seed">The first seed of each edge, <see cref="FaultInjector.DefaultSeed"/> unless given; see <see cref="FaultInjector.Seed"/>.</param>
-    /// <param name="time">The clock of all faults; the system's unless given.</param>
-    /// <param name="targets">The resources to whose endpoints there are proxies; all of them unless given.</param>
+    /// <param name="seed">The initial seed of each edge, <see cref="FaultInjector.DefaultSeed"/> by default; see <see cref="FaultInjector.Seed"/>.</param>
+    /// <param name="time">The clock of all faults; the system's by default.</param>
+    /// <param name="targets">The resources whose endpoints get proxies; all by default.</param>
     /// <returns>The same builder.</returns>
     public static T AddFaults<T>(this T builder, int? seed = null, TimeProvider? time = null, IEnumerable<IResource>? targets = null)
         where T : IDistributedApplicationBuilder
@@ -36,7 +35,7 @@ public static class FaultExtensions
         builder.Services.AddSingleton(services => new EdgeRegistry(
             services.GetRequiredService<DistributedApplicationModel>(), settings, services.GetRequiredService<ILoggerFactory>()));
 
-        // Last of all, when the model is complete: a value that is set later would go past the proxies.
+        // Subscribed to the last event before the start, when the model is complete: values set later would bypass the proxies.
         builder.Eventing.Subscribe<BeforeStartEvent>((started, _) =>
         {
             var edges = started.Services.GetRequiredService<EdgeRegistry>();
@@ -48,13 +47,13 @@ public static class FaultExtensions
     }
 
     /// <summary>
-    /// The edge on which to put faults: <c>using var fault = app.Fault("backend", "postgres").Refuse();</c>. Also before the application
-    /// is started, for faults that are there from its first moment on.
+    /// The edge on which to put faults: <c>using var fault = app.Fault("backend", "postgres").Refuse();</c>. Can be called before the application is started, for
+    /// faults that are in force from the beginning.
     /// </summary>
     /// <param name="app">An application whose builder was given to <see cref="AddFaults"/>.</param>
     /// <param name="consumer">The name of the resource that connects.</param>
-    /// <param name="target">The name of the resource that it connects to; a database stands for its server.</param>
-    /// <exception cref="ArgumentException">There is no such edge; the message lists those there are.</exception>
+    /// <param name="target">The name of the resource that it connects to; for a database, the edge is that to its server.</param>
+    /// <exception cref="ArgumentException">There is no such edge; the message lists the existing ones.</exception>
     /// <exception cref="InvalidOperationException"><see cref="AddFaults"/> was not called.</exception>
     public static Edge Fault(this DistributedApplication app, string consumer, string target)
     {
@@ -64,7 +63,7 @@ public static class FaultExtensions
         return Registry(app.Services).Find(consumer, target);
     }
 
-    /// <summary>All edges, in the order of their names.</summary>
+    /// <summary>All edges, ordered by name.</summary>
     /// <exception cref="InvalidOperationException"><see cref="AddFaults"/> was not called.</exception>
     public static IReadOnlyList<Edge> Edges(this DistributedApplication app)
     {
@@ -72,11 +71,11 @@ public static class FaultExtensions
         return app.Services.Edges();
     }
 
-    /// <summary>As <see cref="Edges(DistributedApplication)"/>, for who has the application's services only, such as a command of a resource.</summary>
+    /// <summary>Like <see cref="Edges(DistributedApplication)"/>, for code that has only the application's services, such as a resource command.</summary>
     /// <exception cref="InvalidOperationException"><see cref="AddFaults"/> was not called.</exception>
     public static IReadOnlyList<Edge> Edges(this IServiceProvider services) => Registry(services).All();
 
-    /// <summary>What is in force, a line for each edge with a fault: for the message of a failed assertion.</summary>
+    /// <summary>The faults in force, one line per edge, for messages of failed assertions.</summary>
     /// <exception cref="InvalidOperationException"><see cref="AddFaults"/> was not called.</exception>
     public static string DescribeFaults(this DistributedApplication app)
     {

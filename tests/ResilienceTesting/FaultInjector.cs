@@ -3,14 +3,14 @@ using System.Collections.Immutable;
 namespace Platform.ResilienceTesting;
 
 /// <summary>
-/// Decides what goes wrong on the connections of one or more proxies. Each call puts a fault in force until its scope is disposed of.
-/// Scopes nest and add up: latency within a bandwidth limit gives both. All members may be used from any thread.
+/// Injects faults into the connections of one or more proxies. Each call puts a fault in force until its scope is disposed. Scopes can be nested and are
+/// cumulative: latency within a bandwidth limit gives both. Thread-safe.
 /// </summary>
-/// <param name="seed">Decides all that is random: which connections a fault strikes, and jitter. The same seed gives the same again.</param>
-/// <param name="time">The clock for latency, pauses, bandwidth and flapping; the system's unless given.</param>
+/// <param name="seed">Seed of everything random: which connections are affected, and jitter. The same seed gives the same results.</param>
+/// <param name="time">The clock for latency, pauses, bandwidth and flapping; the system's by default.</param>
 public class FaultInjector(int seed = FaultInjector.DefaultSeed, TimeProvider? time = null)
 {
-    /// <summary>The seed unless another is given: a failure can be repeated without having been prepared for.</summary>
+    /// <summary>The default seed. It is constant so that failures are reproducible.</summary>
     public const int DefaultSeed = 1;
 
     private readonly Lock _lock = new();
@@ -19,16 +19,16 @@ public class FaultInjector(int seed = FaultInjector.DefaultSeed, TimeProvider? t
     private int _faults;
     private int _connections;
 
-    /// <summary>Decides all that is random. A change holds for faults and connections that begin later.</summary>
+    /// <summary>Seed of everything random. Changes affect only faults and connections that begin later.</summary>
     public int Seed { get; set; } = seed;
 
     /// <summary>The faults in force, outermost first.</summary>
     public IReadOnlyList<Fault> Current => [.. _active.Select(active => active.Fault)];
 
-    /// <summary>The proxies whose connections it governs.</summary>
+    /// <summary>The proxies that use this injector.</summary>
     public IReadOnlyList<TcpFaultProxy> Proxies => _proxies;
 
-    /// <summary>What is in force, where, and what it has done so far: one line for the message of a failed assertion.</summary>
+    /// <summary>The faults in force, the proxies and their counters in one line, for messages of failed assertions.</summary>
     public virtual string Description
     {
         get
@@ -44,49 +44,49 @@ public class FaultInjector(int seed = FaultInjector.DefaultSeed, TimeProvider? t
 
     internal ImmutableArray<ActiveFault> Active => _active;
 
-    /// <summary>Whether nobody is to listen now.</summary>
+    /// <summary>Whether connections are to be refused now.</summary>
     internal bool Refuses => _active.Any(active => active.Refuses);
 
-    /// <summary>Replies come later by <paramref name="delay"/> ± <paramref name="jitter"/> (none unless given).</summary>
+    /// <summary>Delays replies by <paramref name="delay"/> ± <paramref name="jitter"/> (none by default).</summary>
     /// <exception cref="ArgumentOutOfRangeException">A time is negative, or the probability not between 0 and 1.</exception>
     public FaultScope Latency(TimeSpan delay, TimeSpan jitter = default, double probability = 1) => Start(new LatencyFault(delay, jitter) { Probability = probability });
 
-    /// <summary>Connections are reset (RST): those that are there at once, others when a byte passes.</summary>
+    /// <summary>Resets connections (RST): open ones immediately, new ones at their first byte.</summary>
     /// <exception cref="ArgumentOutOfRangeException">The probability is not between 0 and 1.</exception>
     public FaultScope Reset(double probability = 1) => Start(new ResetFault { Probability = probability });
 
-    /// <summary>Connections are accepted and nothing ever comes through. When it ends, connections that lost bytes are reset.</summary>
+    /// <summary>Accepts connections and discards all bytes. When the fault ends, connections that lost bytes are reset.</summary>
     /// <exception cref="ArgumentOutOfRangeException">The probability is not between 0 and 1.</exception>
     public FaultScope BlackHole(double probability = 1) => Start(new BlackHoleFault { Probability = probability });
 
-    /// <summary>Bytes go on at most <paramref name="maxBytes"/> at a time, after a <paramref name="pause"/> (none unless given).</summary>
+    /// <summary>Forwards at most <paramref name="maxBytes"/> at a time, after a <paramref name="pause"/> (none by default).</summary>
     /// <exception cref="ArgumentOutOfRangeException"><paramref name="maxBytes"/> is below 1, the pause negative, or the probability not between 0 and 1.</exception>
     public FaultScope Slice(int maxBytes, TimeSpan pause = default, double probability = 1) => Start(new SliceFault(maxBytes, pause) { Probability = probability });
 
-    /// <summary>The client gets the end of the stream (FIN) instead of replies; what it sends still reaches the target.</summary>
+    /// <summary>Sends the client the end of the stream (FIN) instead of replies; its requests still reach the target.</summary>
     /// <exception cref="ArgumentOutOfRangeException">The probability is not between 0 and 1.</exception>
     public FaultScope HalfClose(double probability = 1) => Start(new HalfCloseFault { Probability = probability });
 
-    /// <summary>Each direction of each connection carries at most <paramref name="bytesPerSecond"/>.</summary>
+    /// <summary>Limits each direction of each connection to <paramref name="bytesPerSecond"/>.</summary>
     /// <exception cref="ArgumentOutOfRangeException"><paramref name="bytesPerSecond"/> is below 1, or the probability not between 0 and 1.</exception>
     public FaultScope Bandwidth(long bytesPerSecond, double probability = 1) => Start(new BandwidthFault(bytesPerSecond) { Probability = probability });
 
-    /// <summary>The connection ends after <paramref name="afterBytes"/> of a reply's body (HTTP/1), or of a reply (anything else).</summary>
+    /// <summary>Ends the connection after <paramref name="afterBytes"/> of a reply's body (HTTP/1) or of the whole reply (other protocols).</summary>
     /// <exception cref="ArgumentOutOfRangeException"><paramref name="afterBytes"/> is negative, or the probability not between 0 and 1.</exception>
     public FaultScope CutBody(long afterBytes, double probability = 1) => Start(new CutBodyFault(afterBytes) { Probability = probability });
 
-    /// <summary>Requests are served; instead of the reply the client gets a reset.</summary>
+    /// <summary>Lets the target process requests, and resets the client's connection instead of forwarding the reply.</summary>
     /// <exception cref="ArgumentOutOfRangeException">The probability is not between 0 and 1.</exception>
     public FaultScope DropReply(double probability = 1) => Start(new DropReplyFault { Probability = probability });
 
-    /// <summary>Connections are refused, and those that are there are reset. The port is kept.</summary>
+    /// <summary>Refuses new connections and resets open ones. The port stays reserved.</summary>
     public FaultScope Refuse() => Start(new RefuseFault());
 
-    /// <summary>By turns all is well for <paramref name="up"/>, which comes first, and <see cref="Refuse"/> for <paramref name="down"/>.</summary>
+    /// <summary>Alternates between no fault for <paramref name="up"/> and <see cref="Refuse"/> for <paramref name="down"/>.</summary>
     /// <exception cref="ArgumentOutOfRangeException">A time is not positive.</exception>
     public FaultScope Flap(TimeSpan up, TimeSpan down) => Start(new FlapFault(up, down));
 
-    /// <summary>Puts the fault in force; when this returns it is.</summary>
+    /// <summary>Puts the fault in force before it returns.</summary>
     public FaultScope Start(Fault fault)
     {
         ArgumentNullException.ThrowIfNull(fault);
@@ -134,7 +134,7 @@ public class FaultInjector(int seed = FaultInjector.DefaultSeed, TimeProvider? t
             _proxies = _proxies.Remove(proxy);
     }
 
-    /// <summary>Numbers the connections of all proxies, from 0.</summary>
+    /// <summary>The number of the next connection of all proxies, from 0.</summary>
     internal int NextConnection() => Interlocked.Increment(ref _connections) - 1;
 
     private protected virtual void OnStarted(Fault fault)
@@ -152,7 +152,7 @@ public class FaultInjector(int seed = FaultInjector.DefaultSeed, TimeProvider? t
     }
 }
 
-/// <summary>A fault in force. Disposing of it restores what was before; doing so again changes nothing.</summary>
+/// <summary>A fault in force. Disposing the scope ends the fault; disposing it again has no effect.</summary>
 public sealed class FaultScope : IDisposable
 {
     private readonly FaultInjector _injector;
@@ -160,14 +160,14 @@ public sealed class FaultScope : IDisposable
 
     internal FaultScope(FaultInjector injector, ActiveFault active) => (_injector, _active) = (injector, active);
 
-    /// <summary>What is in force.</summary>
+    /// <summary>The fault.</summary>
     public Fault Fault => _active.Fault;
 
-    /// <summary>The number of connections that it has struck; a refused one was never there and does not count.</summary>
+    /// <summary>The number of connections affected so far, not counting refused ones.</summary>
     public int Struck => _active.Struck;
 
-    /// <summary>Does something under the fault and ends it then. A failure says what was in force, and where.</summary>
-    /// <exception cref="FaultedException">The action failed; the inner exception says how.</exception>
+    /// <summary>Runs an action while the fault is in force, and then ends the fault. If the action fails, the message describes the fault.</summary>
+    /// <exception cref="FaultedException">The action failed; see the inner exception.</exception>
     public async Task DuringAsync(Func<Task> action)
     {
         ArgumentNullException.ThrowIfNull(action);
@@ -191,10 +191,10 @@ public sealed class FaultScope : IDisposable
     public override string ToString() => _injector.Description;
 }
 
-/// <summary>Something failed under a fault; the message says under which.</summary>
+/// <summary>An action failed while a fault was in force; the message describes the fault.</summary>
 public sealed class FaultedException(string message, Exception inner) : Exception(message, inner);
 
-/// <summary>A fault from the start of its scope to the end.</summary>
+/// <summary>The state of a fault in force.</summary>
 internal sealed class ActiveFault : IDisposable
 {
     private readonly int _seed;
@@ -203,7 +203,7 @@ internal sealed class ActiveFault : IDisposable
     private readonly CancellationTokenSource _ended = new();
     private ITimer? _timer;
     private volatile bool _down;
-    private bool _over;
+    private bool _isEnded;
     private int _struck;
 
     public ActiveFault(Fault fault, int seed, int ordinal) => (Fault, _seed, _ordinal, Ended) = (fault, seed, ordinal, _ended.Token);
@@ -217,12 +217,12 @@ internal sealed class ActiveFault : IDisposable
 
     public bool Refuses => Fault is RefuseFault || _down;
 
-    /// <summary>Whether the fault is meant for the n-th connection: not a matter of time or of threads.</summary>
+    /// <summary>Whether the fault affects the n-th connection. Deterministic: depends only on the seed.</summary>
     public bool Strikes(int connection) => Fault.Probability >= 1 || Seeds.Uniform(_seed, connection, _ordinal) < Fault.Probability;
 
     public void CountStrike() => Interlocked.Increment(ref _struck);
 
-    /// <summary>Goes up and down on the clock's own thread, so that whoever moves a fake clock finds it done.</summary>
+    /// <summary>Alternates in the clock's timer callback, so that advancing a fake clock has taken effect when it returns.</summary>
     public void Flap(FlapFault flap, TimeProvider time, Action changed)
     {
         lock (_lock)
@@ -231,7 +231,7 @@ internal sealed class ActiveFault : IDisposable
             {
                 lock (_lock)
                 {
-                    if (_over)
+                    if (_isEnded)
                         return;
                     _down = !_down;
                     _timer!.Change(_down ? flap.Down : flap.Up, Timeout.InfiniteTimeSpan);
@@ -242,14 +242,14 @@ internal sealed class ActiveFault : IDisposable
         }
     }
 
-    /// <summary>Ends it; what waits for that goes on, though not on this thread and under the locks of who calls.</summary>
+    /// <summary>Ends the fault. Waiters are resumed asynchronously, so that they don't run under the caller's locks.</summary>
     public void Dispose()
     {
         lock (_lock)
         {
-            if (_over)
+            if (_isEnded)
                 return;
-            _over = true;
+            _isEnded = true;
             _down = false;
             _timer?.Dispose();
         }
@@ -266,14 +266,14 @@ internal sealed class ActiveFault : IDisposable
     public override string ToString() => Fault is FlapFault ? $"{Fault} ({(_down ? "down" : "up")} now)" : Fault.ToString();
 }
 
-/// <summary>Random numbers that follow from a seed and two positions, alike on every machine and in any order.</summary>
+/// <summary>Deterministic random numbers from a seed and two positions.</summary>
 internal static class Seeds
 {
     public static double Uniform(int seed, int first, int second) => (Mix(seed, first, second) >> 11) * (1.0 / (1UL << 53));
 
     public static Random Generator(int seed, int first, int second) => new((int)(Mix(seed, first, second) >> 33));
 
-    // SplitMix64: neighbouring seeds and positions give unrelated numbers, which those of System.Random don't
+    // SplitMix64: unlike System.Random, it gives unrelated numbers for neighbouring seeds and positions.
     private static ulong Mix(int seed, int first, int second)
     {
         var state = Step((uint)seed);

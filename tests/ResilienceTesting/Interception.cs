@@ -5,12 +5,12 @@ using Aspire.Hosting.ApplicationModel;
 namespace Platform.ResilienceTesting;
 
 /// <summary>
-/// Replaces the endpoints of others in the values that one resource is given. It goes through the parts that a value is made of
-/// instead of searching its text, where a port or a host name may be part of anything.
+/// Replaces other resources' endpoints in the values given to one resource. It replaces the parts of structured values instead of searching the text, where a
+/// port number or host name may occur by chance.
 /// </summary>
 internal sealed class Interception(EdgeRegistry edges, IResource consumer)
 {
-    /// <summary>All endpoints that a value is made of.</summary>
+    /// <summary>All endpoints that a value contains.</summary>
     public static IEnumerable<EndpointReference> Endpoints(object? value) => value switch
     {
         EndpointReference endpoint => [endpoint],
@@ -24,11 +24,11 @@ internal sealed class Interception(EdgeRegistry edges, IResource consumer)
 
     public static bool IsTcp(EndpointReference endpoint) => endpoint.Exists && endpoint.EndpointAnnotation.Protocol == ProtocolType.Tcp;
 
-    /// <summary>The value with proxies in the place of endpoints; null when there is nothing to replace in it.</summary>
+    /// <summary>The value with endpoints replaced by proxies; null if there is nothing to replace.</summary>
     public IValueProvider? Of(object? value) => value switch
     {
         EndpointReference endpoint when Concerns(endpoint) => new ProxiedEndpoint(this, endpoint, EndpointProperty.Url, endpoint),
-        // the target port is a port within the target, and nothing to connect to
+        // TargetPort is not replaced: it is the port that the target listens on, and consumers don't connect to it.
         EndpointReferenceExpression { Property: EndpointProperty.Url or EndpointProperty.Host or EndpointProperty.IPV4Host or EndpointProperty.Port or EndpointProperty.HostAndPort } expression
             when Concerns(expression.Endpoint) => new ProxiedEndpoint(this, expression.Endpoint, expression.Property, expression),
         ReferenceExpression { Format.Length: > 0 } expression => OfExpression(expression),
@@ -48,7 +48,7 @@ internal sealed class Interception(EdgeRegistry edges, IResource consumer)
             : new ProxiedExpression(expression, [.. expression.ValueProviders.Zip(replaced, (original, replacement) => replacement ?? original)]);
     }
 
-    /// <summary>A value with another's identity: what refers to resources, and is secret, stays so.</summary>
+    /// <summary>A replaced value that keeps the original's references and manifest expression, so that dependencies and secrets are still recognised.</summary>
     private abstract class Replacement(object original) : IValueProvider, IManifestExpressionProvider, IValueWithReferences
     {
         public string ValueExpression => ((IManifestExpressionProvider)original).ValueExpression;
@@ -63,7 +63,7 @@ internal sealed class Interception(EdgeRegistry edges, IResource consumer)
         public override ValueTask<string?> GetValueAsync(CancellationToken cancellationToken = default)
         {
             var proxy = interception.Proxy(endpoint);
-            // a certificate for development is one for the name
+            // The development certificate is issued for localhost, not for the address.
             var host = endpoint.TlsEnabled && property != EndpointProperty.IPV4Host ? "localhost" : proxy.EndPoint.Address.ToString();
             var port = proxy.Port.ToString(CultureInfo.InvariantCulture);
             return ValueTask.FromResult<string?>(property switch

@@ -8,8 +8,8 @@ using System.Text;
 namespace Platform.ResilienceTesting;
 
 /// <summary>
-/// Stands in front of a PostgreSQL server on a port of 127.0.0.1, understands enough of its protocol to know a commit, and holds the one that a
-/// <see cref="CommitTrap"/> waits for. Encryption is declined on the server's behalf.
+/// A proxy for a PostgreSQL server on a port of 127.0.0.1. It understands enough of the protocol to recognise commits, and holds the one that a
+/// <see cref="CommitTrap"/> selects. It declines encryption on behalf of the server.
 /// </summary>
 public sealed class PostgresFaultProxy : IAsyncDisposable
 {
@@ -20,7 +20,7 @@ public sealed class PostgresFaultProxy : IAsyncDisposable
     private ImmutableArray<CommitTrap> _traps = [];
 
     /// <summary>Starts to listen.</summary>
-    /// <param name="target">Where the server is; asked for each connection.</param>
+    /// <param name="target">The server's address; called for each connection.</param>
     public PostgresFaultProxy(Func<IPEndPoint> target)
     {
         ArgumentNullException.ThrowIfNull(target);
@@ -36,12 +36,12 @@ public sealed class PostgresFaultProxy : IAsyncDisposable
     /// <summary>Connections that are open now.</summary>
     public int OpenConnections => _connections.Count;
 
-    /// <summary>Arms a trap on all connections, those that come later among them. One trap may be armed on several proxies.</summary>
+    /// <summary>Arms a trap on all current and future connections. One trap may be armed on several proxies.</summary>
     public void Arm(CommitTrap trap)
     {
         ArgumentNullException.ThrowIfNull(trap);
         ImmutableInterlocked.Update(ref _traps, traps => traps.Add(trap));
-        // gone as soon as it is over, so that a long run does not look at ever more of them
+        // Removed once it has fired or was disarmed, so that the list doesn't grow.
         _ = trap.Held.ContinueWith(
             _ => ImmutableInterlocked.Update(ref _traps, traps => traps.Remove(trap)),
             CancellationToken.None, TaskContinuationOptions.ExecuteSynchronously, TaskScheduler.Default);
@@ -63,7 +63,7 @@ public sealed class PostgresFaultProxy : IAsyncDisposable
         await Task.WhenAll(_connections.Values);
     }
 
-    /// <summary>The trap that this commit falls into, if any.</summary>
+    /// <summary>The trap that holds this commit, if any.</summary>
     internal CommitTrap? TrapFor(IReadOnlyList<string> statements)
     {
         var traps = _traps;
@@ -98,7 +98,7 @@ public sealed class PostgresFaultProxy : IAsyncDisposable
     }
 }
 
-/// <summary>One client's connection and the one to the server that goes with it.</summary>
+/// <summary>A client's connection and the corresponding connection to the server.</summary>
 internal sealed class PostgresConnection(PostgresFaultProxy proxy, Socket client, IPEndPoint target) : IDisposable
 {
     private const int SslRequest = 80877103;
@@ -109,7 +109,7 @@ internal sealed class PostgresConnection(PostgresFaultProxy proxy, Socket client
     private readonly Socket _server = new(SocketType.Stream, ProtocolType.Tcp) { NoDelay = true };
     private readonly List<string> _statements = [];
     private readonly Dictionary<string, string> _prepared = new(StringComparer.Ordinal);
-    private readonly TaskCompletionSource _over = new(TaskCreationOptions.RunContinuationsAsynchronously);
+    private readonly TaskCompletionSource _closed = new(TaskCreationOptions.RunContinuationsAsynchronously);
     private bool _inTransaction;
     private bool _committed;
     private volatile CommitTrap? _trapped;
@@ -125,7 +125,7 @@ internal sealed class PostgresConnection(PostgresFaultProxy proxy, Socket client
         }
         catch (Exception exception) when (exception is SocketException or ObjectDisposedException)
         {
-            // one side has gone, and so does the other
+            // One side closed the connection; Abort closes the other.
         }
         finally
         {
@@ -139,7 +139,7 @@ internal sealed class PostgresConnection(PostgresFaultProxy proxy, Socket client
     {
         if (Interlocked.Exchange(ref _aborted, 1) != 0)
             return;
-        _over.TrySetResult();
+        _closed.TrySetResult();
         foreach (var socket in (Socket[])[client, _server])
         {
             try
@@ -148,7 +148,7 @@ internal sealed class PostgresConnection(PostgresFaultProxy proxy, Socket client
             }
             catch (Exception exception) when (exception is SocketException or ObjectDisposedException)
             {
-                // it was over first
+                // Already closed.
             }
 
             socket.Dispose();
@@ -161,7 +161,7 @@ internal sealed class PostgresConnection(PostgresFaultProxy proxy, Socket client
         {
             var buffer = new byte[16 * 1024];
             var end = 0;
-            // where the messages begin that the server takes as one
+            // Start of the current batch: the messages up to the next Sync or simple query, which the server executes together.
             var batch = 0;
             var starting = true;
             while (true)
@@ -222,7 +222,7 @@ internal sealed class PostgresConnection(PostgresFaultProxy proxy, Socket client
         {
             var buffer = new byte[16 * 1024];
             var kept = new MemoryStream();
-            // the header of the message in hand, as far as it has come, and what is to come of the rest
+            // The part of the current message's header received so far, and the number of bytes of its body still to come.
             var header = new byte[HeaderSize];
             var (headerRead, left) = (0, 0);
             int read;
@@ -277,10 +277,10 @@ internal sealed class PostgresConnection(PostgresFaultProxy proxy, Socket client
     {
         var held = new HeldCommit(proxy);
         trap.Snap(held);
-        return await Task.WhenAny(held.GoesOn, _over.Task) == held.GoesOn && await held.GoesOn;
+        return await Task.WhenAny(held.Released, _closed.Task) == held.Released && await held.Released;
     }
 
-    /// <summary>How long the first message is, if it is all there.</summary>
+    /// <summary>The length of the first message; null if it is incomplete.</summary>
     private static int? Next(ReadOnlySpan<byte> bytes, bool starting)
     {
         var lengthAt = starting ? 0 : 1;
@@ -290,7 +290,7 @@ internal sealed class PostgresConnection(PostgresFaultProxy proxy, Socket client
         return bytes.Length >= Math.Max(length, starting ? 8 : HeaderSize) ? length : null;
     }
 
-    /// <summary>Follows what the client does; true for the message that commits it.</summary>
+    /// <summary>Tracks the client's statements; true for a message that commits.</summary>
     private bool IsCommit(ReadOnlySpan<byte> message)
     {
         switch ((char)message[0])
@@ -318,7 +318,7 @@ internal sealed class PostgresConnection(PostgresFaultProxy proxy, Socket client
                 Add(query);
                 return EndsAlone();
             case 'P':
-                // a name, and the statement; one that gets a name is prepared and used later, and maybe often
+                // Parse: a name and the statement. A named statement is prepared, and executed by later Bind messages.
                 var prepared = Text(message[HeaderSize..]);
                 var statement = Text(message[(HeaderSize + Encoding.UTF8.GetByteCount(prepared) + 1)..]);
                 if (prepared.Length > 0)
@@ -327,7 +327,7 @@ internal sealed class PostgresConnection(PostgresFaultProxy proxy, Socket client
                     Add(statement);
                 return false;
             case 'B':
-                // a portal, and the name of a statement
+                // Bind: a portal and the name of a statement.
                 var portal = message[HeaderSize..].IndexOf((byte)0);
                 if (_prepared.TryGetValue(Text(message[(HeaderSize + portal + 1)..]), out var bound))
                     Add(bound);
@@ -346,7 +346,7 @@ internal sealed class PostgresConnection(PostgresFaultProxy proxy, Socket client
         _statements.Clear();
     }
 
-    // what comes up to here without a transaction around it is a transaction of its own
+    // The end of a batch commits if there is no explicit transaction.
     private bool EndsAlone() => _committed = !_inTransaction;
 
     private void Add(string statement)

@@ -2,22 +2,19 @@ using System.Net.Sockets;
 
 namespace Platform.ResilienceTesting;
 
-/// <summary>One client's connection and the one to the target that goes with it.</summary>
+/// <summary>A client's connection and the corresponding connection to the target.</summary>
 internal sealed class ProxiedConnection(TcpFaultProxy proxy, Socket client, int ordinal) : IDisposable
 {
     private const int BufferSize = 16 * 1024;
-
-    /// <summary>A bandwidth is kept in so many steps a second: few enough for a timer, many enough to be a stream.</summary>
-    private const int BandwidthSteps = 20;
 
     private readonly Lock _lock = new();
     private readonly HashSet<ActiveFault> _struckBy = [];
     private readonly CancellationTokenSource _aborting = new();
     private readonly ReplyMeter _reply = new();
-    private readonly Random _jitter = Seeds.Generator(proxy.Faults.Seed, ordinal, 0);
+    private readonly TrafficShaper _shaper = new(proxy.Faults.Time, Seeds.Generator(proxy.Faults.Seed, ordinal, 0));
     private Socket? _target;
-    private bool _over;
-    private volatile bool _swallowed;
+    private bool _closed;
+    private volatile bool _lostBytes;
     private volatile bool _requested;
     private volatile bool _repliesEnded;
     private volatile bool _targetLeft;
@@ -25,17 +22,17 @@ internal sealed class ProxiedConnection(TcpFaultProxy proxy, Socket client, int 
 
     private FaultInjector Faults => proxy.Faults;
 
-    /// <summary>Passes bytes on until both sides have ended. Does not throw: whatever ends one side ends the other.</summary>
+    /// <summary>Forwards bytes until both sides have ended. Does not throw: an error on one side closes the other.</summary>
     public async Task RunAsync(CancellationToken stopping)
     {
-        using var either = CancellationTokenSource.CreateLinkedTokenSource(stopping, _aborting.Token);
+        using var linked = CancellationTokenSource.CreateLinkedTokenSource(stopping, _aborting.Token);
         try
         {
             client.NoDelay = true;
             if (Striking<HalfCloseFault>() is { } halfClose)
                 EndReplies(halfClose);
-            if (await HoldAsync(either.Token) && await ConnectAsync(either.Token) is { } target)
-                await Task.WhenAll(PumpAsync(client, target, toTarget: true, either.Token), PumpAsync(target, client, toTarget: false, either.Token));
+            if (await HoldAsync(linked.Token) && await ConnectAsync(linked.Token) is { } target)
+                await Task.WhenAll(PumpAsync(client, target, toTarget: true, linked.Token), PumpAsync(target, client, toTarget: false, linked.Token));
         }
         catch (Exception exception) when (IsEnd(exception))
         {
@@ -48,9 +45,9 @@ internal sealed class ProxiedConnection(TcpFaultProxy proxy, Socket client, int 
     {
         lock (_lock)
         {
-            if (_over)
+            if (_closed)
                 return;
-            _over = true;
+            _closed = true;
             Reset(client);
             if (_target is not null)
                 Reset(_target);
@@ -62,7 +59,7 @@ internal sealed class ProxiedConnection(TcpFaultProxy proxy, Socket client, int 
         }
         catch (ObjectDisposedException)
         {
-            // it has come to its end meanwhile
+            // The connection was disposed in the meantime.
         }
     }
 
@@ -70,7 +67,7 @@ internal sealed class ProxiedConnection(TcpFaultProxy proxy, Socket client, int 
     {
         lock (_lock)
         {
-            _over = true;
+            _closed = true;
             client.Dispose();
             _target?.Dispose();
         }
@@ -78,7 +75,7 @@ internal sealed class ProxiedConnection(TcpFaultProxy proxy, Socket client, int 
         _aborting.Dispose();
     }
 
-    /// <summary>What a fault does to a connection that is already there when it begins.</summary>
+    /// <summary>Applies a fault that begins while the connection is open.</summary>
     public void FaultBegan(ActiveFault fault)
     {
         if (!fault.Strikes(ordinal))
@@ -106,18 +103,18 @@ internal sealed class ProxiedConnection(TcpFaultProxy proxy, Socket client, int 
     {
         try
         {
-            // closing with nothing to linger for sends RST instead of FIN
+            // Closing with a linger time of 0 sends RST instead of FIN.
             socket.LingerState = new LingerOption(enable: true, seconds: 0);
         }
         catch (Exception exception) when (exception is SocketException or ObjectDisposedException)
         {
-            // the other side has reset it already
+            // Already reset by the peer.
         }
 
         socket.Dispose();
     }
 
-    // "100 Continue" and the like announce the reply; the request has yet to be served
+    // Interim responses such as "100 Continue" are sent before the request is processed.
     private static bool IsInterim(ReadOnlySpan<byte> bytes) => bytes.StartsWith("HTTP/1.1 1"u8) || bytes.StartsWith("HTTP/1.0 1"u8);
 
     private IEnumerable<ActiveFault> Striking() => Faults.Active.Where(fault => fault.Strikes(ordinal));
@@ -137,24 +134,24 @@ internal sealed class ProxiedConnection(TcpFaultProxy proxy, Socket client, int 
         proxy.CountStrike();
     }
 
-    /// <summary>While there is a black hole the target is not even asked: it may be gone, and that must not show. False when the client left.</summary>
+    /// <summary>Delays connecting to the target during a black hole, so that the client can't notice whether the target is up. False if the client disconnected.</summary>
     private async Task<bool> HoldAsync(CancellationToken cancellationToken)
     {
         var buffer = new byte[BufferSize];
         while (Striking<BlackHoleFault>() is { } hole)
         {
             Strike(hole);
-            using var either = CancellationTokenSource.CreateLinkedTokenSource(cancellationToken, hole.Ended);
+            using var linked = CancellationTokenSource.CreateLinkedTokenSource(cancellationToken, hole.Ended);
             try
             {
-                var count = await client.ReceiveAsync(buffer, either.Token);
+                var count = await client.ReceiveAsync(buffer, linked.Token);
                 if (count == 0)
                     return false;
                 Swallow(count);
             }
             catch (OperationCanceledException) when (!cancellationToken.IsCancellationRequested)
             {
-                // the black hole has ended; nothing was lost in it
+                // The black hole ended before any bytes were lost.
             }
         }
 
@@ -172,7 +169,7 @@ internal sealed class ProxiedConnection(TcpFaultProxy proxy, Socket client, int 
 
         lock (_lock)
         {
-            if (!_over)
+            if (!_closed)
                 return _target = target;
         }
 
@@ -206,7 +203,7 @@ internal sealed class ProxiedConnection(TcpFaultProxy proxy, Socket client, int 
         }
         catch (Exception exception) when (IsEnd(exception))
         {
-            // after a dropped reply the target goes on undisturbed: it is to serve the request
+            // After a dropped reply the connection to the target stays open, because the target must finish processing the request.
             if (!(toTarget && _clientLeft))
                 Abort();
         }
@@ -219,14 +216,14 @@ internal sealed class ProxiedConnection(TcpFaultProxy proxy, Socket client, int 
             _reply.NewReply();
     }
 
-    /// <summary>Passes bytes on as the faults have it. False when no more are to follow.</summary>
+    /// <summary>Forwards bytes, applying the faults. False if forwarding in this direction ends.</summary>
     private async Task<bool> ForwardAsync(Socket to, ReadOnlyMemory<byte> bytes, bool toTarget, CancellationToken cancellationToken)
     {
         for (var first = true; bytes.Length > 0; first = false)
         {
-            var piece = await PieceAsync(bytes, toTarget, first, cancellationToken);
+            var piece = await _shaper.NextPieceAsync(bytes, Striking().ToList(), Strike, toTarget, first, cancellationToken);
 
-            // Only now: what has begun during a pause counts, and what has ended no longer does.
+            // Checked after the pauses, because faults may have begun or ended during them.
             if (Striking<ResetFault>() is { } reset)
             {
                 Strike(reset);
@@ -272,49 +269,6 @@ internal sealed class ProxiedConnection(TcpFaultProxy proxy, Socket client, int 
         return true;
     }
 
-    /// <summary>The next piece that may go, once it may.</summary>
-    private async Task<ReadOnlyMemory<byte>> PieceAsync(ReadOnlyMemory<byte> bytes, bool toTarget, bool first, CancellationToken cancellationToken)
-    {
-        var size = bytes.Length;
-        List<(ActiveFault By, TimeSpan Pause)> pauses = [];
-        var faults = Striking().ToList();
-        foreach (var fault in faults)
-        {
-            size = fault.Fault switch
-            {
-                SliceFault slice => Math.Min(size, slice.MaxBytes),
-                BandwidthFault bandwidth => (int)Math.Min(size, Math.Max(1, bandwidth.BytesPerSecond / BandwidthSteps)),
-                _ => size,
-            };
-        }
-
-        foreach (var fault in faults)
-        {
-            TimeSpan? pause = fault.Fault switch
-            {
-                LatencyFault latency when first && !toTarget => latency.Delay + (latency.Jitter * ((2 * _jitter.NextDouble()) - 1)),
-                SliceFault slice => slice.Pause,
-                BandwidthFault bandwidth => TimeSpan.FromSeconds((double)size / bandwidth.BytesPerSecond),
-                _ => null,
-            };
-            if (pause is { } time)
-                pauses.Add((fault, time));
-        }
-
-        foreach (var (fault, pause) in pauses)
-        {
-            Strike(fault);
-            if (pause <= TimeSpan.Zero)
-                continue;
-            using var either = CancellationTokenSource.CreateLinkedTokenSource(cancellationToken, fault.Ended);
-            // the end of the fault ends the wait, and the bytes go on
-            await Task.Delay(pause, Faults.Time, either.Token).ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
-            cancellationToken.ThrowIfCancellationRequested();
-        }
-
-        return bytes[..size];
-    }
-
     private ReadOnlyMemory<byte> CutAt(ReadOnlyMemory<byte> piece, out ActiveFault? by)
     {
         by = Striking().Where(fault => fault.Fault is CutBodyFault).MinBy(fault => ((CutBodyFault)fault.Fault).AfterBytes);
@@ -335,7 +289,7 @@ internal sealed class ProxiedConnection(TcpFaultProxy proxy, Socket client, int 
         }
         catch (Exception exception) when (_targetLeft && exception is SocketException or ObjectDisposedException)
         {
-            // left while this was being sent
+            // The connection to the target was closed while sending.
         }
     }
 
@@ -349,18 +303,18 @@ internal sealed class ProxiedConnection(TcpFaultProxy proxy, Socket client, int 
         }
     }
 
-    /// <summary>Bytes, or the end of the stream, are lost: the connection can never go on.</summary>
+    /// <summary>Discards bytes or the end of the stream. The connection can't continue after that.</summary>
     private void Swallow(int count)
     {
-        _swallowed = true;
+        _lostBytes = true;
         proxy.CountSwallowed(count);
-        // in case the black hole has ended just before it could know
+        // The black hole may have ended just before the flag was set.
         AbortIfIncomplete();
     }
 
     private void AbortIfIncomplete()
     {
-        if (_swallowed && Striking<BlackHoleFault>() is null)
+        if (_lostBytes && Striking<BlackHoleFault>() is null)
             Abort();
     }
 
@@ -369,7 +323,7 @@ internal sealed class ProxiedConnection(TcpFaultProxy proxy, Socket client, int 
         Strike(fault);
         lock (_lock)
         {
-            if (_repliesEnded || _over)
+            if (_repliesEnded || _closed)
                 return;
             _repliesEnded = true;
             try
@@ -378,7 +332,7 @@ internal sealed class ProxiedConnection(TcpFaultProxy proxy, Socket client, int 
             }
             catch (SocketException)
             {
-                // the client has left
+                // The client has disconnected.
             }
         }
     }
@@ -390,17 +344,17 @@ internal sealed class ProxiedConnection(TcpFaultProxy proxy, Socket client, int 
             _target?.Dispose();
     }
 
-    /// <summary>Resets the client, and takes the rest of the reply from the target, which is not to know.</summary>
+    /// <summary>Resets the client, and reads the rest of the reply, so that the target doesn't notice.</summary>
     private async Task DropReplyAsync(ActiveFault fault, CancellationToken cancellationToken)
     {
         Strike(fault);
         _clientLeft = true;
         Reset(client);
-        using var either = CancellationTokenSource.CreateLinkedTokenSource(cancellationToken, fault.Ended);
+        using var linked = CancellationTokenSource.CreateLinkedTokenSource(cancellationToken, fault.Ended);
         var buffer = new byte[BufferSize];
-        while (await _target!.ReceiveAsync(buffer, either.Token) > 0)
+        while (await _target!.ReceiveAsync(buffer, linked.Token) > 0)
         {
-            // gone
+            // Discarded.
         }
     }
 }

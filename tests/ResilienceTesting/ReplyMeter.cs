@@ -1,6 +1,6 @@
 namespace Platform.ResilienceTesting;
 
-/// <summary>Knows how much of a reply's body has passed. HTTP/1 has a head before the body; with anything else it is all body.</summary>
+/// <summary>Counts the bytes of a reply's body that have been forwarded. For HTTP/1 the headers don't count; for other protocols the whole reply is the body.</summary>
 internal sealed class ReplyMeter
 {
     private int _start;
@@ -12,10 +12,10 @@ internal sealed class ReplyMeter
 
     private static ReadOnlySpan<byte> BlankLine => "\r\n\r\n"u8;
 
-    /// <summary>A request was sent: what comes next is a new reply.</summary>
+    /// <summary>Starts a new reply, after a request was sent.</summary>
     public void NewReply() => (_start, _blankLine, _inBody, _passed) = (0, 0, false, 0);
 
-    /// <summary>How many of the bytes may pass before the body exceeds the limit; they count as passed.</summary>
+    /// <summary>How many of the bytes may be forwarded without the body exceeding the limit. They are counted as forwarded.</summary>
     public int Take(ReadOnlySpan<byte> bytes, long limit)
     {
         var taken = 0;
@@ -26,7 +26,7 @@ internal sealed class ReplyMeter
             {
                 if (next != HttpStart[_start])
                 {
-                    // not HTTP: what has passed as a head was the body's beginning
+                    // Not HTTP, so the bytes counted as headers so far belong to the body.
                     _inBody = true;
                     _passed = _start;
                     break;

@@ -5,8 +5,8 @@ using System.Net.Sockets;
 namespace Platform.ResilienceTesting;
 
 /// <summary>
-/// Stands in front of a TCP server on a port of 127.0.0.1 and passes bytes on, unless a fault of <see cref="Faults"/> says otherwise.
-/// It listens from its construction on; disposing of it ends all connections.
+/// A proxy for a TCP server on a port of 127.0.0.1, which applies the faults of <see cref="Faults"/>. It starts to listen in its constructor; disposing it closes all
+/// connections.
 /// </summary>
 public sealed class TcpFaultProxy : IAsyncDisposable, IDisposable
 {
@@ -27,15 +27,15 @@ public sealed class TcpFaultProxy : IAsyncDisposable, IDisposable
     private string? _lastError;
 
     /// <summary>Starts to listen.</summary>
-    /// <param name="target">Where to: asked for each connection, so that a target may move and may come up later.</param>
-    /// <param name="faults">Decides what goes wrong; shared by proxies that fail together. One of its own unless given.</param>
+    /// <param name="target">The target's address; called for each connection, so that the target may start later or move.</param>
+    /// <param name="faults">The faults to apply; may be shared by several proxies. A new injector by default.</param>
     public TcpFaultProxy(Func<CancellationToken, ValueTask<EndPoint>> target, FaultInjector? faults = null)
     {
         ArgumentNullException.ThrowIfNull(target);
         _target = target;
         Faults = faults ?? new FaultInjector();
 
-        // Keeps the port while nobody listens on it, so that connections are refused and yet no other program can take it.
+        // Keeps the port bound without listening, so that connections can be refused without another program taking the port.
         _holder = Bind(0);
         Port = ((IPEndPoint)_holder.LocalEndPoint!).Port;
         Faults.Attach(this);
@@ -43,20 +43,20 @@ public sealed class TcpFaultProxy : IAsyncDisposable, IDisposable
     }
 
     /// <summary>Starts to listen.</summary>
-    /// <param name="target">Where to.</param>
-    /// <param name="faults">Decides what goes wrong; one of its own unless given.</param>
+    /// <param name="target">The target's address.</param>
+    /// <param name="faults">The faults to apply; a new injector by default.</param>
     public TcpFaultProxy(EndPoint target, FaultInjector? faults = null)
         : this(_ => ValueTask.FromResult(target), faults)
     {
     }
 
-    /// <summary>What goes wrong.</summary>
+    /// <summary>The faults applied to the connections.</summary>
     public FaultInjector Faults { get; }
 
-    /// <summary>The port on 127.0.0.1, the same for the proxy's whole life.</summary>
+    /// <summary>The port on 127.0.0.1, which never changes.</summary>
     public int Port { get; }
 
-    /// <summary>Where clients connect to.</summary>
+    /// <summary>The address that clients connect to.</summary>
     public IPEndPoint EndPoint => new(IPAddress.Loopback, Port);
 
     /// <summary>Connections accepted so far.</summary>
@@ -65,19 +65,19 @@ public sealed class TcpFaultProxy : IAsyncDisposable, IDisposable
     /// <summary>Connections that are open now.</summary>
     public int OpenConnections => _connections.Count;
 
-    /// <summary>How often a fault has struck a connection: once per fault and connection.</summary>
+    /// <summary>How often a fault has affected a connection, counted once per fault and connection.</summary>
     public long FaultsApplied => Interlocked.Read(ref _faultsApplied);
 
-    /// <summary>Bytes passed on to the target so far.</summary>
+    /// <summary>Bytes forwarded to the target so far.</summary>
     public long BytesToTarget => Interlocked.Read(ref _bytesToTarget);
 
-    /// <summary>Bytes passed on to clients so far.</summary>
+    /// <summary>Bytes forwarded to clients so far.</summary>
     public long BytesToClient => Interlocked.Read(ref _bytesToClient);
 
-    /// <summary>Bytes that went into black holes so far, from both sides.</summary>
+    /// <summary>Bytes discarded by black holes so far, in both directions.</summary>
     public long BytesSwallowed => Interlocked.Read(ref _bytesSwallowed);
 
-    /// <summary>Where it stands and what has passed, as in <c>127.0.0.1:41001 → localhost:9001: 3 connections, …</c>.</summary>
+    /// <summary>The addresses and counters, for example <c>127.0.0.1:41001 → localhost:9001: 3 connections, …</c>.</summary>
     public override string ToString() =>
         $"{EndPoint} → {Text(_lastTarget)}: {Connections} connections, {BytesToTarget} B there, {BytesToClient} B back, faults struck {FaultsApplied} times"
         + (_lastError is { } error ? $", target not reached: {error}" : "");
@@ -85,7 +85,7 @@ public sealed class TcpFaultProxy : IAsyncDisposable, IDisposable
     /// <inheritdoc />
     public void Dispose() => End();
 
-    /// <summary>Ends all connections, and returns when nothing is left of them.</summary>
+    /// <summary>Closes all connections and waits until that is done.</summary>
     public async ValueTask DisposeAsync()
     {
         End();
@@ -93,7 +93,7 @@ public sealed class TcpFaultProxy : IAsyncDisposable, IDisposable
         await Task.WhenAll(_connections.Values);
     }
 
-    /// <summary>Null when the target cannot be reached; the description says why.</summary>
+    /// <summary>Connects to the target; null if that fails. The description then contains the error.</summary>
     internal async ValueTask<Socket?> ConnectAsync(CancellationToken cancellationToken)
     {
         var socket = new Socket(SocketType.Stream, ProtocolType.Tcp) { NoDelay = true };
@@ -105,7 +105,7 @@ public sealed class TcpFaultProxy : IAsyncDisposable, IDisposable
             _lastError = null;
             return socket;
         }
-#pragma warning disable CA1031 // the target's address is somebody else's code: whatever it throws, there is no target
+#pragma warning disable CA1031 // the callback for the target's address may throw anything, which is treated as an unreachable target
         catch (Exception exception)
 #pragma warning restore CA1031
         {
@@ -122,7 +122,7 @@ public sealed class TcpFaultProxy : IAsyncDisposable, IDisposable
 
     internal void CountStrike() => Interlocked.Increment(ref _faultsApplied);
 
-    /// <summary>A fault began, or began to refuse or stopped to.</summary>
+    /// <summary>A fault began, or a flapping fault changed between up and down.</summary>
     internal void FaultChanged(ActiveFault fault)
     {
         UpdateListening();
@@ -158,7 +158,7 @@ public sealed class TcpFaultProxy : IAsyncDisposable, IDisposable
 
     private static string Text(EndPoint? target) => target switch
     {
-        null => "(not asked for yet)",
+        null => "(not connected yet)",
         DnsEndPoint name => $"{name.Host}:{name.Port}",
         _ => target.ToString() ?? "",
     };
@@ -208,7 +208,7 @@ public sealed class TcpFaultProxy : IAsyncDisposable, IDisposable
             var connection = new ProxiedConnection(this, client, Faults.NextConnection());
             var done = new TaskCompletionSource(TaskCreationOptions.RunContinuationsAsynchronously);
             _connections[connection] = done.Task;
-            // not before it is listed: a fault that begins now either sees it or is seen by it
+            // Checked after the connection was added to the list: a fault that begins concurrently either finds it there or is noticed here.
             if (!IsListening(listener))
                 connection.Abort();
             _ = RunAsync(connection, done);
