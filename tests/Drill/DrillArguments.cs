@@ -2,12 +2,12 @@ using System.Globalization;
 
 namespace Platform.Drill;
 
-/// <summary>What the command line says.</summary>
-/// <param name="Seed">The first schedule's seed; each further one has the next.</param>
-/// <param name="Schedules">How many.</param>
-/// <param name="Systems">How many systems, each whole and for itself, share them.</param>
-/// <param name="KeepGoing">Whether a violation does not end it.</param>
-/// <param name="From">A checkout of another version, built: instead of faults, each schedule gets a rolling update from one version to the other, and the next one back.</param>
+/// <summary>The command line's options.</summary>
+/// <param name="Seed">The seed of the first schedule; the others have the following numbers.</param>
+/// <param name="Schedules">The number of schedules.</param>
+/// <param name="Systems">How many independent systems run them in parallel.</param>
+/// <param name="KeepGoing">Whether to continue after a violation.</param>
+/// <param name="From">The folder of a built checkout of another version. Schedules then contain rolling updates between the two versions instead of faults.</param>
 internal sealed record DrillArguments(int Seed, int Schedules, int Systems, bool KeepGoing, string? From)
 {
     public static bool TryRead(string[] args, out DrillArguments arguments)

@@ -8,7 +8,7 @@ using Spectre.Console;
 
 namespace Platform.Drill;
 
-/// <summary>Runs schedules with consecutive seeds and says what they came to.</summary>
+/// <summary>Runs schedules with consecutive seeds and prints their results.</summary>
 internal sealed class DrillRun(DrillArguments arguments)
 {
     private readonly ConcurrentQueue<ScheduleResult> _results = new();
@@ -16,7 +16,7 @@ internal sealed class DrillRun(DrillArguments arguments)
     private readonly Stopwatch _watch = new();
     private int _next;
 
-    /// <summary>True when no invariant was violated.</summary>
+    /// <summary>True if no invariant was violated.</summary>
     public async Task<bool> RunAsync(CancellationToken cancellationToken)
     {
         using var violated = CancellationTokenSource.CreateLinkedTokenSource(cancellationToken);
@@ -31,7 +31,7 @@ internal sealed class DrillRun(DrillArguments arguments)
         var platform = await PlatformUnderDrill.StartAsync(arguments.From, cancellationToken);
         try
         {
-            // the first use of everything is the slow one, and says nothing
+            // Warm-up without faults, whose result is ignored.
             await new ScheduleRunner(platform).RunAsync(Schedule.Generate(0) with { Faults = [] }, cancellationToken);
             while (!violated.IsCancellationRequested && Interlocked.Increment(ref _next) is var n && n <= arguments.Schedules)
             {
@@ -47,7 +47,7 @@ internal sealed class DrillRun(DrillArguments arguments)
                     return;
                 }
 
-                // what is wrong with this one must not be held against the next schedule
+                // A new system, so that the violation doesn't affect the next schedule.
                 await platform.DisposeAsync();
                 platform = await PlatformUnderDrill.StartAsync(arguments.From, cancellationToken);
             }
@@ -67,13 +67,13 @@ internal sealed class DrillRun(DrillArguments arguments)
                 Directory.CreateDirectory("TestResults");
                 var file = Path.Combine("TestResults", string.Create(CultureInfo.InvariantCulture, $"drill-{result.Schedule.Seed}.txt"));
                 File.WriteAllText(file, result.Report);
-                Console.WriteLine(result.Report.Split("\nregistry-0 said:", 2)[0]);
-                Console.WriteLine($"All of it, with what the processes said: {file}");
+                Console.WriteLine(result.Report.Split("\nLog of registry-0:", 2)[0]);
+                Console.WriteLine($"The complete report, with the processes' logs, is in {file}.");
             }
             else if (_results.Count % 10 == 0 || arguments.Schedules <= 20)
             {
                 Console.WriteLine(string.Create(CultureInfo.InvariantCulture,
-                    $"{_results.Count} of {arguments.Schedules} schedules, {_results.Count / _watch.Elapsed.TotalMinutes:0.0} a minute; seed {result.Schedule.Seed} took {result.Took.TotalSeconds:0.0} s: {(arguments.From is null ? string.Join(", ", result.Strikes.Select(strike => strike.Fault.Kind)) : $"{result.Looks} pages read")}"));
+                    $"{_results.Count} of {arguments.Schedules} schedules, {_results.Count / _watch.Elapsed.TotalMinutes:0.0} a minute; seed {result.Schedule.Seed} took {result.Took.TotalSeconds:0.0} s: {(arguments.From is null ? string.Join(", ", result.InjectedFaults.Select(injected => injected.Fault.Kind)) : $"{result.StoreReads} pages read")}"));
             }
         }
     }
@@ -84,9 +84,9 @@ internal sealed class DrillRun(DrillArguments arguments)
         table.AddRow("schedules", Text(_results.Count));
         table.AddRow("with violations", Text(_results.Count(result => result.Violations.Count > 0)));
         table.AddRow("operations", Text(_results.Sum(result => result.Operations)));
-        table.AddRow("pages and assets read", Text(_results.Sum(result => result.Looks)));
+        table.AddRow("pages and assets read", Text(_results.Sum(result => result.StoreReads)));
         foreach (var kind in arguments.From is null ? Enum.GetValues<FaultKind>() : [])
-            table.AddRow(kind.ToString(), Text(_results.Sum(result => result.Strikes.Count(strike => strike.Fault.Kind == kind))));
+            table.AddRow(kind.ToString(), Text(_results.Sum(result => result.InjectedFaults.Count(injected => injected.Fault.Kind == kind))));
         table.AddRow("minutes", (_watch.Elapsed.TotalMinutes).ToString("0.0", CultureInfo.InvariantCulture));
         AnsiConsole.Write(table);
 

@@ -8,7 +8,7 @@ if (!DrillArguments.TryRead(args, out var arguments))
 }
 
 using var stop = new CancellationTokenSource();
-// the processes that it has started end with it
+// Cancelled instead of terminated, so that the processes started are stopped too.
 using var interrupted = PosixSignalRegistration.Create(PosixSignal.SIGINT, Cancel);
 using var terminated = PosixSignalRegistration.Create(PosixSignal.SIGTERM, Cancel);
 try

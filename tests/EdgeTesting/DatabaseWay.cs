@@ -7,10 +7,10 @@ using Shouldly;
 
 namespace Platform.EdgeTesting;
 
-/// <summary>An empty database, and the way from a service to it.</summary>
+/// <summary>An empty database, with a proxy between a service and it.</summary>
 public sealed class DatabaseWay : IAsyncDisposable
 {
-    // a command, its cancellation and a connection take a second each at most, and a busy machine as long again and more
+    // A command, its cancellation and a connection take at most a second each; several times that on a busy machine.
     private static readonly TimeSpan NotForEver = TimeSpan.FromSeconds(12);
 
     private readonly TcpFaultProxy _proxy;
@@ -22,20 +22,21 @@ public sealed class DatabaseWay : IAsyncDisposable
         ConnectionString = new NpgsqlConnectionStringBuilder(database.ConnectionString) { Port = _proxy.Port, CommandTimeout = 1 }.ConnectionString;
     }
 
-    /// <summary>For the test's own statements: never faulty.</summary>
+    /// <summary>For the test's own statements; bypasses the proxy.</summary>
     public TestDatabase Database { get; }
 
-    /// <summary>For the service.</summary>
+    /// <summary>For the service; goes through the proxy.</summary>
     public string ConnectionString { get; }
 
-    /// <summary>What goes wrong on the way.</summary>
+    /// <summary>The faults of the proxy.</summary>
     public FaultInjector Faults => _proxy.Faults;
 
-    /// <summary>Makes one.</summary>
+    /// <summary>Creates the database and the proxy.</summary>
     public static async Task<DatabaseWay> CreateAsync(PostgresServer server) => new(await TestDatabase.CreateAsync(server), server);
 
     /// <summary>
-    /// Makes each call over the broken way, over one that is broken by turns until it shows: it is refused with 503, and nobody waits long for that or gets any other error.
+    /// Makes each call during the fault, and asserts that it is refused with 503 within a bounded time. A flapping fault may let calls succeed, which are repeated until one is
+    /// refused.
     /// </summary>
     public async Task RefusesAsync(Fault fault, params Func<Task<HttpResponseMessage>>[] calls)
     {
@@ -46,14 +47,14 @@ public sealed class DatabaseWay : IAsyncDisposable
             {
                 while (await SucceedsAsync(call))
                 {
-                    fault.ShouldBeOfType<FlapFault>("a success over a broken way");
+                    fault.ShouldBeOfType<FlapFault>("the call succeeded despite the fault");
                 }
             }
         });
         scope.Struck.ShouldBeGreaterThan(0);
     }
 
-    /// <summary>Makes each call over the slow way, and all of them succeed.</summary>
+    /// <summary>Makes each call during a fault that only slows down, and asserts that it succeeds.</summary>
     public async Task CarriesAsync(Fault fault, params Func<Task<HttpResponseMessage>>[] calls)
     {
         var scope = Faults.Start(fault);
@@ -67,7 +68,7 @@ public sealed class DatabaseWay : IAsyncDisposable
         scope.Struck.ShouldBeGreaterThan(0);
     }
 
-    /// <summary>Makes each call, now that the way is whole, until it succeeds.</summary>
+    /// <summary>Makes each call after the fault until it succeeds.</summary>
     public static async Task RecoversAsync(params Func<Task<HttpResponseMessage>>[] calls)
     {
         foreach (var call in calls)

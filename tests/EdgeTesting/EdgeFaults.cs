@@ -3,10 +3,10 @@ using Xunit;
 
 namespace Platform.EdgeTesting;
 
-/// <summary>Every fault of the library, measured for time-outs of half a second and replies of a hundred bytes and more.</summary>
+/// <summary>All kinds of faults, with parameters that suit time-outs of half a second and replies of at least a hundred bytes.</summary>
 public static class EdgeFaults
 {
-    /// <summary>The way is slow, and quick enough for the time-outs.</summary>
+    /// <summary>Faults that slow calls down without exceeding the time-outs.</summary>
     public static TheoryData<Fault> Slow =>
     [
         new LatencyFault(TimeSpan.FromMilliseconds(50), TimeSpan.FromMilliseconds(30)),
@@ -14,7 +14,7 @@ public static class EdgeFaults
         new BandwidthFault(40_000),
     ];
 
-    /// <summary>No whole reply comes, or none in time. <see cref="FlapFault"/>: by turns.</summary>
+    /// <summary>Faults with which no complete reply arrives in time; with <see cref="FlapFault"/> only part of the time.</summary>
     public static TheoryData<Fault> Broken =>
     [
         new LatencyFault(TimeSpan.FromSeconds(5), TimeSpan.FromSeconds(1)),
@@ -27,6 +27,6 @@ public static class EdgeFaults
         new FlapFault(TimeSpan.FromMilliseconds(150), TimeSpan.FromMilliseconds(150)),
     ];
 
-    /// <summary>Whether the other side may have done what it was asked for, although the caller was not told.</summary>
+    /// <summary>Whether the request may have succeeded although the caller got no reply.</summary>
     public static bool HidesSuccess(this Fault fault) => fault is LatencyFault or HalfCloseFault or DropReplyFault;
 }

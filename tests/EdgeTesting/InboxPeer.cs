@@ -11,12 +11,11 @@ using Platform.TestSupport;
 
 namespace Platform.EdgeTesting;
 
-/// <summary>A message as it was applied.</summary>
+/// <summary>A message that was applied.</summary>
 public sealed record AppliedMessage(string Id, string Type, string Subject, long Sequence, string Data);
 
 /// <summary>
-/// Plays a service that takes messages, behind a proxy where the way to it can go wrong: with a real inbox on a real database, whose effect
-/// is that it notes down what it applied, in order.
+/// A service that receives messages behind a fault proxy. It has a real inbox on a real database, and records the messages applied, in order.
 /// </summary>
 public sealed class InboxPeer : IAsyncDisposable
 {
@@ -27,23 +26,23 @@ public sealed class InboxPeer : IAsyncDisposable
     private InboxPeer(TestApp app, TestDatabase database, Receiver receiver) =>
         (_app, _database, _receiver, Way) = (app, database, receiver, new TcpFaultProxy(new IPEndPoint(IPAddress.Loopback, app.Address.Port)));
 
-    /// <summary>What stands before it.</summary>
+    /// <summary>The proxy in front of it.</summary>
     public TcpFaultProxy Way { get; }
 
-    /// <summary>Where callers find it.</summary>
+    /// <summary>The address for callers, which is that of the proxy.</summary>
     public string Address => $"http://{Way.EndPoint}";
 
-    /// <summary>Messages that came in so far, also those that came again.</summary>
+    /// <summary>The number of messages received so far, including repeated ones.</summary>
     public int Deliveries => _receiver.Deliveries;
 
-    /// <summary>Refuses messages for lack of time, with a body that says so, while it is set.</summary>
+    /// <summary>While set, messages are refused with a 503 problem.</summary>
     public bool IsOverloaded
     {
         get => _receiver.IsOverloaded;
         set => _receiver.IsOverloaded = value;
     }
 
-    /// <summary>Starts one that takes messages of these types.</summary>
+    /// <summary>Starts a peer that receives messages of these types.</summary>
     public static async Task<InboxPeer> StartAsync(PostgresServer server, string token, params string[] types)
     {
         var receiver = new Receiver();
@@ -77,7 +76,7 @@ public sealed class InboxPeer : IAsyncDisposable
         return new InboxPeer(app, database, receiver);
     }
 
-    /// <summary>What was applied of a key, in the order in which it was.</summary>
+    /// <summary>The applied messages of a key, in order.</summary>
     public async Task<IReadOnlyList<AppliedMessage>> AppliedAsync(Guid key)
     {
         await using var connection = await _database.DataSource.OpenConnectionAsync();

@@ -1,5 +1,3 @@
-using System.Diagnostics;
-using System.Globalization;
 using System.Text.Json;
 using Dapper;
 using Npgsql;
@@ -10,22 +8,17 @@ using Platform.Drill.Systems;
 namespace Platform.Drill.Checking;
 
 /// <summary>A broken invariant.</summary>
-/// <param name="Invariant">Which.</param>
-/// <param name="What">What shows it.</param>
-/// <param name="Shop">The shop that it is about; the report shows its history.</param>
+/// <param name="Invariant">The invariant's name.</param>
+/// <param name="What">The evidence.</param>
+/// <param name="Shop">The shop concerned; the report shows its history.</param>
 internal sealed record Violation(string Invariant, string What, Guid? Shop = null);
 
-/// <summary>Holds what the clients saw, what is in the tables and what was served against the invariants of a deployment's life.</summary>
+/// <summary>Checks the clients' calls, the databases and the pages served against the invariants of deployments.</summary>
 internal sealed class HistoryChecker(PlatformUnderDrill platform, History history, IReadOnlyList<ShopClientState> shops)
 {
-    private static readonly TimeSpan ServedWithin = TimeSpan.FromSeconds(5);
-
-    // how long after an interruption its consequences may still show: connections are made anew, the pool notices
-    private static readonly TimeSpan Aftermath = TimeSpan.FromSeconds(2);
-
     private static readonly TimeSpan Slow = TimeSpan.FromMilliseconds(300);
 
-    private static readonly TimeSpan LeaseAndMore = TimeSpan.FromSeconds(3);
+    private static readonly TimeSpan LeaseTolerance = TimeSpan.FromSeconds(3);
 
     private static readonly HashSet<(string?, string)> Transitions =
     [
@@ -49,14 +42,14 @@ internal sealed class HistoryChecker(PlatformUnderDrill platform, History histor
 
     private readonly List<Violation> _violations = [];
 
-    /// <summary>Something that has been accepted and is not done, or held and not given back; null when there is nothing.</summary>
+    /// <summary>Work that was accepted and is unfinished, or a lease or claim that is still held; null if there is none.</summary>
     public async Task<string?> FindUnfinishedAsync(CancellationToken cancellationToken)
     {
         const string Common = """
-            select format('%s %s is still to be sent', type, id) from outbox where dead_at is null
-            union all select format('key %s counts %s messages to send', partition_key, pending) from outbox_keys where pending > 0 and not held
+            select format('%s %s has not been sent', type, id) from outbox where dead_at is null
+            union all select format('key %s has %s pending messages', partition_key, pending) from outbox_keys where pending > 0 and not held
             union all select format('key %s is still leased', partition_key) from outbox_keys where lease_until > now()
-            union all select format('process %s is listed and not there', process_id) from processes where process_id <> all(@processes)
+            union all select format('process %s is registered but not running', process_id) from processes where process_id <> all(@processes)
             """;
         return await FirstAsync(platform.BackendDb,
             $"""
@@ -75,41 +68,10 @@ internal sealed class HistoryChecker(PlatformUnderDrill platform, History histor
         }
     }
 
-    /// <summary>Every deployer serves of every store what its pointer says, soon after everything is quiet.</summary>
-    public async Task<IReadOnlyList<Violation>> CheckServedAsync(IReadOnlyList<StoreReader> readers, CancellationToken cancellationToken)
-    {
-        var tables = await Tables.ReadAsync(platform, cancellationToken);
-        var found = new List<Violation>();
-        foreach (var slug in shops.Select(shop => shop.Slug))
-        {
-            var live = tables.Stores.SingleOrDefault(store => store.Slug == slug && store.ActiveRelease is not null);
-            var expected = live is null ? default : tables.Releases.GetValueOrDefault(live.ActiveRelease!.Value);
-            foreach (var (reader, n) in readers.Select((reader, n) => (reader, n)))
-            {
-                var watch = Stopwatch.StartNew();
-                while (true)
-                {
-                    var look = await reader.LookAsync(slug, 0, cancellationToken);
-                    if (live is null ? look.Status is 404 or 410 : look.Status == 200 && (look.Shop, look.Version) == expected)
-                        break;
-                    if (watch.Elapsed > ServedWithin)
-                    {
-                        found.Add(new("Whole", $"deployer-{n} serves of {slug} {Show(look)}, and the pointer says {(live is null ? "nothing" : expected)}.", live?.ShopId));
-                        break;
-                    }
-
-                    await Task.Delay(50, cancellationToken);
-                }
-            }
-        }
-
-        return found;
-    }
-
     public async Task<IReadOnlyList<Violation>> CheckAsync(CancellationToken cancellationToken)
     {
         var tables = await Tables.ReadAsync(platform, cancellationToken);
-        _violations.AddRange(tables.Oddities.Select(oddity => new Violation("Accepted is kept", oddity)));
+        _violations.AddRange(tables.Anomalies.Select(anomaly => new Violation("Accepted is kept", anomaly)));
         CheckAnswers();
         CheckAccepted(tables);
         CheckMessages(tables);
@@ -123,15 +85,13 @@ internal sealed class HistoryChecker(PlatformUnderDrill platform, History histor
         CheckFailures(tables);
         CheckEvents(tables);
         CheckAgreement(tables);
-        CheckLooks(tables);
+        _violations.AddRange(new StoreReadChecker(history, shops).Check(tables));
         return _violations;
     }
 
-    private static string Show(Look look) => look.Status == 200 ? $"({look.Shop}, {look.Version})" : $"{look.Status?.ToString(CultureInfo.InvariantCulture) ?? "no answer"} {look.Shop}";
-
     private void Violated(string invariant, string what, Guid? shop = null) => _violations.Add(new(invariant, what, shop));
 
-    /// <summary>Each call gets an answer that its kind may get, and one key gets one answer.</summary>
+    /// <summary>Each call gets a status allowed for its kind, and all calls with one key get the same answer.</summary>
     private void CheckAnswers()
     {
         foreach (var call in history.Calls.Where(call => call.Status is 500 || call.IsFinal && !Answers[call.Operation.Kind].Contains(call.Status!.Value)))
@@ -144,43 +104,43 @@ internal sealed class HistoryChecker(PlatformUnderDrill platform, History histor
         }
     }
 
-    /// <summary>What was accepted is there, once, and nothing else is.</summary>
+    /// <summary>Every accepted deployment and change exists exactly once, and no others exist.</summary>
     private void CheckAccepted(Tables tables)
     {
         var accepting = history.Calls.Where(call => call.Operation.Kind is OperationKind.Deploy or OperationKind.DeployBroken or OperationKind.RollBack).ToList();
         foreach (var shop in shops.SelectMany(shop => shop.Shops))
         {
             var calls = accepting.Where(call => call.Request.Contains(shop.ToString(), StringComparison.Ordinal)).ToList();
-            var told = calls.Where(call => call.Status == 202).Select(call => call.Id!.Value).ToHashSet();
-            var there = tables.Accepted.Where(deployment => deployment.ShopId == shop).Select(deployment => deployment.Id).ToHashSet();
-            foreach (var lost in told.Except(there))
-                Violated("Accepted is kept", $"Deployment {lost} was accepted and is not there.", shop);
-            // one that was sent without a key and not answered may have been accepted or not
+            var confirmed = calls.Where(call => call.Status == 202).Select(call => call.Id!.Value).ToHashSet();
+            var existing = tables.Accepted.Where(deployment => deployment.ShopId == shop).Select(deployment => deployment.Id).ToHashSet();
+            foreach (var lost in confirmed.Except(existing))
+                Violated("Accepted is kept", $"Deployment {lost} was accepted and does not exist.", shop);
+            // A call without a key that got no answer may have been accepted or not.
             var unknown = calls.Count(call => call.Key is null && !call.IsFinal);
-            if (there.Except(told).Count() > unknown)
-                Violated("Once", $"{there.Except(told).Count()} deployments are there that no client was told of ({string.Join(", ", there.Except(told))}); {unknown} calls without a key may explain as many.", shop);
+            if (existing.Except(confirmed).Count() > unknown)
+                Violated("Once", $"{existing.Except(confirmed).Count()} deployments exist that were confirmed to no client ({string.Join(", ", existing.Except(confirmed))}); {unknown} calls without a key may explain as many.", shop);
 
             var changes = history.Calls.Where(call => call.Operation.Kind == OperationKind.Change && call.Request.Contains(shop.ToString(), StringComparison.Ordinal)).ToList();
-            var changed = changes.Where(call => call.Status == 200).DistinctBy(call => call.Operation.Number).Count();
-            var maybe = changes.Where(call => call.Key is null && !call.IsFinal).DistinctBy(call => call.Operation.Number).Count();
-            if (tables.Shops.SingleOrDefault(row => row.Id == shop) is { } existing && (existing.Version - 1 < changed || existing.Version - 1 > changed + maybe))
-                Violated("Once", $"The shop was changed {existing.Version - 1} times, and {changed} changes were confirmed ({maybe} more may have been made).", shop);
+            var confirmedChanges = changes.Where(call => call.Status == 200).DistinctBy(call => call.Operation.Number).Count();
+            var possibleChanges = changes.Where(call => call.Key is null && !call.IsFinal).DistinctBy(call => call.Operation.Number).Count();
+            if (tables.Shops.SingleOrDefault(row => row.Id == shop) is { } stored && (stored.Version - 1 < confirmedChanges || stored.Version - 1 > confirmedChanges + possibleChanges))
+                Violated("Once", $"The shop was changed {stored.Version - 1} times, and {confirmedChanges} changes were confirmed ({possibleChanges} more are possible).", shop);
         }
 
         foreach (var deployment in tables.Accepted.Where(accepted => tables.Deployments.All(deployment => deployment.Id != accepted.Id)))
-            Violated("Accepted is kept", $"StoreDeployer never heard of deployment {deployment.Id}.", deployment.ShopId);
+            Violated("Accepted is kept", $"StoreDeployer never received deployment {deployment.Id}.", deployment.ShopId);
     }
 
-    /// <summary>Every message that was sent has been taken.</summary>
+    /// <summary>Every message sent was received.</summary>
     private void CheckMessages(Tables tables)
     {
         foreach (var message in tables.FromBackend.Where(message => !tables.TakenByDeployer.Contains(message.Id.ToString())))
-            Violated("Accepted is kept", $"StoreDeployer has not taken {message.Type} {message.Id} about {message.Subject}, and Backend no longer sends it.", message.PartitionKey);
+            Violated("Accepted is kept", $"StoreDeployer has not received {message.Type} {message.Id} about {message.Subject}, and Backend no longer sends it.", message.PartitionKey);
         foreach (var message in tables.FromDeployer.Where(message => !tables.TakenByBackend.Contains(message.Id.ToString())))
-            Violated("In order", $"Backend has not taken {message.Type} {message.Id} about {message.Subject}, and StoreDeployer no longer sends it.", message.PartitionKey);
+            Violated("In order", $"Backend has not received {message.Type} {message.Id} about {message.Subject}, and StoreDeployer no longer sends it.", message.PartitionKey);
     }
 
-    /// <summary>A deployment's statuses follow one another as they may, one of a shop runs at a time, and none runs that a newer one has superseded.</summary>
+    /// <summary>Status transitions are valid, one deployment per shop runs at a time, and none starts after a newer one was queued or live.</summary>
     private void CheckTransitions(Tables tables, Guid shop)
     {
         var now = new Dictionary<Guid, DeploymentChange>();
@@ -198,7 +158,7 @@ internal sealed class HistoryChecker(PlatformUnderDrill platform, History histor
         }
     }
 
-    /// <summary>The pointer moves to newer deployments only, to whole releases, and once for each deployment that goes live.</summary>
+    /// <summary>The active release only changes to that of a newer deployment, is complete, and is set exactly once for each live deployment.</summary>
     private void CheckPointer(Tables tables, Guid shop)
     {
         var moves = tables.Moves.Where(move => move.ShopId == shop).ToList();
@@ -217,7 +177,7 @@ internal sealed class HistoryChecker(PlatformUnderDrill platform, History histor
             if (move.Sequence <= last)
                 Violated("In order", $"The pointer moved from deployment {last} to {move.Sequence}, which is not newer.", shop);
             if (move.Pages < 2)
-                Violated("Whole", $"The pointer was set to release {move.Release}, of which {move.Pages} of the 2 compulsory pages were there.", shop);
+                Violated("Whole", $"The pointer was set to release {move.Release}, which had {move.Pages} of the 2 required pages.", shop);
             last = move.Sequence;
         }
 
@@ -230,27 +190,27 @@ internal sealed class HistoryChecker(PlatformUnderDrill platform, History histor
         }
     }
 
-    /// <summary>Only a worker that was killed, paused or cut off loses a lease.</summary>
+    /// <summary>Only a worker that was killed, paused or disconnected loses a lease.</summary>
     private void CheckLeases(Tables tables)
     {
         foreach (var loss in tables.Changes.Where(change => change.Lost > (change.OldLost ?? 0)))
         {
             var process = loss.OldWorker is { } worker && tables.Processes.TryGetValue(worker, out var id) ? id : 0;
             var at = new DateTimeOffset(loss.At);
-            // what is held up while it holds a lock on the deployment keeps its own renewal waiting; the check of a release holds none, nor does one that waits for another's files
-            var explained = history.Strikes.Any(strike => strike.Start <= at
-                && (strike.Victim == "postgres"
-                    || strike.ProcessId == process && (strike.Fault.Kind, strike.Fault.Point) is not (FaultKind.Delay, CommitPoint.Verify)));
-            // nor does one keep its leases that was given no time: its stores were slow to answer then
-            explained |= history.Stalls.Any(stall => stall.Until >= at - LeaseAndMore && stall.From <= at)
+            // A commit that is delayed while its transaction holds the deployment's lock also blocks the renewal of the lease. The verify step holds no lock, so its delay is no excuse.
+            var explained = history.InjectedFaults.Any(injected => injected.Start <= at
+                && (injected.Victim == "postgres"
+                    || injected.ProcessId == process && (injected.Fault.Kind, injected.Fault.Point) is not (FaultKind.Delay, CommitPoint.Verify)));
+            // A process that gets no CPU time can't renew its leases either. That shows in stalls of this process, or in slow answers of the deployer.
+            explained |= history.Stalls.Any(stall => stall.Until >= at - LeaseTolerance && stall.From <= at)
                 || platform.Of(Role.Deployer).FirstOrDefault(deployer => deployer.ProcessIds.Contains(process)) is { } deployer
-                && history.Looks.Any(look => look.Deployer == deployer.Index && look.End >= at - LeaseAndMore && look.Start <= at && look.End - look.Start > Slow);
+                && history.StoreReads.Any(read => read.Deployer == deployer.Index && read.End >= at - LeaseTolerance && read.Start <= at && read.End - read.Start > Slow);
             if (!explained)
-                Violated("Fenced", $"Deployment {loss.Id} was taken from process {process} at {history.At(at)} s, which nothing had happened to.", loss.ShopId);
+                Violated("Fenced", $"Process {process} lost deployment {loss.Id} at {history.At(at)} s although no fault had affected it.", loss.ShopId);
         }
     }
 
-    /// <summary>A deployment fails for a reason of its own: everything else is waited for.</summary>
+    /// <summary>A deployment fails only for permanent reasons of its own, never because a dependency is unavailable.</summary>
     private void CheckFailures(Tables tables)
     {
         foreach (var deployment in tables.Deployments)
@@ -260,13 +220,13 @@ internal sealed class HistoryChecker(PlatformUnderDrill platform, History histor
             if (deployment.Status == "failed" && !mayFail.Contains(deployment.ErrorCode))
                 Violated("Accepted is kept", $"Deployment {deployment.Id} failed with {deployment.ErrorCode}.", deployment.ShopId);
             if (mayFail.Length == 0 && deployment.Failures > 0)
-                Violated("Accepted is kept", $"A step of deployment {deployment.Id} failed {deployment.Failures} times for no reason of its own.", deployment.ShopId);
+                Violated("Accepted is kept", $"A step of deployment {deployment.Id} failed {deployment.Failures} times although the deployment is valid.", deployment.ShopId);
             if (broken && deployment.Status == "live")
                 Violated("Whole", $"Deployment {deployment.Id} went live with a broken link.", deployment.ShopId);
         }
     }
 
-    /// <summary>Backend has applied each message about a deployment once, in order.</summary>
+    /// <summary>Backend has applied each message about a deployment exactly once and in order.</summary>
     private void CheckEvents(Tables tables)
     {
         var events = tables.Events.ToLookup(happened => happened.DeploymentId);
@@ -278,31 +238,32 @@ internal sealed class HistoryChecker(PlatformUnderDrill platform, History histor
             if (!numbers.SequenceEqual(Enumerable.Range(1, numbers.Count)))
                 Violated("In order", $"The events of deployment {deployment.Id} are numbered {string.Join(", ", numbers)}.", deployment.ShopId);
 
-            var ours = 1;
+            // Events that are not caused by messages: acceptance, and requests to cancel or retry.
+            var byCalls = 1;
             for (var n = 1; n < states.Count; n++)
             {
                 var (before, after) = (states[n - 1], states[n]);
                 if (!before.TryGetProperty("cancelRequestedAt", out _) && after.TryGetProperty("cancelRequestedAt", out _) || Status(before) == "failed" && Status(after) == "queued")
-                    ours++;
+                    byCalls++;
             }
 
-            var told = messages[deployment.Id.ToString()].ToList();
-            // what is told of a shop that is gone changes nothing any more
-            var gone = tables.Stores.SingleOrDefault(store => store.ShopId == deployment.ShopId)?.TakenDown ?? false;
-            if (states.Count > ours + told.Count + (gone ? 1 : 0) || !gone && states.Count != ours + told.Count)
-                Violated("Once", $"Deployment {deployment.Id} has {states.Count} events, {ours} by calls, and {told.Count} messages told of it.", deployment.ShopId);
-            if (gone)
+            var sent = messages[deployment.Id.ToString()].ToList();
+            // Messages about a deleted shop are ignored.
+            var deleted = tables.Stores.SingleOrDefault(store => store.ShopId == deployment.ShopId)?.TakenDown ?? false;
+            if (states.Count > byCalls + sent.Count + (deleted ? 1 : 0) || !deleted && states.Count != byCalls + sent.Count)
+                Violated("Once", $"Deployment {deployment.Id} has {states.Count} events, of which {byCalls} by calls, and {sent.Count} messages were sent about it.", deployment.ShopId);
+            if (deleted)
                 continue;
 
             var at = 0;
-            foreach (var message in told)
+            foreach (var message in sent)
             {
                 var steps = Steps(message.Json.GetProperty("steps"));
                 while (at < states.Count && (Steps(states[at].GetProperty("steps")) != steps || message.Type == "deployment.finished" && Status(states[at]) != Status(message.Json)))
                     at++;
                 if (at++ >= states.Count)
                 {
-                    Violated("In order", $"The events of deployment {deployment.Id} do not show {message.Type} {message.Id} ({Status(message.Json)}) in its place.", deployment.ShopId);
+                    Violated("In order", $"The events of deployment {deployment.Id} do not contain {message.Type} {message.Id} ({Status(message.Json)}) in the right order.", deployment.ShopId);
                     break;
                 }
             }
@@ -316,14 +277,14 @@ internal sealed class HistoryChecker(PlatformUnderDrill platform, History histor
         static bool Has(JsonElement step, string property) => step.TryGetProperty(property, out var value) && value.ValueKind != JsonValueKind.Null;
     }
 
-    /// <summary>Both services know the same of each deployment, and a deleted shop is gone from both.</summary>
+    /// <summary>Both services have the same state of each deployment, and deleted shops are deleted in both.</summary>
     private void CheckAgreement(Tables tables)
     {
         foreach (var accepted in tables.Accepted)
         {
-            var gone = tables.Stores.SingleOrDefault(store => store.ShopId == accepted.ShopId)?.TakenDown ?? false;
-            if (tables.Deployments.SingleOrDefault(deployment => deployment.Id == accepted.Id) is { } there && !gone && (there.Status, there.Release) != (accepted.Status, accepted.Release))
-                Violated("In order", $"Deployment {accepted.Id} is {accepted.Status} ({accepted.Release}) at Backend and {there.Status} ({there.Release}) at StoreDeployer.", accepted.ShopId);
+            var deleted = tables.Stores.SingleOrDefault(store => store.ShopId == accepted.ShopId)?.TakenDown ?? false;
+            if (tables.Deployments.SingleOrDefault(deployment => deployment.Id == accepted.Id) is { } deployed && !deleted && (deployed.Status, deployed.Release) != (accepted.Status, accepted.Release))
+                Violated("In order", $"Deployment {accepted.Id} is {accepted.Status} ({accepted.Release}) at Backend and {deployed.Status} ({deployed.Release}) at StoreDeployer.", accepted.ShopId);
         }
 
         foreach (var store in tables.Stores)
@@ -341,75 +302,5 @@ internal sealed class HistoryChecker(PlatformUnderDrill platform, History histor
             if (tables.Stores.SingleOrDefault(store => store.ShopId == shop) is not { TakenDown: true })
                 Violated("Accepted is kept", $"The deletion of shop {shop} was accepted and its store was not taken down.", shop);
         }
-    }
-
-    /// <summary>What readers see only moves forward, a page and what belongs to it are of one release, and what is live stays so.</summary>
-    private void CheckLooks(Tables tables)
-    {
-        foreach (var state in shops)
-        {
-            var shown = tables.Moves.Where(move => state.Shops.Contains(move.ShopId) && move.Release is not null)
-                .Select(move => tables.Releases.GetValueOrDefault(move.Release!.Value)).ToList();
-            foreach (var deployer in history.Looks.Where(look => look.Slug == state.Slug).GroupBy(look => look.Deployer))
-            {
-                DateTimeOffset? live = null;
-                foreach (var look in deployer)
-                {
-                    if (look.Status != 200)
-                    {
-                        if (live <= look.Start && !(state.DeletionFirstAskedAt <= look.End) && !IsExcused(look))
-                            Violated("Whole", $"deployer-{look.Deployer} answered {Show(look)} for /stores/{look.Slug}/{look.Path} at {history.At(look.Start)} s; the store was live.", state.Current);
-                        continue;
-                    }
-
-                    live ??= look.End;
-                    if (look.Of is not null && look.Of != look.Version)
-                        Violated("Whole", $"deployer-{look.Deployer} served at {history.At(look.Start)} s a page of version {look.Of} with {look.Path} of version {look.Version}.", state.Current);
-                }
-
-                if (FindOutOfOrder(deployer.Where(look => look is { Status: 200, Of: null }), shown) is { } wrong)
-                {
-                    var former = shown.Contains((wrong.Shop!, wrong.Version!));
-                    Violated(former ? "In order" : "Whole",
-                        $"deployer-{wrong.Deployer} served ({wrong.Shop}, {wrong.Version}) of {wrong.Slug} at {history.At(wrong.Start)} s, {(former ? "after something newer" : "which was never activated")}. " +
-                        $"Activated, in this order: {string.Join(", ", shown)}.", state.Current);
-                }
-            }
-        }
-    }
-
-    /// <summary>
-    /// The first of one deployer's <paramref name="pages"/> that shows nothing of <paramref name="shown"/> from what was served before it was asked for; null when there is none.
-    /// Two that were under way at the same time may be answered in either order.
-    /// </summary>
-    internal static Look? FindOutOfOrder(IEnumerable<Look> pages, List<(string Shop, string Version)> shown)
-    {
-        var served = new List<(DateTimeOffset End, int Place)>();
-        foreach (var page in pages)
-        {
-            var from = served.Where(before => before.End <= page.Start).Select(before => before.Place).DefaultIfEmpty(0).Max();
-            var place = shown.FindIndex(Math.Min(from, shown.Count), release => release == (page.Shop, page.Version));
-            if (place < 0)
-                return page;
-            served.Add((page.End, place));
-        }
-
-        return null;
-    }
-
-    /// <summary>A process that is not there answers nothing; one whose cache was deleted depends on the database.</summary>
-    private bool IsExcused(Look look)
-    {
-        var name = $"deployer-{look.Deployer}";
-        if (look.Status is null)
-        {
-            return history.Absences.Where(absence => absence.Process == name && absence.At <= look.End).OrderBy(absence => absence.At).LastOrDefault() is { Back: false }
-                || history.Absences.Any(absence => absence.Process == name && absence.At >= look.Start - Aftermath && absence.At <= look.End + Aftermath)
-                || history.Strikes.Any(strike => strike.Victim == name && strike.Start <= look.End && strike.End + Aftermath >= look.Start);
-        }
-
-        return look.Status == 503
-            && history.Strikes.Any(strike => strike.Fault.Kind == FaultKind.CacheDeleted && strike.Victim == name && strike.Start <= look.End)
-            && history.Strikes.Any(strike => strike.Victim == "postgres" && strike.Start <= look.End && strike.End + Aftermath >= look.Start);
     }
 }

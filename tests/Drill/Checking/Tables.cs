@@ -26,7 +26,7 @@ internal sealed record SentMessage(Guid Id, Guid PartitionKey, long Sequence, st
     public JsonElement Json => JsonSerializer.Deserialize<JsonElement>(Data);
 }
 
-/// <summary>What is in the tables after a schedule, the services' own and those that write down what happened.</summary>
+/// <summary>The content of the databases after a schedule: the services' own tables, and the audit tables of the drill.</summary>
 internal sealed class Tables
 {
     public IReadOnlyList<BackendShop> Shops { get; private init; } = [];
@@ -51,33 +51,33 @@ internal sealed class Tables
 
     public IReadOnlySet<string> TakenByDeployer { get; private init; } = new HashSet<string>();
 
-    /// <summary>Which release shows what: the shop's name and the template's version.</summary>
+    /// <summary>The shop's name and the template's version shown by each release.</summary>
     public IReadOnlyDictionary<Guid, (string Shop, string Version)> Releases { get; private init; } = new Dictionary<Guid, (string, string)>();
 
     public IReadOnlyDictionary<Guid, int> Processes { get; private init; } = new Dictionary<Guid, int>();
 
-    /// <summary>Dead letters, lost files and the like: there should be none, each as a sentence.</summary>
-    public IReadOnlyList<string> Oddities { get; private init; } = [];
+    /// <summary>Dead letters, missing files and the like, each as a sentence; there should be none.</summary>
+    public IReadOnlyList<string> Anomalies { get; private init; } = [];
 
     public static async Task<Tables> ReadAsync(PlatformUnderDrill platform, CancellationToken cancellationToken)
     {
         await using var backend = await platform.BackendDb.OpenConnectionAsync(cancellationToken);
         await using var deployer = await platform.DeployerDb.OpenConnectionAsync(cancellationToken);
         const string Messages = "select id as Id, partition_key as PartitionKey, sequence as Sequence, type as Type, subject as Subject, data::text as Data from drill.messages order by sequence";
-        var oddities = new List<string>();
+        var anomalies = new List<string>();
         foreach (var connection in new[] { backend, deployer })
         {
-            oddities.AddRange(await ListAsync<string>(connection,
+            anomalies.AddRange(await ListAsync<string>(connection,
                 "select format('%s %s of key %s is a dead letter: %s', type, id, partition_key, last_error) from outbox where dead_at is not null"));
-            oddities.AddRange(await ListAsync<string>(connection,
+            anomalies.AddRange(await ListAsync<string>(connection,
                 "select format('a handler failed %s times on message %s: %s', failures, id, last_error) from inbox_failures"));
         }
 
-        oddities.AddRange(await ListAsync<string>(deployer,
-            "select format('release %s names %s, whose content is gone', r.release_id, r.path) from release_files r where not exists (select from files f where f.digest = r.digest) limit 5"));
+        anomalies.AddRange(await ListAsync<string>(deployer,
+            "select format('release %s refers to %s, whose content is missing', r.release_id, r.path) from release_files r where not exists (select from files f where f.digest = r.digest) limit 5"));
         return new()
         {
-            Oddities = oddities,
+            Anomalies = anomalies,
             Shops = await ListAsync<BackendShop>(backend, "select id as Id, slug as Slug, status as Status, version as Version, release as Release from shops"),
             Accepted = await ListAsync<BackendDeployment>(backend, "select id as Id, shop_id as ShopId, kind as Kind, status as Status, release as Release from deployments"),
             Events = await ListAsync<BackendEvent>(backend, "select deployment_id as DeploymentId, number as Number, deployment::text as Deployment from deployment_events order by deployment_id, number"),
@@ -100,7 +100,7 @@ internal sealed class Tables
                 "select serial as Serial, at as At, shop_id as ShopId, sequence as Sequence, release as Release, taken_down as TakenDown, pages as Pages from drill.pointers order by serial"),
             FromDeployer = await ListAsync<SentMessage>(deployer, Messages),
             TakenByDeployer = (await ListAsync<string>(deployer, "select id from inbox")).ToHashSet(),
-            // also those that were collected since: whose each was is in the message that told of it
+            // Read from the messages, which also mention releases that were deleted since.
             Releases = (await ListAsync<(Guid Release, string Shop, string Version)>(deployer,
                 """
                 select (m.data->>'release')::uuid, d.spec->>'name', d.template_version

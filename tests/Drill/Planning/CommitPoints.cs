@@ -1,6 +1,6 @@
 namespace Platform.Drill.Planning;
 
-/// <summary>How a commit is recognised: by who does it and by what one of its statements says.</summary>
+/// <summary>How a commit is recognised: by the service that makes it and part of one of its statements.</summary>
 internal static class CommitPoints
 {
     public static Role RoleOf(CommitPoint point) => point switch
@@ -9,7 +9,7 @@ internal static class CommitPoints
         _ => Role.Deployer,
     };
 
-    /// <summary>A piece of a statement that is in this transaction and in no other.</summary>
+    /// <summary>Part of a statement that occurs only in this transaction.</summary>
     public static string MarkOf(CommitPoint point) => point switch
     {
         CommitPoint.Accept => "insert into deployments",

@@ -1,6 +1,6 @@
 namespace Platform.Drill.Planning;
 
-/// <summary>What a client does.</summary>
+/// <summary>The operations of clients.</summary>
 internal enum OperationKind
 {
     Create,
@@ -13,18 +13,18 @@ internal enum OperationKind
     Delete,
 }
 
-/// <summary>One operation of a shop's client. It is begun at its time, or when the one before it has been answered.</summary>
-/// <param name="Number">Its place among all operations of the schedule.</param>
-/// <param name="Shop">Whose.</param>
-/// <param name="Kind">What.</param>
-/// <param name="At">When, from the schedule's beginning.</param>
-/// <param name="Key">Whether it carries an Idempotency-Key; without one it is sent once, whatever becomes of it.</param>
-/// <param name="Twice">Whether it is sent to two backends at the same moment, with the same key.</param>
-/// <param name="Version">Which version of the template it asks for, if it does.</param>
-/// <param name="Backend">Which backend is asked first.</param>
+/// <summary>One operation of a shop's client. It starts at its time, or later when the previous one is finished.</summary>
+/// <param name="Number">Its number in the schedule.</param>
+/// <param name="Shop">The index of the shop.</param>
+/// <param name="Kind">The kind of operation.</param>
+/// <param name="At">Its time, from the beginning of the schedule.</param>
+/// <param name="Key">Whether it has an Idempotency-Key; without one it is sent only once.</param>
+/// <param name="Twice">Whether it is sent to two backends concurrently with the same key.</param>
+/// <param name="Version">The version of the template, if the operation needs one.</param>
+/// <param name="Backend">The backend that is called first.</param>
 internal sealed record Operation(int Number, int Shop, OperationKind Kind, TimeSpan At, bool Key, bool Twice, int Version, int Backend);
 
-/// <summary>What goes wrong. Each of these is a line of the closing table.</summary>
+/// <summary>The kinds of faults. Each has a line in the summary.</summary>
 internal enum FaultKind
 {
     Kill,
@@ -42,7 +42,7 @@ internal enum FaultKind
     CacheDeleted,
 }
 
-/// <summary>The parts of the system that faults are put on.</summary>
+/// <summary>The services affected by faults.</summary>
 internal enum Role
 {
     Backend,
@@ -50,7 +50,7 @@ internal enum Role
     Registry,
 }
 
-/// <summary>The commits around which processes are killed, paused and cut off: those between which an invariant could break.</summary>
+/// <summary>The commits at which processes are killed, paused or disconnected, because a fault there is most likely to break an invariant.</summary>
 internal enum CommitPoint
 {
     Accept,
@@ -65,15 +65,15 @@ internal enum CommitPoint
     Activate,
 }
 
-/// <summary>One fault.</summary>
-/// <param name="Number">Its place in the schedule.</param>
-/// <param name="Kind">What.</param>
+/// <summary>A planned fault.</summary>
+/// <param name="Number">Its number in the schedule.</param>
+/// <param name="Kind">The kind of fault.</param>
 /// <param name="At">When it begins, or begins to wait for its commit.</param>
-/// <param name="Role">On what, where the kind leaves that open.</param>
-/// <param name="Index">On which of the role's processes.</param>
-/// <param name="Point">At which commit, of whichever process comes to it.</param>
-/// <param name="Occurrence">At how manieth such commit.</param>
-/// <param name="Lasts">How long it lasts, or how long a killed process stays away.</param>
+/// <param name="Role">The service, if the kind doesn't determine it.</param>
+/// <param name="Index">The index of the service's process.</param>
+/// <param name="Point">The commit, for faults around commits.</param>
+/// <param name="Occurrence">Which of the matching commits, from 1.</param>
+/// <param name="Lasts">How long it lasts, or how long a killed process stays down.</param>
 internal sealed record PlannedFault(int Number, FaultKind Kind, TimeSpan At, Role Role, int Index, CommitPoint Point, int Occurrence, TimeSpan Lasts)
 {
     public bool IsAroundCommit => Kind is FaultKind.KillBeforeCommit or FaultKind.KillAfterCommit or FaultKind.PauseBeforeCommit or FaultKind.PauseAfterCommit
@@ -87,21 +87,21 @@ internal sealed record PlannedFault(int Number, FaultKind Kind, TimeSpan At, Rol
         : $"{Kind} on {Role} {Index} at {At.TotalSeconds:0.00} s for {Lasts.TotalSeconds:0.00} s";
 }
 
-/// <summary>Everything that is decided about one run, and all of it by the seed.</summary>
+/// <summary>The operations and faults of one run, which depend only on the seed.</summary>
 internal sealed record Schedule(int Seed, IReadOnlyList<IReadOnlyList<Operation>> Shops, IReadOnlyList<PlannedFault> Faults)
 {
-    // a rolling update of all takes some ten seconds, a schedule by itself two or three
+    // A rolling update takes some ten seconds, a normal schedule two or three.
     private const int Stretch = 4;
 
-    /// <summary>The versions of the template that work; one more does not.</summary>
+    /// <summary>The number of valid versions of the template; one more is broken.</summary>
     public const int Versions = 3;
 
     private const int ShopCount = 3;
 
-    // a pause must outlast the leases, which are 1.5 s here
-    private static readonly TimeSpan PastTheLease = TimeSpan.FromSeconds(1.8);
+    // Pauses must be longer than the leases, which are 1.5 s here.
+    private static readonly TimeSpan LongerThanLease = TimeSpan.FromSeconds(1.8);
 
-    // how often each kind is drawn, in proportion: a stop of PostgreSQL takes longest and hits everything
+    // The relative frequency of each kind. PostgresStopped is rare because it takes longest and affects everything.
     private static readonly (FaultKind Kind, int Weight)[] Weights =
     [
         (FaultKind.Kill, 6), (FaultKind.KillBeforeCommit, 7), (FaultKind.KillAfterCommit, 7),
@@ -114,10 +114,10 @@ internal sealed record Schedule(int Seed, IReadOnlyList<IReadOnlyList<Operation>
 
     public int OperationCount => Shops.Sum(shop => shop.Count);
 
-    /// <summary>Whether every process is replaced by one of the other version, while the clients go on.</summary>
+    /// <summary>Whether all processes are replaced by the other version during the operations.</summary>
     public bool RollsOut { get; private init; }
 
-    /// <summary>The same operations, over the time of a rolling update instead of faults.</summary>
+    /// <summary>The same operations without faults, spread over the duration of a rolling update.</summary>
     public Schedule DuringRollout() => this with
     {
         RollsOut = true,
@@ -127,7 +127,7 @@ internal sealed record Schedule(int Seed, IReadOnlyList<IReadOnlyList<Operation>
 
     public static Schedule Generate(int seed)
     {
-        // neighbouring seeds of System.Random give related numbers
+        // Mixed because neighbouring seeds of System.Random give related numbers.
         var random = new Random(unchecked((int)((uint)seed * 2654435761u) ^ 0x5bd1e995));
         var number = 0;
         var shops = Enumerable.Range(0, ShopCount).Select(shop => (IReadOnlyList<Operation>)[.. Operations(shop).ToList()]).ToList();
@@ -138,7 +138,7 @@ internal sealed record Schedule(int Seed, IReadOnlyList<IReadOnlyList<Operation>
         {
             var count = random.Next(7, 10);
             var at = TimeSpan.FromMilliseconds(random.Next(0, 60));
-            // most shops outlive the schedule: there is more to look at
+            // Most shops are not deleted, so that there is more to check.
             var deleted = random.Next(3) == 0 ? random.Next(count - 3, count) : count;
             for (var n = 0; n < count; n++)
             {
@@ -147,7 +147,7 @@ internal sealed record Schedule(int Seed, IReadOnlyList<IReadOnlyList<Operation>
                     0 => OperationKind.Create,
                     1 => OperationKind.Deploy,
                     _ when n == deleted => OperationKind.Delete,
-                    // after a deletion the address is free for a new shop as soon as the store is down
+                    // After a deletion the slug becomes free for a new shop once the store is taken down.
                     _ when n > deleted => n % 2 == 0 ? OperationKind.Create : OperationKind.Deploy,
                     _ => random.Next(100) switch
                     {
@@ -159,7 +159,7 @@ internal sealed record Schedule(int Seed, IReadOnlyList<IReadOnlyList<Operation>
                         _ => OperationKind.RollBack,
                     },
                 };
-                // who does not know whether the shop is there can do nothing further with it
+                // Creating always has a key: the client must know the shop's id for the following operations.
                 var key = random.Next(100) < 85 || kind == OperationKind.Create;
                 yield return new(number++, shop, kind, at, key, key && random.Next(100) < 25, random.Next(Versions), random.Next(2));
                 at += TimeSpan.FromMilliseconds(random.Next(3) == 0 ? random.Next(0, 20) : random.Next(40, 330));
@@ -176,12 +176,12 @@ internal sealed record Schedule(int Seed, IReadOnlyList<IReadOnlyList<Operation>
             else if (kind == FaultKind.RepliesDropped && role == Role.Registry)
                 role = Role.Backend;
             var point = Points[random.Next(Points.Length)];
-            // only what holds no lock must keep its lease while it is held up, so that is where it is held up most
+            // Half of the delays are in the verify step: it holds no lock, so the lease must be kept during the delay.
             if (kind == FaultKind.Delay && random.Next(2) == 0)
                 point = CommitPoint.Verify;
             var lasts = kind switch
             {
-                FaultKind.Pause or FaultKind.PauseBeforeCommit or FaultKind.PauseAfterCommit or FaultKind.Delay => PastTheLease + TimeSpan.FromMilliseconds(random.Next(0, 300)),
+                FaultKind.Pause or FaultKind.PauseBeforeCommit or FaultKind.PauseAfterCommit or FaultKind.Delay => LongerThanLease + TimeSpan.FromMilliseconds(random.Next(0, 300)),
                 FaultKind.RepliesDropped => TimeSpan.FromMilliseconds(random.Next(150, 500)),
                 FaultKind.ConnectionStorm => TimeSpan.FromMilliseconds(random.Next(300, 700)),
                 _ => TimeSpan.FromMilliseconds(random.Next(0, 400)),

@@ -4,18 +4,18 @@ using Platform.ResilienceTesting;
 
 namespace Platform.Drill.Running;
 
-/// <summary>Makes the planned faults happen.</summary>
+/// <summary>Injects the planned faults.</summary>
 internal sealed class FaultRunner(PlatformUnderDrill platform, History history)
 {
-    /// <summary>Does one fault, at its time, from beginning to end. One around a commit that did not come until <paramref name="enough"/> does not happen.</summary>
-    public async Task RunAsync(PlannedFault fault, CancellationToken enough, CancellationToken cancellationToken)
+    /// <summary>Injects one fault at its time and waits until it has ended. A fault around a commit is dropped if its commit has not occurred before <paramref name="operationsDone"/>.</summary>
+    public async Task RunAsync(PlannedFault fault, CancellationToken operationsDone, CancellationToken cancellationToken)
     {
         var early = fault.At - (DateTimeOffset.UtcNow - history.Begin);
         if (early > TimeSpan.Zero)
             await Task.Delay(early, cancellationToken);
         if (fault.IsAroundCommit)
         {
-            await AroundCommitAsync(fault, enough, cancellationToken);
+            await AroundCommitAsync(fault, operationsDone, cancellationToken);
             return;
         }
 
@@ -56,13 +56,13 @@ internal sealed class FaultRunner(PlatformUnderDrill platform, History history)
         }
     }
 
-    private async Task AroundCommitAsync(PlannedFault fault, CancellationToken enough, CancellationToken cancellationToken)
+    private async Task AroundCommitAsync(PlannedFault fault, CancellationToken operationsDone, CancellationToken cancellationToken)
     {
         var trap = new CommitTrap(
             CommitPoints.MarkOf(fault.Point), fault.AfterCommit ? CommitMoment.BeforeItsReply : CommitMoment.BeforeItArrives, fault.Occurrence);
         foreach (var process in platform.Of(CommitPoints.RoleOf(fault.Point)))
             process.Database.Arm(trap);
-        await using var end = enough.Register(() => trap.Disarm());
+        await using var end = operationsDone.Register(() => trap.Disarm());
         HeldCommit held;
         try
         {
@@ -76,7 +76,7 @@ internal sealed class FaultRunner(PlatformUnderDrill platform, History history)
         var victim = platform.Processes.Single(process => process.Database == held.Proxy);
         var start = DateTimeOffset.UtcNow;
         var processId = victim.ProcessId;
-        // whoever else is at work on the process is done with it first; until then the commit waits
+        // Fails if another fault is affecting the process.
         var mine = fault.Kind is not (FaultKind.CutBeforeCommit or FaultKind.CutAfterCommit or FaultKind.Delay) && await victim.Victim.WaitAsync(TimeSpan.Zero, cancellationToken);
         try
         {
@@ -102,7 +102,7 @@ internal sealed class FaultRunner(PlatformUnderDrill platform, History history)
                     held.Cut();
                     break;
                 default:
-                    // the process has another fault just now
+                    // Another fault is affecting the process, so this one is dropped.
                     held.Release();
                     return;
             }
@@ -114,7 +114,7 @@ internal sealed class FaultRunner(PlatformUnderDrill platform, History history)
                 victim.Victim.Release();
         }
 
-        history.Strikes.Enqueue(new(fault, victim.Name, start, DateTimeOffset.UtcNow, processId));
+        history.InjectedFaults.Enqueue(new(fault, victim.Name, start, DateTimeOffset.UtcNow, processId));
     }
 
     private async Task OnVictimAsync(PlannedFault fault, Func<DrilledService, Task> action)
@@ -122,7 +122,7 @@ internal sealed class FaultRunner(PlatformUnderDrill platform, History history)
         var processes = platform.Of(fault.Role).ToList();
         for (var n = 0; n < processes.Count; n++)
         {
-            // the next one when this has another fault just now
+            // If another fault is affecting the process, the next one is tried.
             var process = processes[(fault.Index + n) % processes.Count];
             if (!await process.Victim.WaitAsync(TimeSpan.Zero))
                 continue;
@@ -130,7 +130,7 @@ internal sealed class FaultRunner(PlatformUnderDrill platform, History history)
             {
                 var (start, processId) = (DateTimeOffset.UtcNow, process.ProcessId);
                 await action(process);
-                history.Strikes.Enqueue(new(fault, process.Name, start, DateTimeOffset.UtcNow, processId));
+                history.InjectedFaults.Enqueue(new(fault, process.Name, start, DateTimeOffset.UtcNow, processId));
                 return;
             }
             finally
@@ -147,7 +147,7 @@ internal sealed class FaultRunner(PlatformUnderDrill platform, History history)
         {
             var start = DateTimeOffset.UtcNow;
             if (await action())
-                history.Strikes.Enqueue(new(fault, "postgres", start, DateTimeOffset.UtcNow, null));
+                history.InjectedFaults.Enqueue(new(fault, "postgres", start, DateTimeOffset.UtcNow, null));
         }
         finally
         {
@@ -159,13 +159,13 @@ internal sealed class FaultRunner(PlatformUnderDrill platform, History history)
     {
         var processes = platform.Of(fault.Role).ToList();
         var process = processes[fault.Index % processes.Count];
-        // those to clients, or those to other services, who ask a deployer or a backend for nothing but to take a message
+        // Replies to clients, or replies to other services, which only send messages.
         var proxy = fault.Role == Role.Backend && fault.Index % 4 < 2 ? process.Front : process.Inner;
         var start = DateTimeOffset.UtcNow;
         using var drop = proxy.Faults.DropReply(probability: 0.7);
         await Task.Delay(fault.Lasts, cancellationToken);
         if (drop.Struck > 0)
-            history.Strikes.Enqueue(new(fault, $"{process.Name} ({(proxy == process.Front ? "clients" : "services")})", start, DateTimeOffset.UtcNow, null));
+            history.InjectedFaults.Enqueue(new(fault, $"{process.Name} ({(proxy == process.Front ? "clients" : "services")})", start, DateTimeOffset.UtcNow, null));
     }
 
     private void DeleteCache(PlannedFault fault)
@@ -173,7 +173,7 @@ internal sealed class FaultRunner(PlatformUnderDrill platform, History history)
         var processes = platform.Of(Role.Deployer).ToList();
         var process = processes[fault.Index % processes.Count];
         var start = DateTimeOffset.UtcNow;
-        for (var tried = 0; tried < 5 && Directory.Exists(process.CacheDirectory); tried++)
+        for (var attempt = 0; attempt < 5 && Directory.Exists(process.CacheDirectory); attempt++)
         {
             try
             {
@@ -181,27 +181,27 @@ internal sealed class FaultRunner(PlatformUnderDrill platform, History history)
             }
             catch (IOException)
             {
-                // it was being written to
+                // Files were being written.
             }
         }
 
-        history.Strikes.Enqueue(new(fault, process.Name, start, DateTimeOffset.UtcNow, null));
+        history.InjectedFaults.Enqueue(new(fault, process.Name, start, DateTimeOffset.UtcNow, null));
     }
 
     private void Kill(DrilledService process)
     {
-        history.Absences.Enqueue((process.Name, DateTimeOffset.UtcNow, Back: false));
+        history.Outages.Enqueue((process.Name, DateTimeOffset.UtcNow, Back: false));
         process.Kill();
     }
 
     private async Task StartAgainAsync(DrilledService process, CancellationToken cancellationToken)
     {
         process.Start();
-        // until it is ready, so that not everything is down at once: a process takes longer to come back than a schedule to go by
+        // Waits until the process is ready, so that not all processes are down at the same time: starting takes longer than a schedule.
         using var limit = CancellationTokenSource.CreateLinkedTokenSource(cancellationToken);
         limit.CancelAfter(TimeSpan.FromSeconds(30));
         if (await IsReadyAsync())
-            history.Absences.Enqueue((process.Name, DateTimeOffset.UtcNow, Back: true));
+            history.Outages.Enqueue((process.Name, DateTimeOffset.UtcNow, Back: true));
 
         async Task<bool> IsReadyAsync()
         {
@@ -212,7 +212,7 @@ internal sealed class FaultRunner(PlatformUnderDrill platform, History history)
             }
             catch (OperationCanceledException) when (!cancellationToken.IsCancellationRequested)
             {
-                // PostgreSQL is away too; healing waits for it
+                // PostgreSQL is down too; HealAsync will wait for the process.
                 return false;
             }
         }

@@ -8,16 +8,16 @@ using Platform.Drill.Systems;
 
 namespace Platform.Drill.Running;
 
-/// <summary>What a schedule came to.</summary>
-internal sealed record ScheduleResult(Schedule Schedule, int Operations, IReadOnlyList<Strike> Strikes, int Looks, IReadOnlyList<Violation> Violations, TimeSpan Took, string Report);
+/// <summary>The result of a schedule.</summary>
+internal sealed record ScheduleResult(Schedule Schedule, int Operations, IReadOnlyList<InjectedFault> InjectedFaults, int StoreReads, IReadOnlyList<Violation> Violations, TimeSpan Took, string Report);
 
-/// <summary>Runs one schedule on a system that is well, waits until it is so again, and checks what happened.</summary>
+/// <summary>Runs one schedule on a healthy system, waits until the system is healthy and idle again, and checks the history.</summary>
 internal sealed class ScheduleRunner(PlatformUnderDrill platform)
 {
-    // how long anything that was accepted may take once nothing is wrong any more
-    private static readonly TimeSpan Patience = TimeSpan.FromSeconds(45);
+    // How long accepted work may take after all faults have ended.
+    private static readonly TimeSpan QuietTimeout = TimeSpan.FromSeconds(45);
 
-    // a trap that nothing has come to by then is given up
+    // How long faults around commits may still wait for their commit.
     private static readonly TimeSpan AfterLastOperation = TimeSpan.FromMilliseconds(250);
 
     private static int _runs;
@@ -25,7 +25,7 @@ internal sealed class ScheduleRunner(PlatformUnderDrill platform)
     public async Task<ScheduleResult> RunAsync(Schedule schedule, CancellationToken cancellationToken)
     {
         var watch = Stopwatch.StartNew();
-        // services remember addresses and keys: the same seed a second time in one system must not meet them
+        // Slugs and keys contain the number of the run, because services cache them and the same seed may run twice on one system.
         var run = string.Create(CultureInfo.InvariantCulture, $"d{Interlocked.Increment(ref _runs)}-{schedule.Seed}");
         await platform.ForgetAsync(cancellationToken);
         var history = new History();
@@ -36,14 +36,14 @@ internal sealed class ScheduleRunner(PlatformUnderDrill platform)
         try
         {
             using var reading = CancellationTokenSource.CreateLinkedTokenSource(cancellationToken);
-            using var enough = new CancellationTokenSource();
+            using var operationsDone = new CancellationTokenSource();
             using var limit = CancellationTokenSource.CreateLinkedTokenSource(cancellationToken);
-            var keeping = history.KeepTimeAsync(reading.Token);
-            var read = readers.Select(reader => Task.Run(() => reader.RunAsync(reading.Token), CancellationToken.None)).ToList();
+            var detecting = history.DetectStallsAsync(reading.Token);
+            var reads = readers.Select(reader => Task.Run(() => reader.RunAsync(reading.Token), CancellationToken.None)).ToList();
             var faults = new FaultRunner(platform, history);
-            var striking = schedule.Faults.Select(fault => Task.Run(() => faults.RunAsync(fault, enough.Token, cancellationToken), CancellationToken.None)).ToList();
+            var injecting = schedule.Faults.Select(fault => Task.Run(() => faults.RunAsync(fault, operationsDone.Token, cancellationToken), CancellationToken.None)).ToList();
             if (schedule.RollsOut)
-                striking.Add(Task.Run(() => platform.RollOutAsync(history, cancellationToken), CancellationToken.None));
+                injecting.Add(Task.Run(() => platform.RollOutAsync(history, cancellationToken), CancellationToken.None));
             var working = Task.WhenAll(clients.Select((client, n) => client.RunAsync(schedule.Shops[n], limit.Token)));
             try
             {
@@ -57,19 +57,19 @@ internal sealed class ScheduleRunner(PlatformUnderDrill platform)
             }
 
             await Task.Delay(AfterLastOperation, cancellationToken);
-            await enough.CancelAsync();
-            await Task.WhenAll(striking);
+            await operationsDone.CancelAsync();
+            await Task.WhenAll(injecting);
             await platform.HealAsync(cancellationToken);
 
             var checker = new HistoryChecker(platform, history, shops);
             if (await WaitUntilQuietAsync(checker, cancellationToken) is { } unfinished)
-                violations.Add(new("Accepted is kept", $"{Patience.TotalSeconds:0} s after the last fault: {unfinished}"));
-            violations.AddRange(await checker.CheckServedAsync(readers, cancellationToken));
+                violations.Add(new("Accepted is kept", $"{QuietTimeout.TotalSeconds:0} s after the last fault: {unfinished}"));
+            violations.AddRange(await new StoreReadChecker(history, shops).CheckNowAsync(await Tables.ReadAsync(platform, cancellationToken), readers, cancellationToken));
             await reading.CancelAsync();
-            await Task.WhenAll([keeping, .. read]);
+            await Task.WhenAll([detecting, .. reads]);
             violations.AddRange(await checker.CheckAsync(cancellationToken));
             var report = violations.Count == 0 ? "" : await new ViolationReport(platform, schedule, history, shops).WriteAsync(violations, cancellationToken);
-            return new(schedule, schedule.OperationCount, [.. history.Strikes], history.Looks.Count(look => look.Status == 200), violations, watch.Elapsed, report);
+            return new(schedule, schedule.OperationCount, [.. history.InjectedFaults], history.StoreReads.Count(read => read.Status == 200), violations, watch.Elapsed, report);
         }
         finally
         {
@@ -93,7 +93,7 @@ internal sealed class ScheduleRunner(PlatformUnderDrill platform)
                 unfinished = e.Message;
             }
 
-            if (unfinished is null || watch.Elapsed > Patience)
+            if (unfinished is null || watch.Elapsed > QuietTimeout)
                 return unfinished;
             await Task.Delay(25, cancellationToken);
         }

@@ -9,8 +9,8 @@ using Platform.Drill.Systems;
 namespace Platform.Drill.Running;
 
 /// <summary>
-/// Does the operations of one shop, one after the other, as a well-behaved client does: what carries a key is sent until there is a final answer, what
-/// does not is sent once.
+/// Performs the operations of one shop sequentially, as a well-behaved client: operations with a key are retried until there is a final answer, those without
+/// are sent once.
 /// </summary>
 internal sealed class ShopClient : IDisposable
 {
@@ -63,7 +63,7 @@ internal sealed class ShopClient : IDisposable
             case OperationKind.Deploy:
             case OperationKind.DeployBroken:
                 var broken = operation.Kind == OperationKind.DeployBroken;
-                // now and then another version of the template, for this deployment only
+                // Some deployments use another version of the template.
                 var body = broken ? new JsonObject { ["version"] = DrillTemplate.BrokenVersion }
                     : operation.Number % 3 == 0 ? new JsonObject { ["version"] = DrillTemplate.Version(operation.Version) }
                     : null;
@@ -84,7 +84,7 @@ internal sealed class ShopClient : IDisposable
                 await CallAsync(operation, HttpMethod.Post, $"/api/shops/{shop}/rollback", new JsonObject(), null, cancellationToken);
                 break;
             case OperationKind.Delete:
-                _shop.DeletionFirstAskedAt ??= DateTimeOffset.UtcNow;
+                _shop.DeletionFirstRequestedAt ??= DateTimeOffset.UtcNow;
                 await CallAsync(operation, HttpMethod.Delete, $"/api/shops/{shop}", null, null, cancellationToken);
                 break;
         }
@@ -94,7 +94,7 @@ internal sealed class ShopClient : IDisposable
     {
         var shop = new JsonObject
         {
-            // another name with each operation: what is served says whose change it shows
+            // The name contains the operation's number, so that a served page shows which change it contains.
             ["name"] = string.Create(CultureInfo.InvariantCulture, $"{_shop.Slug} as of {operation.Number}"),
             ["template"] = new JsonObject { ["name"] = DrillTemplate.Name, ["version"] = DrillTemplate.Version(operation.Version) },
             ["settings"] = new JsonObject(),
@@ -107,14 +107,14 @@ internal sealed class ShopClient : IDisposable
         return shop;
     }
 
-    /// <summary>The final answer; null when a call without a key got none.</summary>
+    /// <summary>The final answer; null if a call without a key got none.</summary>
     private async Task<Call?> CallAsync(Operation operation, HttpMethod method, string path, JsonObject? body, string? ifMatch, CancellationToken cancellationToken)
     {
         var key = operation.Key ? $"{_run}-{operation.Number}" : null;
         var json = body?.ToJsonString();
         if (operation.Twice)
         {
-            // two at once, as after an impatient second click: one of them decides, and both are told the same
+            // Two concurrent calls, as after a double click. Both must get the same answer.
             var both = await Task.WhenAll(Enumerable.Range(0, 2).Select(n => UntilFinalAsync(operation with { Backend = operation.Backend + n }, method, path, json, ifMatch, key, cancellationToken)));
             return both[0];
         }
@@ -147,7 +147,7 @@ internal sealed class ShopClient : IDisposable
             }
             catch (Exception exception) when (exception is HttpRequestException or SocketException or TaskCanceledException && !cancellationToken.IsCancellationRequested)
             {
-                // again
+                // Try again.
             }
 
             await Task.Delay(50, cancellationToken);

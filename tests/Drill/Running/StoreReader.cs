@@ -4,7 +4,7 @@ using Platform.Drill.Systems;
 
 namespace Platform.Drill.Running;
 
-/// <summary>Reads the stores of one deployer all the time, pages and what belongs to them, and writes down what it saw.</summary>
+/// <summary>Continuously reads pages and assets of the stores from one deployer, and records the results.</summary>
 internal sealed partial class StoreReader(DrilledService deployer, IReadOnlyList<ShopClientState> shops, History history) : IDisposable
 {
     private static readonly TimeSpan Pause = TimeSpan.FromMilliseconds(30);
@@ -19,7 +19,7 @@ internal sealed partial class StoreReader(DrilledService deployer, IReadOnlyList
             {
                 foreach (var shop in shops.Where(shop => shop.Current is not null))
                 {
-                    await LookAsync(shop.Slug, round, cancellationToken);
+                    await ReadAsync(shop.Slug, round, cancellationToken);
                     await Task.Delay(Pause, cancellationToken);
                 }
 
@@ -28,12 +28,12 @@ internal sealed partial class StoreReader(DrilledService deployer, IReadOnlyList
         }
         catch (OperationCanceledException) when (cancellationToken.IsCancellationRequested)
         {
-            // seen enough
+            // The schedule has ended.
         }
     }
 
-    /// <summary>Looks at a store once: its first page, then that page's style sheet, or a product's page.</summary>
-    public async Task<Look> LookAsync(string slug, int round, CancellationToken cancellationToken)
+    /// <summary>Reads a store's first page, and then its style sheet or a product's page.</summary>
+    public async Task<StoreRead> ReadAsync(string slug, int round, CancellationToken cancellationToken)
     {
         var (page, html) = await GetAsync(slug, "", null, cancellationToken);
         if (page.Status != 200)
@@ -50,26 +50,26 @@ internal sealed partial class StoreReader(DrilledService deployer, IReadOnlyList
     private static string Within(string slug, string address) =>
         address.StartsWith($"/stores/{slug}/", StringComparison.Ordinal) ? address[$"/stores/{slug}/".Length..] : address;
 
-    private async Task<(Look Look, string Text)> GetAsync(string slug, string path, string? of, CancellationToken cancellationToken)
+    private async Task<(StoreRead StoreRead, string Text)> GetAsync(string slug, string path, string? of, CancellationToken cancellationToken)
     {
         var start = DateTimeOffset.UtcNow;
-        Look look;
+        StoreRead read;
         var text = "";
         try
         {
             using var response = await _http.GetAsync(new Uri($"http://127.0.0.1:{deployer.Port}/stores/{slug}/{path}"), cancellationToken);
             text = await response.Content.ReadAsStringAsync(cancellationToken);
-            look = new(deployer.Index, slug, start, DateTimeOffset.UtcNow, path, (int)response.StatusCode,
+            read = new(deployer.Index, slug, start, DateTimeOffset.UtcNow, path, (int)response.StatusCode,
                 ShopName().Match(text) is { Success: true } shop ? shop.Groups["name"].Value : null,
                 VersionOfPage().Match(text) is { Success: true } version ? version.Groups["version"].Value : null, of);
         }
         catch (Exception exception) when (exception is HttpRequestException or SocketException or IOException or TaskCanceledException && !cancellationToken.IsCancellationRequested)
         {
-            look = new(deployer.Index, slug, start, DateTimeOffset.UtcNow, path, null, exception.Message, null, of);
+            read = new(deployer.Index, slug, start, DateTimeOffset.UtcNow, path, null, exception.Message, null, of);
         }
 
-        history.Looks.Enqueue(look);
-        return (look, text);
+        history.StoreReads.Enqueue(read);
+        return (read, text);
     }
 
     [GeneratedRegex("<meta name=\"drill-shop\" content=\"(?<name>[^\"]*)\"", RegexOptions.ExplicitCapture, matchTimeoutMilliseconds: 1000)]

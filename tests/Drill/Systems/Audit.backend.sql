@@ -1,4 +1,4 @@
--- Writes down every change of a status and every message of Backend, in the transaction that makes it.
+-- Audit tables: record every change of a status and every message of Backend, in the transaction that makes it.
 create schema drill;
 create sequence drill.serial;
 

@@ -1,4 +1,4 @@
--- Writes down every move of a pointer, status and message of StoreDeployer, in the transaction that makes it.
+-- Audit tables: record every change of an active release or a status and every message of StoreDeployer, in the transaction that makes it.
 create schema drill;
 create sequence drill.serial;
 
@@ -35,7 +35,7 @@ begin
     (select count(*) from release_files r join files f on f.digest = r.digest where r.release_id = new.active_release and r.path in ('index.html', '404.html')));
   return null;
 end $$;
--- not only when something changed: to set the pointer again to what it is would be an activation too
+-- Fires also if the values don't change: setting the pointer to the same release again would be a second activation.
 create trigger drill_moved after update of active_release, active_sequence on stores for each row execute function drill.note_pointer();
 
 create function drill.note_message() returns trigger language plpgsql security definer as $$

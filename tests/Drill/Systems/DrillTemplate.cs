@@ -4,12 +4,12 @@ using Platform.Drill.Planning;
 
 namespace Platform.Drill.Systems;
 
-/// <summary>A template whose pages and assets all say of which version they are, so that a mixture shows.</summary>
+/// <summary>A template whose pages and assets contain their version, so that mixtures of releases can be detected.</summary>
 internal static class DrillTemplate
 {
     public const string Name = "drill";
 
-    /// <summary>The version whose pages link to nothing: it is published all right, and its deployments fail for good.</summary>
+    /// <summary>A version with a broken link: it can be published, but its deployments fail permanently.</summary>
     public const string BrokenVersion = "9.0.0";
 
     private static readonly DateTimeOffset Fixed = new(2020, 1, 1, 0, 0, 0, TimeSpan.Zero);
@@ -42,7 +42,7 @@ internal static class DrillTemplate
             Add("pages/product.hbs", head + """<body><h1>{{product.name}}</h1></body></html>""");
             Add("pages/404.hbs", head + """<body><h1>Not here</h1></body></html>""");
             Add("assets/css/store.css", $"/* drill-version {version} */ body {{ background: url(../img/a.svg) }}");
-            // some that change with each version, and some that all releases share
+            // Some assets differ between versions, others are shared by all releases.
             for (var n = 0; n < 4; n++)
             {
                 Add($"assets/img/{(char)('a' + n)}.svg", $"""<svg xmlns="http://www.w3.org/2000/svg"><title>{version} {n}</title></svg>""");

@@ -6,7 +6,7 @@ using Platform.TestSupport;
 
 namespace Platform.Drill.Systems;
 
-/// <summary>One process of a service, with the proxies on the ways to it and to its database.</summary>
+/// <summary>A process of a service, with proxies in front of it and in front of its database.</summary>
 internal sealed class DrilledService : ServiceProcess
 {
     public DrilledService(Role role, int index, string service, string folder, int postgresPort)
@@ -22,16 +22,16 @@ internal sealed class DrilledService : ServiceProcess
 
     public int Index { get; }
 
-    /// <summary>On the way to its database.</summary>
+    /// <summary>The proxy between the process and its database.</summary>
     public PostgresFaultProxy Database { get; }
 
-    /// <summary>On the way that clients take to it.</summary>
+    /// <summary>The proxy for clients.</summary>
     public TcpFaultProxy Front { get; }
 
-    /// <summary>On the way that other services take to it.</summary>
+    /// <summary>The proxy for other services.</summary>
     public TcpFaultProxy Inner { get; }
 
-    /// <summary>Taken by whoever kills or pauses it until it is well again.</summary>
+    /// <summary>Held by the fault that kills or pauses the process until it runs again.</summary>
     public SemaphoreSlim Victim { get; } = new(1);
 
     public string CacheDirectory => Path.Combine(Folder, "cache");

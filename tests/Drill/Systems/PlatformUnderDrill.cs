@@ -7,25 +7,25 @@ using Platform.TestSupport;
 
 namespace Platform.Drill.Systems;
 
-/// <summary>The whole platform as plain processes on one real PostgreSQL, with proxies on every way between them, and leases that are short.</summary>
+/// <summary>The whole platform as processes on one real PostgreSQL, with proxies between all of them and short leases.</summary>
 internal sealed class PlatformUnderDrill : IAsyncDisposable
 {
     public const int Backends = 2;
     public const int Deployers = 3;
 
-    /// <summary>What clients show Backend.</summary>
+    /// <summary>The key that clients use.</summary>
     public const string AdminKey = "drill-admin";
 
     private const string User = "platform";
     private const string Token = "drill";
     private const int UserConnections = 70;
 
-    // that of ProcessSession
+    // The same as in ProcessSession.
     private const int LockClass = 0x6465706C;
 
     private static readonly TimeSpan StartLimit = TimeSpan.FromSeconds(60);
 
-    // Deletes of children before parents; what the templates are made of stays, and what is written down for the checks goes too.
+    // Children are deleted before parents. Audit tables are emptied too; templates are kept.
     private const string ForgetDeployer = """
         update stores set active_release = null;
         truncate drill.deployments, drill.pointers, drill.messages, outbox, inbox, inbox_sequences, inbox_failures;
@@ -47,18 +47,18 @@ internal sealed class PlatformUnderDrill : IAsyncDisposable
 
     public IReadOnlyList<DrilledService> Processes => _processes;
 
-    /// <summary>Taken by whoever stops PostgreSQL or uses its connections up.</summary>
+    /// <summary>Held by the fault that stops PostgreSQL or uses up its connections.</summary>
     public SemaphoreSlim PostgresVictim { get; } = new(1);
 
-    /// <summary>For the checks: past the proxies, and with rights of its own.</summary>
+    /// <summary>For the checks: bypasses the proxies and the services' connection limit.</summary>
     public NpgsqlDataSource BackendDb { get; private set; } = null!;
 
-    /// <summary>As <see cref="BackendDb"/>.</summary>
+    /// <summary>Like <see cref="BackendDb"/>.</summary>
     public NpgsqlDataSource DeployerDb { get; private set; } = null!;
 
     public IEnumerable<DrilledService> Of(Role role) => _processes.Where(process => process.Role == role);
 
-    /// <summary>Starts it: as it is here, or as it is in the checkout of another version, from which it can be rolled out.</summary>
+    /// <summary>Starts all processes: of this version, or of the other version's checkout, from which this version can be rolled out.</summary>
     public static async Task<PlatformUnderDrill> StartAsync(string? otherVersion, CancellationToken cancellationToken)
     {
         var platform = new PlatformUnderDrill(otherVersion);
@@ -75,8 +75,8 @@ internal sealed class PlatformUnderDrill : IAsyncDisposable
     }
 
     /// <summary>
-    /// Brings everything back that a fault has taken away, and waits until it is ready and shows its sign of life: who has yet to find out that its session is gone would lose what
-    /// it claims, for a fault of the schedule before.
+    /// Restarts everything that faults have stopped, and waits until all processes are ready and hold the advisory lock of their session. A process that has not yet noticed
+    /// that its session is lost would lose its claims during the next schedule, because of a fault of this one.
     /// </summary>
     public async Task HealAsync(CancellationToken cancellationToken)
     {
@@ -88,42 +88,42 @@ internal sealed class PlatformUnderDrill : IAsyncDisposable
         await Task.WhenAll(_processes.Select(process => process.ReadyAsync(limit.Token)));
         foreach (var (database, role) in ((NpgsqlDataSource, Role)[])[(BackendDb, Role.Backend), (DeployerDb, Role.Deployer)])
         {
-            while (!await ShowLifeAsync(database, role, limit.Token))
+            while (!await AreAliveAsync(database, role, limit.Token))
                 await Task.Delay(10, limit.Token);
         }
     }
 
-    /// <summary>Replaces every process by one of the version that it is not, of each service one after the other and all services at once, as a rolling update does.</summary>
+    /// <summary>Replaces all processes by the other version as in a rolling update: the processes of each service one after the other, all services concurrently.</summary>
     public Task RollOutAsync(History history, CancellationToken cancellationToken) =>
         Task.WhenAll(_processes.GroupBy(process => process.Role).Select(async service =>
         {
             foreach (var process in service)
             {
-                history.Absences.Enqueue((process.Name, DateTimeOffset.UtcNow, Back: false));
+                history.Outages.Enqueue((process.Name, DateTimeOffset.UtcNow, Back: false));
                 await process.StopAsync(cancellationToken);
                 process.Repository = process.Repository == RepositoryRoot.Path ? _otherVersion! : RepositoryRoot.Path;
                 process.Start();
                 await process.ReadyAsync(cancellationToken);
-                history.Absences.Enqueue((process.Name, DateTimeOffset.UtcNow, Back: true));
+                history.Outages.Enqueue((process.Name, DateTimeOffset.UtcNow, Back: true));
             }
         }));
 
-    /// <summary>Forgets everything that a schedule has left in the databases, the catalog of templates excepted.</summary>
+    /// <summary>Deletes everything that a schedule has left in the databases, except for templates.</summary>
     public async Task ForgetAsync(CancellationToken cancellationToken)
     {
         foreach (var (database, sql) in ((NpgsqlDataSource, string)[])[(BackendDb, ForgetBackend), (DeployerDb, ForgetDeployer)])
         {
             await using var connection = await database.OpenConnectionAsync(cancellationToken);
-            for (var tried = 1; ; tried++)
+            for (var attempt = 1; ; attempt++)
             {
                 try
                 {
                     await connection.ExecuteAsync(new CommandDefinition(sql, cancellationToken: cancellationToken));
                     break;
                 }
-                catch (PostgresException e) when (e.SqlState is PostgresErrorCodes.DeadlockDetected && tried < 5)
+                catch (PostgresException e) when (e.SqlState is PostgresErrorCodes.DeadlockDetected && attempt < 5)
                 {
-                    // a service was looking at the same tables in another order
+                    // A service locked the same tables in another order.
                 }
             }
         }
@@ -132,18 +132,18 @@ internal sealed class PlatformUnderDrill : IAsyncDisposable
             process.ForgetLog();
     }
 
-    public async Task StopPostgresHardAsync(TimeSpan away, CancellationToken cancellationToken)
+    public async Task StopPostgresHardAsync(TimeSpan downtime, CancellationToken cancellationToken)
     {
         await _postgres.KillAsync(cancellationToken);
-        // their connections are gone, and nobody has told them
+        // The pools don't know that their connections are broken.
         BackendDb.Clear();
         DeployerDb.Clear();
-        await Task.Delay(away, cancellationToken);
+        await Task.Delay(downtime, cancellationToken);
         await _postgres.StartAsync(cancellationToken);
     }
 
-    /// <summary>Takes all connections that the services may have, breaking those they have, and keeps them for a while.</summary>
-    /// <returns>How many were refused because there were no more.</returns>
+    /// <summary>Opens all connections that the services may have, terminating those that they have, and holds them for a while.</summary>
+    /// <returns>How many of the connections were refused because the limit was reached.</returns>
     public async Task<int> UseUpConnectionsAsync(TimeSpan lasts, CancellationToken cancellationToken)
     {
         var held = new List<NpgsqlConnection>();
@@ -196,11 +196,11 @@ internal sealed class PlatformUnderDrill : IAsyncDisposable
         }
         catch (IOException)
         {
-            // something was still being written
+            // Files were still being written.
         }
     }
 
-    private async Task<bool> ShowLifeAsync(NpgsqlDataSource database, Role role, CancellationToken cancellationToken)
+    private async Task<bool> AreAliveAsync(NpgsqlDataSource database, Role role, CancellationToken cancellationToken)
     {
         try
         {
@@ -215,14 +215,14 @@ internal sealed class PlatformUnderDrill : IAsyncDisposable
         }
         catch (NpgsqlException)
         {
-            // a connection from before PostgreSQL was last stopped
+            // A pooled connection from before PostgreSQL was stopped.
             return false;
         }
     }
 
     private async Task BreakConnectionsAsync(CancellationToken cancellationToken)
     {
-        for (var tried = 1; ; tried++)
+        for (var attempt = 1; ; attempt++)
         {
             try
             {
@@ -231,9 +231,9 @@ internal sealed class PlatformUnderDrill : IAsyncDisposable
                     "select pg_terminate_backend(pid) from pg_stat_activity where usename = @User and application_name <> 'storm'", new { User }, cancellationToken: cancellationToken));
                 return;
             }
-            catch (NpgsqlException) when (tried < 5)
+            catch (NpgsqlException) when (attempt < 5)
             {
-                // a connection from before PostgreSQL was last stopped
+                // A pooled connection from before PostgreSQL was stopped.
                 BackendDb.Clear();
             }
         }
@@ -245,7 +245,7 @@ internal sealed class PlatformUnderDrill : IAsyncDisposable
         await using (var admin = new NpgsqlConnection(_postgres.ConnectionStringTo("postgres") + ";Pooling=false"))
         {
             await admin.OpenAsync(cancellationToken);
-            // a cheap password: connections are made by the thousand here
+            // Fewer SCRAM iterations make authentication cheaper: the drill opens thousands of connections.
             await admin.ExecuteAsync($"set scram_iterations = 1; create role {User} login password '{User}' connection limit {UserConnections}");
             foreach (var database in (string[])["backend", "deployer", "registry"])
                 await admin.ExecuteAsync($"create database {database} owner {User}");
@@ -278,7 +278,7 @@ internal sealed class PlatformUnderDrill : IAsyncDisposable
         var environment = new Dictionary<string, string>
         {
             ["DOTNET_ENVIRONMENT"] = "Production",
-            // short lives: what would be learned for later is never used
+            // Processes live too briefly to benefit from dynamic PGO.
             ["DOTNET_TieredPGO"] = "0",
             ["DOTNET_EnableDiagnostics"] = "0",
             ["DOTNET_gcServer"] = "0",
@@ -367,7 +367,7 @@ internal sealed class PlatformUnderDrill : IAsyncDisposable
             request.Headers.Add("X-Internal-Token", Token);
             using var response = await http.SendAsync(request, cancellationToken);
             if (response.StatusCode is not (HttpStatusCode.Created or HttpStatusCode.OK))
-                throw new InvalidOperationException($"The template was not taken: {(int)response.StatusCode} {await response.Content.ReadAsStringAsync(cancellationToken)}");
+                throw new InvalidOperationException($"The template was refused: {(int)response.StatusCode} {await response.Content.ReadAsStringAsync(cancellationToken)}");
         }
     }
 }
