@@ -2,35 +2,35 @@ using System.Globalization;
 
 namespace Platform.Benchmarks;
 
-/// <summary>The options of the command line, each a whole number. One that nobody reads is an error: a misspelt option must not be taken for its default.</summary>
+/// <summary>The command line's options, which are all whole numbers. Unknown options are an error, so that a misspelt one is not silently replaced by its default.</summary>
 internal sealed class Arguments(string[] args)
 {
-    private readonly List<string> _left = [.. args];
+    private readonly List<string> _unread = [.. args];
     private readonly List<string> _errors = [];
 
-    /// <summary>The option's value; <paramref name="standard"/> where it is absent, or is not a number of at least <paramref name="least"/>.</summary>
-    public int Read(string name, int standard, int least = 1)
+    /// <summary>The option's value; <paramref name="defaultValue"/> if it is absent or invalid.</summary>
+    public int Read(string name, int defaultValue, int min = 1)
     {
-        if (_left.IndexOf(name) is not (>= 0 and var at))
+        if (_unread.IndexOf(name) is not (>= 0 and var at))
         {
-            return standard;
+            return defaultValue;
         }
-
-        var isSound = int.TryParse(_left.ElementAtOrDefault(at + 1), NumberStyles.None, CultureInfo.InvariantCulture, out var value) && value >= least;
-        _left.RemoveRange(at, Math.Min(2, _left.Count - at));
-        if (isSound)
+        
+        var isValid = int.TryParse(_unread.ElementAtOrDefault(at + 1), NumberStyles.None, CultureInfo.InvariantCulture, out var value) && value >= min;
+        _unread.RemoveRange(at, Math.Min(2, _unread.Count - at));
+        if (isValid)
         {
             return value;
         }
 
-        _errors.Add($"{name} wants a whole number of at least {least}.");
-        return standard;
+        _errors.Add($"{name} must be a whole number of at least {min}.");
+        return defaultValue;
     }
 
-    /// <summary>To be called when all have been read: says what was wrong.</summary>
-    public bool AreSound()
+    /// <summary>Prints the errors. Must be called after all options were read.</summary>
+    public bool AreValid()
     {
-        _errors.AddRange(_left.Select(left => $"There is no option '{left}'; ./bench --help names them."));
+        _errors.AddRange(_unread.Select(option => $"There is no option '{option}'; see ./bench --help."));
         _errors.ForEach(Console.Error.WriteLine);
         return _errors.Count == 0;
     }

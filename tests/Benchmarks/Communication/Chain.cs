@@ -7,7 +7,7 @@ using Platform.ServiceDefaults.Communication;
 
 namespace Platform.Benchmarks.Communication;
 
-/// <summary>A caller, two services in the middle and a leaf that fails now and then: three hops over loopback, each made in the way of the variant.</summary>
+/// <summary>A caller, intermediate services and a leaf that fails randomly: up to three hops over loopback, each with the variant's client.</summary>
 internal sealed class Chain : IAsyncDisposable
 {
     private readonly List<WebApplication> _applications = [];
@@ -22,7 +22,7 @@ internal sealed class Chain : IAsyncDisposable
 
     public long LeafRequests => Interlocked.Read(ref _leafRequests);
 
-    /// <summary>How often the breaker of each hop has opened, from the caller's to the one before the leaf. None where the platform's are not in use.</summary>
+    /// <summary>How often the breaker of each hop has opened, from the caller's hop to the leaf's. Empty if the variant doesn't use the platform's breakers.</summary>
     public IReadOnlyList<int> BreakersOpened => [.. _openings.Select(opened => opened()).Reverse()];
 
     /// <summary>The caller's client.</summary>

@@ -7,7 +7,7 @@ using Spectre.Console;
 
 namespace Platform.Benchmarks.Communication;
 
-/// <summary>What the service client does to load, success and latency, beside Microsoft's standard handler, in one run.</summary>
+/// <summary>Compares load, success rate and latency of the service client with those of Microsoft's standard handler, in one run.</summary>
 internal static class CommunicationBenchmark
 {
     private const int Callers = 32;
@@ -16,7 +16,7 @@ internal static class CommunicationBenchmark
     {
         var arguments = new Arguments(args);
         var (requests, seconds, seed) = (arguments.Read("--requests", 20_000), arguments.Read("--seconds", 20), arguments.Read("--seed", 1));
-        if (!arguments.AreSound())
+        if (!arguments.AreValid())
         {
             return 2;
         }
@@ -26,7 +26,7 @@ internal static class CommunicationBenchmark
         {
             foreach (var variant in (Variant[])[Variant.Standard, Variant.StandardWithoutBreaker, Variant.PlatformWithoutBreaker, Variant.Platform])
             {
-                // a dead leaf is dead for three times as long; behind nothing but retries it takes each caller seconds: as many callers then, not as many requests
+                // If the leaf always fails, it does so for three times as long. With retries only, each request then takes seconds, so not all requests are made.
                 var time = TimeSpan.FromSeconds(ratio < 1 ? seconds : 3 * seconds);
                 var row = await MeasureLoadAsync(variant, ratio, requests, time, limit: TimeSpan.FromSeconds(3 * seconds), seed);
                 load.Add(row);
@@ -43,7 +43,7 @@ internal static class CommunicationBenchmark
         return 0;
     }
 
-    /// <summary>Spreads the requests evenly over the time; a caller that is late goes on at once, and stops at the limit.</summary>
+    /// <summary>Spreads the requests evenly over the time. A caller that is late continues without a pause, and stops at the limit.</summary>
     private static async Task<LoadRow> MeasureLoadAsync(Variant variant, double ratio, int requests, TimeSpan time, TimeSpan limit, int seed)
     {
         await using var chain = await Chain.StartAsync(variant, seed);
@@ -77,14 +77,14 @@ internal static class CommunicationBenchmark
                 }
                 catch (Exception exception) when (exception is HttpRequestException or Polly.ExecutionRejectedException)
                 {
-                    // a failure as good as a 5xx
+                    // Counts as a failure, like a 5xx.
                 }
             }
         })));
         return new(ratio, variant.Name, made, (double)(chain.LeafRequests - before) / made, (double)succeeded / made, watch.Elapsed.TotalSeconds, chain.BreakersOpened);
     }
 
-    /// <summary>One caller, one hop, the variants in turn, so that what else the machine does meets all of them.</summary>
+    /// <summary>One caller and one hop. The variants take turns, so that other load on the machine affects all of them equally.</summary>
     private static async Task<List<LatencyRow>> MeasureLatencyAsync(int seed)
     {
         Variant[] variants = [Variant.Bare, Variant.Standard, Variant.Platform];
@@ -104,7 +104,7 @@ internal static class CommunicationBenchmark
                     var began = Stopwatch.GetTimestamp();
                     using (await chains[i].Client.GetAsync(new Uri("/", UriKind.Relative)))
                     {
-                        // the first rounds warm up
+                        // The first rounds are a warm-up.
                         if (round >= 2_000)
                         {
                             samples[i].Add(Stopwatch.GetElapsedTime(began).TotalMicroseconds);

@@ -8,7 +8,7 @@ using Platform.ServiceDefaults.Communication;
 
 namespace Platform.Benchmarks.Communication;
 
-/// <summary>A way in which one service calls the next; the client of that name is <see cref="Client"/>.</summary>
+/// <summary>A kind of client with which each service calls the next one. The client is registered under the name <see cref="Client"/>.</summary>
 internal sealed record Variant(string Name, Action<IHostApplicationBuilder, Uri> AddClient, Action<WebApplication>? Use = null)
 {
     public const string Client = "next";

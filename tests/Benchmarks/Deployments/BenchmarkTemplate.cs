@@ -5,8 +5,8 @@ using System.Text;
 namespace Platform.Benchmarks.Deployments;
 
 /// <summary>
-/// A template with one page that shows the shop's name, one for what is not found, and as many assets as it takes to make a store of <paramref name="Files"/> files.
-/// Page and style sheet say of which version they are, so that a mixture shows.
+/// A template with a page that shows the shop's name, a 404 page, and as many assets as needed for a store of <paramref name="Files"/> files. The page and the style
+/// sheet contain the version, so that mixtures of releases can be detected.
 /// </summary>
 internal sealed record BenchmarkTemplate(string Name, string Version, int Files)
 {

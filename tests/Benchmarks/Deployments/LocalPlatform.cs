@@ -7,7 +7,7 @@ using Platform.TestSupport;
 
 namespace Platform.Benchmarks.Deployments;
 
-/// <summary>The platform as plain processes on a PostgreSQL of their own (<c>fsync</c> and <c>synchronous_commit</c> on): one Backend, one TemplateRegistry, as many StoreDeployers as are asked for.</summary>
+/// <summary>The platform as processes on a PostgreSQL of its own (with <c>fsync</c> and <c>synchronous_commit</c>): a Backend, a TemplateRegistry and any number of StoreDeployers.</summary>
 internal sealed class LocalPlatform : IAsyncDisposable
 {
     private const string Token = "benchmark";
@@ -19,7 +19,7 @@ internal sealed class LocalPlatform : IAsyncDisposable
     private ServiceProcess _registry = null!;
     private ServiceProcess _backend = null!;
 
-    /// <summary>The first one is asked for pages.</summary>
+    /// <summary>The StoreDeployers. Pages are read from the first one.</summary>
     public List<ServiceProcess> Deployers { get; } = [];
 
     public NpgsqlDataSource DeployerDb { get; private set; } = null!;
@@ -43,7 +43,7 @@ internal sealed class LocalPlatform : IAsyncDisposable
 
     public Uri StoreOf(string slug) => new($"http://127.0.0.1:{Deployers[0].Port}/stores/{slug}/");
 
-    /// <summary>Adds a StoreDeployer; it is not started.</summary>
+    /// <summary>Adds a StoreDeployer without starting it.</summary>
     public ServiceProcess AddDeployer(params (string Key, string Value)[] settings)
     {
         var index = Deployers.Count;
@@ -84,7 +84,7 @@ internal sealed class LocalPlatform : IAsyncDisposable
         await EnsureAsync(response);
     }
 
-    /// <summary>Asks for a deployment, or with <paramref name="what"/> <c>rollback</c> for the release before the one that Backend knows to be live.</summary>
+    /// <summary>Requests a deployment or, if <paramref name="what"/> is <c>rollback</c>, a rollback to the previous release.</summary>
     /// <returns>The deployment's id.</returns>
     public async Task<Guid> RequestAsync(Guid shop, string what = "deployments", string? version = null)
     {
@@ -93,7 +93,7 @@ internal sealed class LocalPlatform : IAsyncDisposable
         return (await response.Content.ReadFromJsonAsync<JsonObject>())!["id"]!.GetValue<Guid>();
     }
 
-    /// <summary>Waits until Backend too knows that the deployment is live: a moment after its page is served.</summary>
+    /// <summary>Waits until Backend knows that the deployment is live, which is shortly after its page is served.</summary>
     public async Task KnownToBeLiveAsync(Guid deployment)
     {
         using var limit = new CancellationTokenSource(TimeSpan.FromSeconds(60));
@@ -103,7 +103,7 @@ internal sealed class LocalPlatform : IAsyncDisposable
         }
     }
 
-    /// <summary>Asks a StoreDeployer for a first deployment, as Backend does.</summary>
+    /// <summary>Sends a StoreDeployer the message that requests a shop's first deployment, like Backend does.</summary>
     public async Task SendDeploymentAsync(ServiceProcess deployer, string slug, string digest, BenchmarkTemplate template)
     {
         var (deployment, shop) = (Guid.CreateVersion7(), Guid.CreateVersion7());
@@ -148,7 +148,7 @@ internal sealed class LocalPlatform : IAsyncDisposable
         return (await response.Content.ReadFromJsonAsync<JsonObject>())!["digest"]!.GetValue<string>();
     }
 
-    /// <summary>Asks for the store's first page again and again until it has <paramref name="text"/>.</summary>
+    /// <summary>Polls the store's first page until it contains <paramref name="text"/>.</summary>
     public async Task ServedAsync(string slug, string text, ServiceProcess? deployer = null)
     {
         var address = new Uri($"http://127.0.0.1:{(deployer ?? Deployers[0]).Port}/stores/{slug}/");

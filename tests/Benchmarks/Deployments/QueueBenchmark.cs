@@ -10,16 +10,16 @@ using Platform.TestSupport;
 namespace Platform.Benchmarks.Deployments;
 
 /// <summary>
-/// What the queue carries without the work: a message into the inbox, which enqueues; a claim; and the fenced end of the job. Each is the product's own transaction, with the
-/// events that it leaves in the outbox; nobody fetches those.
+/// Measures the queue without the work: receiving a message, which enqueues a job; claiming it; and ending it. These are the product's own transactions, including the
+/// messages that they write to the outbox, which are not sent.
 /// </summary>
 internal static class QueueBenchmark
 {
     private static readonly TimeSpan Slice = TimeSpan.FromSeconds(5);
 
     /// <summary>
-    /// Jobs a second, after a warm-up: with both cores busy the compiler that follows what is hot needs some fifteen seconds. Measured in slices, and after each
-    /// <paramref name="other"/> as long, so that both meet the same machine; null ends the other.
+    /// Jobs per second after a warm-up of 20 s, because tiered compilation takes some 15 s with both cores busy. Measures in slices that alternate with slices of
+    /// <paramref name="other"/>, so that other load on the machine affects both equally. If the other returns null, it is not called again.
     /// </summary>
     public static async Task<(double Jobs, double? Other)> MeasureAsync(LocalPlatform platform, int workers, TimeSpan time, Func<TimeSpan, Task<double?>> other)
     {
@@ -65,7 +65,7 @@ internal static class QueueBenchmark
                 for (; !over.IsCancellationRequested; done++)
                 {
                     await app.Get<Inbox>().ReceiveAsync(Request(), limit.Token);
-                    // now and then another takes one's own, and what others have put in is just being taken too
+                    // Other workers may have claimed this job, and theirs may be locked by claims in progress.
                     (DeploymentJob Job, IReadOnlyList<StepState> Steps)? claimed;
                     while ((claimed = await app.Get<ClaimNextDeployment>().ExecuteAsync(worker, limit.Token)) is null)
                     {
