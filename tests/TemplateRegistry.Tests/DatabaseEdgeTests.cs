@@ -7,7 +7,7 @@ using Platform.TestSupport;
 
 namespace Platform.TemplateRegistry.Tests;
 
-/// <summary>TemplateRegistry with the way to its database at hand.</summary>
+/// <summary>TemplateRegistry with a fault proxy in front of its database.</summary>
 public sealed class DatabaseEdge(PostgresServer server) : IAsyncLifetime
 {
     private WebApplicationFactory<Program> _factory = null!;
@@ -32,7 +32,7 @@ public sealed class DatabaseEdge(PostgresServer server) : IAsyncLifetime
     }
 }
 
-/// <summary>What the registry's caller sees of each fault between TemplateRegistry and its database.</summary>
+/// <summary>Calls to TemplateRegistry during each fault between it and its database.</summary>
 public sealed class DatabaseEdgeTests(DatabaseEdge edge) : IClassFixture<DatabaseEdge>
 {
     private readonly string _name = $"edge-{Guid.NewGuid():n}"[..20];
@@ -43,7 +43,7 @@ public sealed class DatabaseEdgeTests(DatabaseEdge edge) : IClassFixture<Databas
 
     [Theory]
     [MemberData(nameof(Slow))]
-    public async Task All_is_answered_over_a_slow_way(Fault fault)
+    public async Task Calls_succeed_over_a_slow_connection(Fault fault)
     {
         await DatabaseWay.RecoversAsync(ListAsync);
 
@@ -52,7 +52,7 @@ public sealed class DatabaseEdgeTests(DatabaseEdge edge) : IClassFixture<Databas
 
     [Theory]
     [MemberData(nameof(Broken))]
-    public async Task Calls_are_503_over_a_broken_way_and_a_publication_that_is_repeated_stands(Fault fault)
+    public async Task Calls_are_503_during_a_fault_and_a_repeated_publication_succeeds_after_it(Fault fault)
     {
         await DatabaseWay.RecoversAsync(ListAsync);
 

@@ -7,7 +7,7 @@ using Platform.TestSupport;
 
 namespace Platform.TemplateRegistry.Tests;
 
-/// <summary>The service on a real socket and a database of its own.</summary>
+/// <summary>The service on a real socket with a database of its own.</summary>
 public sealed class RunningRegistry(PostgresServer server) : IAsyncLifetime
 {
     internal const string Token = "the-token-of-these-tests";
@@ -16,13 +16,13 @@ public sealed class RunningRegistry(PostgresServer server) : IAsyncLifetime
 
     public TestDatabase Database => _database;
 
-    /// <summary>Where the service's endpoints are known.</summary>
+    /// <summary>The service's endpoints.</summary>
     public IServiceProvider Endpoints => _factory!.Services;
 
-    /// <summary>Shows the internal token with each call.</summary>
+    /// <summary>A client that sends the internal token.</summary>
     public HttpClient Internal { get; private set; } = null!;
 
-    /// <summary>Shows no token.</summary>
+    /// <summary>A client without the token.</summary>
     public HttpClient Public { get; private set; } = null!;
 
     public async ValueTask InitializeAsync()
@@ -40,7 +40,7 @@ public sealed class RunningRegistry(PostgresServer server) : IAsyncLifetime
             .UseSetting("ConnectionStrings:registry-db", connectionString)
             .UseSetting("InternalToken", Token)
             .UseSetting("urls", "http://127.0.0.1:0")
-            // a busy machine is no reason for a 503 here
+            // Long time-outs, so that a busy machine doesn't cause a 503.
             .UseSetting("Database:ConnectTimeout", $"{timeout}")
             .UseSetting("Database:CommandTimeout", $"{timeout}")
             .UseSetting("Logging:LogLevel:Default", "Warning"));

@@ -5,7 +5,7 @@ using Platform.TestSupport;
 
 namespace Platform.TemplateRegistry.Tests;
 
-/// <summary>Who may call what of TemplateRegistry. A new endpoint is not done before it has its line here.</summary>
+/// <summary>Who may call TemplateRegistry's endpoints. Every new endpoint must be added here.</summary>
 public sealed class WhoMayCallTests(RunningRegistry registry) : IClassFixture<RunningRegistry>
 {
     private static readonly string[] Anyone = ["GET /alive", "GET /ready", "GET /health", "* /metrics", "GET /openapi/{documentName}.json"];
@@ -18,10 +18,10 @@ public sealed class WhoMayCallTests(RunningRegistry registry) : IClassFixture<Ru
     ];
 
     [Fact]
-    public void Every_endpoint_has_its_line() => EndpointWalk.CallsOf(registry.Endpoints).ShouldBe([.. Anyone, .. Services], ignoreOrder: true);
+    public void Every_endpoint_is_listed() => EndpointWalk.CallsOf(registry.Endpoints).ShouldBe([.. Anyone, .. Services], ignoreOrder: true);
 
     [Fact]
-    public async Task Without_the_token_nothing_but_health_and_the_description_answers()
+    public async Task Only_health_and_OpenAPI_answer_without_the_token()
     {
         foreach (var call in Anyone)
         {

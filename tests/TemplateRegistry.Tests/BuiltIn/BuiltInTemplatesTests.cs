@@ -11,7 +11,7 @@ namespace Platform.TemplateRegistry.Tests.BuiltIn;
 public sealed class BuiltInTemplatesTests(PostgresServer server)
 {
     [Fact]
-    public void The_built_in_templates_keep_the_rules_that_all_templates_must_keep()
+    public void The_built_in_templates_are_valid()
     {
         foreach (var bundle in BuiltInTemplates.Pack())
         {
@@ -21,7 +21,7 @@ public sealed class BuiltInTemplatesTests(PostgresServer server)
     }
 
     [Fact]
-    public void Packing_gives_the_same_bytes_each_time() =>
+    public void Packing_is_deterministic() =>
         BuiltInTemplates.Pack().Select(b => b.Digest).ShouldBe(BuiltInTemplates.Pack().Select(b => b.Digest));
 
     [Fact]
@@ -37,7 +37,7 @@ public sealed class BuiltInTemplatesTests(PostgresServer server)
     }
 
     [Fact]
-    public void No_built_in_template_asks_another_host_for_anything()
+    public void Built_in_templates_load_nothing_from_other_hosts()
     {
         foreach (var bundle in BuiltInTemplates.Pack())
         {
@@ -53,7 +53,7 @@ public sealed class BuiltInTemplatesTests(PostgresServer server)
     }
 
     [Fact]
-    public async Task Replicas_that_start_at_once_publish_them_once_and_later_ones_change_nothing()
+    public async Task Replicas_starting_concurrently_publish_them_once_and_later_ones_change_nothing()
     {
         await using var database = await TestDatabase.CreateAsync(server);
         var replicas = await Task.WhenAll(Enumerable.Range(0, 3).Select(_ => Task.Run(() => RunningRegistry.Start(database.ConnectionString))));
@@ -84,7 +84,7 @@ public sealed class BuiltInTemplatesTests(PostgresServer server)
     }
 
     [Fact]
-    public async Task A_published_version_outlives_a_build_that_has_another_one_of_the_same_number()
+    public async Task A_published_version_is_not_replaced_by_a_build_with_different_content()
     {
         await using var database = await TestDatabase.CreateAsync(server);
         var published = BundleReader.Read(new TestBundle("aurora", "1.0.1").Zip(), new TemplateIssues())!;

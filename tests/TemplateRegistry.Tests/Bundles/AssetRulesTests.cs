@@ -17,7 +17,7 @@ public sealed class AssetRulesTests
     [InlineData("a.avif", "00000020667479706176697300")]
     [InlineData("a.ico", "000001000100")]
     [InlineData("a.woff2", "774F463200010000")]
-    public void A_file_that_is_what_its_name_says_is_taken(string path, string hex) =>
+    public void A_file_whose_content_matches_its_extension_is_accepted(string path, string hex) =>
         AssetRules.Check("assets/" + path, Convert.FromHexString(hex)).ShouldBeNull();
 
     [Theory]
@@ -34,7 +34,7 @@ public sealed class AssetRulesTests
     [InlineData("a.svg", "no")]
     [InlineData("a.svg", "<html xmlns='http://www.w3.org/1999/xhtml'/>")]
     [InlineData("a.svg", "<svg/>")]
-    public void A_file_that_is_something_else_is_refused(string path, string content) =>
+    public void A_file_whose_content_does_not_match_its_extension_is_refused(string path, string content) =>
         AssetRules.Check("assets/" + path, Encoding.Latin1.GetBytes(content)).ShouldNotBeNull();
 
     [Theory]
@@ -44,7 +44,7 @@ public sealed class AssetRulesTests
     [InlineData("a.json", "[1]")]
     [InlineData("a.webmanifest", "{}")]
     [InlineData("a.svg", "<?xml version='1.0'?><svg xmlns='http://www.w3.org/2000/svg'><title>ok</title><a href='#x'><path d=''/></a></svg>")]
-    public void Text_is_taken(string path, string content) => AssetRules.Check("assets/" + path, Encoding.UTF8.GetBytes(content)).ShouldBeNull();
+    public void Text_is_accepted(string path, string content) => AssetRules.Check("assets/" + path, Encoding.UTF8.GetBytes(content)).ShouldBeNull();
 
     [Theory]
     [InlineData("<script>alert(1)</script>", "<script>")]
@@ -59,10 +59,10 @@ public sealed class AssetRulesTests
     [InlineData("<set attributeName='href' to='javascript:alert(1)'/>", "to")]
     [InlineData("<a href='data:text/html,x'/>", "href")]
     [InlineData("<?xml-stylesheet href='x'?>", "processing instruction")]
-    public void An_svg_that_could_run_scripts_is_refused(string inside, string named) =>
+    public void An_SVG_that_could_run_scripts_is_refused(string inside, string named) =>
         AssetRules.Check("assets/a.svg", Encoding.UTF8.GetBytes($"<svg xmlns='{Svg}'>{inside}</svg>")).ShouldNotBeNull().ShouldContain(named);
 
     [Fact]
-    public void An_svg_with_entities_to_expand_is_refused() =>
+    public void An_SVG_with_entities_is_refused() =>
         AssetRules.Check("assets/a.svg", Encoding.UTF8.GetBytes($"<!DOCTYPE svg [<!ENTITY a 'aaaa'>]><svg xmlns='{Svg}'>&a;</svg>")).ShouldNotBeNull();
 }

@@ -9,7 +9,7 @@ public sealed class BundleEndpointsTests(RunningRegistry registry) : IClassFixtu
     private const string ByVersion = "/templates/aurora/versions/1.0.1/bundle";
 
     [Fact]
-    public async Task A_bundle_comes_with_its_digest_as_etag_and_may_be_kept_for_ever()
+    public async Task A_bundle_has_its_digest_as_ETag_and_is_cacheable_and_immutable()
     {
         using var response = await registry.Internal.GetAsync(ByVersion);
 
@@ -23,7 +23,7 @@ public sealed class BundleEndpointsTests(RunningRegistry registry) : IClassFixtu
     }
 
     [Fact]
-    public async Task A_bundle_is_the_same_by_digest()
+    public async Task A_bundle_can_be_downloaded_by_its_digest()
     {
         var content = await registry.Internal.GetByteArrayAsync(ByVersion);
 
@@ -39,7 +39,7 @@ public sealed class BundleEndpointsTests(RunningRegistry registry) : IClassFixtu
     [InlineData("W/{0}")]
     [InlineData("\"other\", {0}")]
     [InlineData("*")]
-    public async Task Who_has_it_already_is_told_so(string ifNoneMatch)
+    public async Task A_matching_If_None_Match_gets_304(string ifNoneMatch)
     {
         var digest = DigestOf(await registry.Internal.GetByteArrayAsync(ByVersion));
         foreach (var address in new[] { ByVersion, $"/bundles/{digest}" })
@@ -56,7 +56,7 @@ public sealed class BundleEndpointsTests(RunningRegistry registry) : IClassFixtu
     }
 
     [Fact]
-    public async Task Who_has_another_one_gets_it()
+    public async Task A_different_If_None_Match_gets_the_bundle()
     {
         using var request = new HttpRequestMessage(HttpMethod.Get, ByVersion);
         request.Headers.IfNoneMatch.Add(new EntityTagHeaderValue("\"other\""));
@@ -65,7 +65,7 @@ public sealed class BundleEndpointsTests(RunningRegistry registry) : IClassFixtu
     }
 
     [Fact]
-    public async Task Head_tells_all_but_the_bytes()
+    public async Task HEAD_returns_the_headers_without_the_content()
     {
         var content = await registry.Internal.GetByteArrayAsync(ByVersion);
         foreach (var address in new[] { ByVersion, $"/bundles/{DigestOf(content)}" })
@@ -81,7 +81,7 @@ public sealed class BundleEndpointsTests(RunningRegistry registry) : IClassFixtu
     }
 
     [Fact]
-    public async Task A_download_that_broke_off_can_be_continued()
+    public async Task An_interrupted_download_can_be_resumed()
     {
         var content = await registry.Internal.GetByteArrayAsync(ByVersion);
         using var request = new HttpRequestMessage(HttpMethod.Get, ByVersion);
@@ -99,7 +99,7 @@ public sealed class BundleEndpointsTests(RunningRegistry registry) : IClassFixtu
     [InlineData("/bundles/sha256:00", HttpStatusCode.BadRequest)]
     [InlineData("/bundles/md5:0000000000000000000000000000000000000000000000000000000000000000", HttpStatusCode.BadRequest)]
     [InlineData("/bundles/sha256:ABCD000000000000000000000000000000000000000000000000000000000000", HttpStatusCode.BadRequest)]
-    public async Task A_bundle_that_is_not_there_is_a_problem_that_nobody_keeps(string address, HttpStatusCode status)
+    public async Task An_unknown_bundle_is_a_problem_that_is_not_cacheable(string address, HttpStatusCode status)
     {
         using var response = await registry.Internal.GetAsync(address);
 

@@ -9,7 +9,7 @@ namespace Platform.TemplateRegistry.Tests.Bundles;
 public sealed class BundleReaderTests
 {
     [Fact]
-    public void A_good_bundle_has_its_manifest_and_the_digest_of_its_bytes()
+    public void A_valid_bundle_has_its_manifest_and_the_digest_of_its_bytes()
     {
         var zip = new TestBundle().Zip();
         var issues = new TemplateIssues();
@@ -24,7 +24,7 @@ public sealed class BundleReaderTests
     }
 
     [Fact]
-    public void Folders_of_their_own_are_no_matter() => new TestBundle().With("assets/", []).With("assets/css/", []).Issues().ShouldBe("");
+    public void Entries_for_folders_are_accepted() => new TestBundle().With("assets/", []).With("assets/css/", []).Issues().ShouldBe("");
 
     [Theory]
     [InlineData("../evil.css", "has .. in its path")]
@@ -48,7 +48,7 @@ public sealed class BundleReaderTests
     [InlineData("assets/evil.exe", "is not of a type")]
     [InlineData("assets/page.html", "is not of a type")]
     [InlineData("assets/noextension", "is not of a type")]
-    public void An_entry_in_a_bad_place_is_refused_by_name(string path, string reason)
+    public void An_entry_with_an_invalid_path_is_refused(string path, string reason)
     {
         var issues = new TestBundle().With(path, "x").Issues();
 
@@ -69,14 +69,14 @@ public sealed class BundleReaderTests
         new TestBundle().With("assets/tty.css", "", 0x21B60000).Issues().ShouldBe("assets/tty.css: is neither a file nor a folder");
 
     [Fact]
-    public void A_regular_file_as_zip_programs_mark_it_is_taken() =>
+    public void An_entry_marked_as_a_regular_file_is_accepted() =>
         new TestBundle().With("assets/a.css", "a{}", unchecked((int)0x81A40000)).Issues().ShouldBe("");
 
     [Theory]
     [InlineData("assets/css/store.css")]
     [InlineData("assets/css/STORE.css")]
     [InlineData("PAGES/index.hbs")]
-    public void A_path_that_is_there_twice_is_refused(string path) =>
+    public void A_duplicate_path_is_refused(string path) =>
         new TestBundle().WithOneMore(path, "x"u8.ToArray()).Issues().ShouldContain($"{path}: is there twice");
 
     [Fact]
@@ -90,7 +90,7 @@ public sealed class BundleReaderTests
     }
 
     [Fact]
-    public void A_bomb_is_refused_for_its_ratio() =>
+    public void A_zip_bomb_is_refused_by_its_ratio() =>
         new TestBundle().With("assets/bomb.txt", new byte[15 * 1024 * 1024]).Issues()
             .ShouldBe("assets/bomb.txt: is more than 100 times larger than its compressed form");
 
@@ -107,7 +107,7 @@ public sealed class BundleReaderTests
     [Theory]
     [InlineData(10)]
     [InlineData(20_000)]
-    public void A_bomb_that_lies_about_its_size_is_refused(int claimed)
+    public void A_zip_bomb_with_a_false_size_is_refused(int claimed)
     {
         var zip = new TestBundle().With("assets/bomb.txt", new byte[15 * 1024 * 1024]).Zip();
         foreach (var header in Headers(zip).Where(h => h.Name == "assets/bomb.txt"))
@@ -117,7 +117,7 @@ public sealed class BundleReaderTests
     }
 
     [Fact]
-    public void A_bomb_that_lies_about_its_size_is_not_inflated()
+    public void A_zip_bomb_with_a_false_size_is_not_inflated()
     {
         var zip = new TestBundle().With("assets/bomb.txt", new byte[100 * 1024 * 1024]).Zip();
         foreach (var header in Headers(zip).Where(h => h.Name == "assets/bomb.txt"))
@@ -130,7 +130,7 @@ public sealed class BundleReaderTests
     }
 
     [Fact]
-    public void A_size_that_is_claimed_too_large_is_refused()
+    public void A_false_size_that_is_too_large_is_refused()
     {
         var zip = new TestBundle().Zip();
         foreach (var header in Headers(zip).Where(h => h.Name == "assets/css/store.css"))
@@ -140,7 +140,7 @@ public sealed class BundleReaderTests
     }
 
     [Fact]
-    public void A_size_of_nearly_4_GiB_is_refused_before_memory_is_taken_for_it()
+    public void A_size_of_nearly_4_GiB_is_refused_before_memory_is_allocated_for_it()
     {
         var zip = new TestBundle().Zip();
         foreach (var header in Headers(zip))
@@ -160,7 +160,7 @@ public sealed class BundleReaderTests
     }
 
     [Fact]
-    public void A_count_of_entries_that_is_a_lie_is_refused()
+    public void A_false_number_of_entries_is_refused()
     {
         var zip = new TestBundle().Zip();
         var end = zip.AsSpan().LastIndexOf("PK\u0005\u0006"u8);
@@ -170,7 +170,7 @@ public sealed class BundleReaderTests
     }
 
     [Fact]
-    public void A_damaged_entry_is_refused()
+    public void A_corrupt_entry_is_refused()
     {
         var zip = new TestBundle().With("assets/stored.txt", RandomNumberGenerator.GetHexString(2_000)).Zip();
         var header = Headers(zip).First(h => h.Name == "assets/stored.txt");
@@ -184,10 +184,10 @@ public sealed class BundleReaderTests
     [InlineData("this is no zip")]
     [InlineData("PK\u0003\u0004 nor is this")]
     [InlineData("PK\u0005\u0006")]
-    public void What_is_no_zip_is_refused(string content) => TestBundle.IssuesOf(Encoding.Latin1.GetBytes(content)).ShouldBe("bundle: is not a zip file");
+    public void A_file_that_is_not_a_zip_is_refused(string content) => TestBundle.IssuesOf(Encoding.Latin1.GetBytes(content)).ShouldBe("bundle: is not a zip file");
 
     [Fact]
-    public void An_empty_zip_is_refused_for_its_missing_manifest()
+    public void An_empty_zip_is_refused_because_it_has_no_manifest()
     {
         using var stream = new MemoryStream();
         new ZipArchive(stream, ZipArchiveMode.Create, leaveOpen: true).Dispose();
@@ -196,7 +196,7 @@ public sealed class BundleReaderTests
     }
 
     [Fact]
-    public void A_zipped_folder_is_told_how_to_zip_its_contents()
+    public void For_a_zipped_folder_the_error_says_how_to_zip_its_contents()
     {
         var bundle = new TestBundle();
         var zip = new TestBundle();
@@ -211,7 +211,7 @@ public sealed class BundleReaderTests
         new TestBundle().With("assets/inner.zip", new TestBundle().Zip()).Issues().ShouldStartWith("assets/inner.zip: is not of a type");
 
     [Fact]
-    public void A_source_that_is_not_text_is_refused()
+    public void A_template_source_that_is_not_text_is_refused()
     {
         new TestBundle().With("pages/index.hbs", [0xFF, 0xFE, 0x00]).Issues().ShouldStartWith("pages/index.hbs: is not UTF-8 text");
         new TestBundle().With("pages/index.hbs", "a\0b").Issues().ShouldStartWith("pages/index.hbs: is not UTF-8 text");
@@ -219,7 +219,7 @@ public sealed class BundleReaderTests
     }
 
     [Fact]
-    public void All_bad_entries_are_named_at_once()
+    public void All_invalid_entries_are_reported_together()
     {
         var issues = new TestBundle().With("../a.css", "x").With("/b.css", "x").With("c\\d.css", "x").Issues();
 
@@ -227,7 +227,7 @@ public sealed class BundleReaderTests
     }
 
     [Fact]
-    public void Whatever_byte_is_changed_the_reader_says_what_it_found_and_never_falls_over()
+    public void Randomly_changed_bytes_lead_to_issues_or_a_bundle_and_never_to_an_exception()
     {
         var random = new Random(20261122);
         var good = new TestBundle().Zip();
@@ -240,14 +240,14 @@ public sealed class BundleReaderTests
             if (round % 10 == 0)
                 zip = zip[..random.Next(zip.Length)];
 
-            // throws what the reader throws; also checks that there is a bundle or an issue, and not both
+            // Also checks that there is either a bundle or an issue. Exceptions of the reader fail the test.
             if (TestBundle.IssuesOf(zip).Length == 0)
                 stillGood++;
         }
         stillGood.ShouldBeLessThan(1_500);
     }
 
-    /// <summary>Every other pair of bytes is the same, so that it compresses to about half.</summary>
+    /// <summary>Content that compresses to about half.</summary>
     private static byte[] HalfCompressible(int length)
     {
         var content = new byte[length];
@@ -259,7 +259,7 @@ public sealed class BundleReaderTests
 
     private sealed record Header(string Name, int Flags, int Size, int Data);
 
-    /// <summary>Where the headers of entries, both the local and the central ones, keep what a liar would change.</summary>
+    /// <summary>The offsets of flags, sizes and data in the local and central headers of entries.</summary>
     private static List<Header> Headers(byte[] zip)
     {
         var headers = new List<Header>();

@@ -13,7 +13,7 @@ public sealed class TemplateManifestTests
     [InlineData("""{"name":"a","name":"b"}""", "is not valid JSON")]
     [InlineData("{}", "name is required|version is required|title is required|pages must be an array that is not empty")]
     [InlineData("""{"name":"\ud800"}""", "not valid Unicode")]
-    public void A_manifest_that_is_no_manifest_is_refused(string json, string reasons)
+    public void A_malformed_manifest_is_refused(string json, string reasons)
     {
         var issues = Read(json, out var manifest);
 
@@ -23,7 +23,7 @@ public sealed class TemplateManifestTests
     }
 
     [Fact]
-    public void Broken_json_is_pointed_at_by_line() => Read("{\n\"name\": tiny\n}", out _).ShouldStartWith("line 2: ");
+    public void Invalid_JSON_is_reported_with_its_line() => Read("{\n\"name\": tiny\n}", out _).ShouldStartWith("line 2: ");
 
     [Theory]
     [InlineData("name", "\"Tiny\"", "name must be 2 to 63")]
@@ -42,7 +42,7 @@ public sealed class TemplateManifestTests
     [InlineData("pages", "[]", "pages must be an array that is not empty")]
     [InlineData("pages", "[1]", "pages[0] must be an object")]
     [InlineData("pages", """[{"path":"index.html","template":"pages/index.hbs"}]""", "must have a page with the path 404.html")]
-    public void A_wrong_field_is_named_with_its_rule(string field, string value, string reason)
+    public void An_invalid_field_is_reported_with_its_rule(string field, string value, string reason)
     {
         var bundle = new TestBundle();
         bundle.Manifest[field] = JsonNode.Parse(value);
@@ -54,7 +54,7 @@ public sealed class TemplateManifestTests
     [InlineData("1.0.0")]
     [InlineData("0.0.1-alpha.1")]
     [InlineData("10.20.30-x-y.7")]
-    public void A_semantic_version_is_taken(string version)
+    public void Semantic_versions_are_accepted(string version)
     {
         Read(new TestBundle(version: version).Manifest.ToJsonString(), out var manifest);
 
@@ -84,7 +84,7 @@ public sealed class TemplateManifestTests
     [InlineData("""{"name":"a","type":"choice","label":"A","choices":[{"value":"x","lable":"X"}]}""", "parameters[0].choices[0].lable is not a field")]
     [InlineData("""{"name":"a","type":"boolean","label":"A","default":"yes"}""", "parameters[0].default must be true or false")]
     [InlineData("""{"name":"a","type":"boolean","label":"A","required":"yes"}""", "parameters[0].required must be true or false")]
-    public void A_wrong_parameter_is_named_with_its_rule(string parameter, string reason)
+    public void An_invalid_parameter_is_reported_with_its_rule(string parameter, string reason)
     {
         var bundle = new TestBundle();
         bundle.Manifest["parameters"] = new JsonArray(JsonNode.Parse(parameter));
@@ -93,7 +93,7 @@ public sealed class TemplateManifestTests
     }
 
     [Fact]
-    public void A_parameter_that_is_there_twice_is_refused()
+    public void A_duplicate_parameter_is_refused()
     {
         var bundle = new TestBundle();
         bundle.Manifest["parameters"]!.AsArray().Add(JsonNode.Parse("""{"name":"tagline","type":"text","label":"Again"}"""));
@@ -114,7 +114,7 @@ public sealed class TemplateManifestTests
     [InlineData("p/{slug}.html", "shops", "forEach must be \"products\"")]
     [InlineData("INDEX.html", null, "has the path index.html twice")]
     [InlineData("products/sale/index.html", null, "could be the page of a product as well")]
-    public void A_page_in_a_bad_place_is_refused(string path, string? forEach, string reason)
+    public void A_page_with_an_invalid_path_is_refused(string path, string? forEach, string reason)
     {
         var bundle = new TestBundle();
         var page = new JsonObject { ["path"] = path, ["template"] = "pages/index.hbs" };
@@ -152,7 +152,7 @@ public sealed class TemplateManifestTests
     [InlineData("prices", "\"false\"", "must be true or false")]
     [InlineData("mood", "\"loud\"", null)]
     [InlineData("mood", "\"sad\"", "must be one of calm, loud")]
-    public void A_merchants_value_is_checked_against_its_parameter(string name, string value, string? rule)
+    public void Merchants_values_are_checked_against_their_parameters(string name, string value, string? rule)
     {
         Read(new TestBundle().Manifest.ToJsonString(), out var manifest);
 
@@ -175,7 +175,7 @@ public sealed class TemplateManifestTests
     }
 
     [Fact]
-    public void Parameters_are_given_to_others_as_the_manifest_has_them()
+    public void Parameters_are_serialised_as_in_the_manifest()
     {
         var bundle = new TestBundle();
         Read(bundle.Manifest.ToJsonString(), out var manifest);

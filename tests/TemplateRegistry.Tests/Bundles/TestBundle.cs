@@ -5,7 +5,7 @@ using Platform.Templates;
 
 namespace Platform.TemplateRegistry.Tests.Bundles;
 
-/// <summary>A small good bundle, to be spoilt in one respect.</summary>
+/// <summary>A small valid bundle, which tests change to be invalid in one respect.</summary>
 internal sealed class TestBundle
 {
     private readonly List<(string Path, byte[] Content, int Attributes)> _files = [];
@@ -40,12 +40,12 @@ internal sealed class TestBundle
 
     public JsonObject Manifest { get; }
 
-    /// <summary>Whether the zip is not compressed, so that no entry has a suspicious ratio.</summary>
+    /// <summary>Whether the zip is stored without compression, so that no entry exceeds the ratio.</summary>
     public bool Stored { get; init; }
 
     public TestBundle With(string path, string content, int attributes = 0) => With(path, Encoding.UTF8.GetBytes(content), attributes);
 
-    /// <summary>Adds a file, or puts it in the place of the one there is.</summary>
+    /// <summary>Adds or replaces a file.</summary>
     public TestBundle With(string path, byte[] content, int attributes = 0)
     {
         Without(path);
@@ -58,7 +58,7 @@ internal sealed class TestBundle
         return this;
     }
 
-    /// <summary>Adds a file even if there is one of this path already.</summary>
+    /// <summary>Adds a file even if there is one with the same path.</summary>
     public TestBundle WithOneMore(string path, byte[] content, int attributes = 0)
     {
         _files.Add((path, content, attributes));
@@ -87,7 +87,7 @@ internal sealed class TestBundle
         return stream.ToArray();
     }
 
-    /// <summary>What the reader has against this bundle: <c>entry: reason</c>, one a line.</summary>
+    /// <summary>The reader's issues with this bundle: <c>entry: reason</c>, one per line.</summary>
     public string Issues() => IssuesOf(Zip());
 
     public static string IssuesOf(byte[] zip)

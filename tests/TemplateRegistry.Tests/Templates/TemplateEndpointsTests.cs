@@ -35,7 +35,7 @@ public sealed class TemplateEndpointsTests(RunningRegistry registry) : IClassFix
     }
 
     [Fact]
-    public async Task The_same_bundle_again_is_ok_and_another_one_a_conflict()
+    public async Task Publishing_the_same_bundle_again_is_200_and_another_one_409()
     {
         var bundle = new TestBundle("immutable");
         (await registry.PutAsync(bundle)).StatusCode.ShouldBe(HttpStatusCode.Created);
@@ -49,7 +49,7 @@ public sealed class TemplateEndpointsTests(RunningRegistry registry) : IClassFix
     }
 
     [Fact]
-    public async Task Of_many_who_publish_different_bundles_as_one_version_at_once_one_wins()
+    public async Task Of_concurrent_publishes_of_different_bundles_as_one_version_one_wins()
     {
         var attempts = await Task.WhenAll(Enumerable.Range(0, 12).Select(async i =>
             (await registry.PutAsync(new TestBundle("contested").WithIndex($"bundle {i}"))).StatusCode));
@@ -59,7 +59,7 @@ public sealed class TemplateEndpointsTests(RunningRegistry registry) : IClassFix
     }
 
     [Fact]
-    public async Task Of_many_who_publish_the_same_bundle_at_once_one_creates_it_and_all_succeed()
+    public async Task Concurrent_publishes_of_the_same_bundle_create_it_once_and_all_succeed()
     {
         var zip = new TestBundle("shared").Zip();
 
@@ -70,7 +70,7 @@ public sealed class TemplateEndpointsTests(RunningRegistry registry) : IClassFix
     }
 
     [Fact]
-    public async Task Versions_published_at_once_leave_the_highest_as_latest()
+    public async Task After_concurrent_publishes_the_highest_version_is_the_latest()
     {
         var published = await Task.WhenAll(Enumerable.Range(1, 10).Select(async i => (await registry.PutAsync(new TestBundle("growing", $"1.{i}.0"))).StatusCode));
 
@@ -82,7 +82,7 @@ public sealed class TemplateEndpointsTests(RunningRegistry registry) : IClassFix
     }
 
     [Fact]
-    public async Task How_many_shops_use_a_template_is_shown_as_last_reported_by_a_service_and_by_nobody_else()
+    public async Task The_number_of_shops_using_a_template_is_the_last_one_reported_with_the_token()
     {
         await registry.PutAsync(new TestBundle("counted"));
         using var stranger = await registry.Public.PutAsJsonAsync("/templates/counted/usage", new { shops = 7 });
@@ -119,7 +119,7 @@ public sealed class TemplateEndpointsTests(RunningRegistry registry) : IClassFix
     }
 
     [Fact]
-    public async Task A_yanked_version_is_never_offered_again_and_still_there_by_version_and_digest()
+    public async Task A_yanked_version_is_not_listed_but_available_by_version_and_digest()
     {
         var zip = new TestBundle("yanked").Zip();
         await registry.PutAsync("yanked", "1.0.0", zip);
@@ -131,7 +131,7 @@ public sealed class TemplateEndpointsTests(RunningRegistry registry) : IClassFix
         var version = await registry.Internal.GetFromJsonAsync<JsonObject>("/templates/yanked/versions/1.0.0");
         version!["status"]!.GetValue<string>().ShouldBe("yanked");
         (await registry.Internal.GetByteArrayAsync($"/bundles/{version["digest"]}")).ShouldBe(zip);
-        // neither publishing nor deprecating brings it back
+        // Publishing or deprecating it doesn't make it available again.
         (await registry.PutAsync("yanked", "1.0.0", zip)).StatusCode.ShouldBe(HttpStatusCode.OK);
         await registry.Internal.PostAsync("/templates/yanked/versions/1.0.0/deprecate", null);
         (await registry.Internal.GetFromJsonAsync<JsonObject>("/templates/yanked/versions/1.0.0"))!["status"]!.GetValue<string>().ShouldBe("yanked");
@@ -139,7 +139,7 @@ public sealed class TemplateEndpointsTests(RunningRegistry registry) : IClassFix
     }
 
     [Fact]
-    public async Task Templates_are_found_by_name_title_and_description_whatever_the_case()
+    public async Task Search_finds_templates_by_name_title_and_description_ignoring_case()
     {
         var bundle = new TestBundle("needle-a");
         bundle.Manifest["title"] = "100% Straw_berry";
@@ -155,7 +155,7 @@ public sealed class TemplateEndpointsTests(RunningRegistry registry) : IClassFix
     }
 
     [Fact]
-    public async Task Pages_follow_one_another_without_a_gap_or_an_overlap()
+    public async Task Pages_have_no_gaps_or_overlaps()
     {
         for (var i = 0; i < 5; i++)
             await registry.PutAsync(new TestBundle($"paged-{i}"));
@@ -178,7 +178,7 @@ public sealed class TemplateEndpointsTests(RunningRegistry registry) : IClassFix
     [InlineData("/templates?limit=101", "limit")]
     [InlineData("/templates?limit=many", "limit")]
     [InlineData("/templates?cursor=nonsense", "cursor")]
-    public async Task A_bad_query_is_refused_by_name(string address, string field)
+    public async Task An_invalid_query_parameter_is_named_in_the_error(string address, string field)
     {
         using var response = await registry.Internal.GetAsync(address);
 
@@ -195,7 +195,7 @@ public sealed class TemplateEndpointsTests(RunningRegistry registry) : IClassFix
     [InlineData("/templates/aurora/versions/9.9.9")]
     [InlineData("/templates/%F0%9F%8D%B0")]
     [InlineData("/templates/aurora/versions/..%2F..")]
-    public async Task What_is_not_there_is_a_404_problem(string address)
+    public async Task Unknown_templates_and_versions_are_404_problems(string address)
     {
         using var response = await registry.Internal.GetAsync(address);
 
@@ -206,7 +206,7 @@ public sealed class TemplateEndpointsTests(RunningRegistry registry) : IClassFix
     [Theory]
     [InlineData("deprecate")]
     [InlineData("")]
-    public async Task What_is_not_there_can_not_be_withdrawn(string action)
+    public async Task Unknown_versions_can_not_be_deprecated_or_yanked(string action)
     {
         using var request = new HttpRequestMessage(action.Length > 0 ? HttpMethod.Post : HttpMethod.Delete, $"/templates/aurora/versions/9.9.9/{action}".TrimEnd('/'));
 
@@ -214,7 +214,7 @@ public sealed class TemplateEndpointsTests(RunningRegistry registry) : IClassFix
     }
 
     [Fact]
-    public async Task Changes_are_refused_to_who_does_not_show_the_token()
+    public async Task Changes_without_the_token_are_refused()
     {
         var zip = new TestBundle("private").Zip();
 
@@ -227,7 +227,7 @@ public sealed class TemplateEndpointsTests(RunningRegistry registry) : IClassFix
     }
 
     [Fact]
-    public async Task A_bad_bundle_is_refused_with_its_entries_and_reasons_and_nothing_is_stored()
+    public async Task An_invalid_bundle_is_refused_with_entries_and_reasons_and_not_stored()
     {
         var before = await CountBundles();
 
@@ -242,7 +242,7 @@ public sealed class TemplateEndpointsTests(RunningRegistry registry) : IClassFix
     }
 
     [Fact]
-    public async Task A_broken_template_is_refused_with_its_line()
+    public async Task An_invalid_template_is_refused_with_its_line()
     {
         using var response = await registry.PutAsync(new TestBundle("broken").WithIndex("<p>\n{{#if products}}"));
 
@@ -250,7 +250,7 @@ public sealed class TemplateEndpointsTests(RunningRegistry registry) : IClassFix
     }
 
     [Fact]
-    public async Task A_bundle_of_another_name_or_version_than_the_address_is_refused()
+    public async Task A_bundle_whose_name_or_version_differs_from_the_address_is_refused()
     {
         using var response = await registry.PutAsync("somebody", "2.0.0", new TestBundle("else").Zip());
 
@@ -274,7 +274,7 @@ public sealed class TemplateEndpointsTests(RunningRegistry registry) : IClassFix
     }
 
     [Fact]
-    public async Task A_bundle_of_nearly_10_MiB_is_taken()
+    public async Task A_bundle_of_nearly_10_MiB_is_accepted()
     {
         var bundle = new TestBundle("heavy") { Stored = true };
         var image = new byte[9 * 1024 * 1024];
@@ -288,7 +288,7 @@ public sealed class TemplateEndpointsTests(RunningRegistry registry) : IClassFix
     }
 
     [Fact]
-    public async Task A_body_that_does_not_say_it_is_a_zip_is_an_unsupported_media_type()
+    public async Task A_body_with_another_content_type_than_zip_is_415()
     {
         using var content = JsonContent.Create(new { name = "json" });
 
@@ -299,7 +299,7 @@ public sealed class TemplateEndpointsTests(RunningRegistry registry) : IClassFix
     }
 
     [Fact]
-    public async Task Every_operation_is_named_and_summarised_with_its_errors_in_the_open_api_document()
+    public async Task The_OpenAPI_document_has_name_summary_and_errors_of_every_operation()
     {
         var document = await registry.Internal.GetFromJsonAsync<JsonObject>("/openapi/v1.json");
 

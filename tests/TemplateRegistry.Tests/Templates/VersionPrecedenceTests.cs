@@ -22,17 +22,17 @@ public sealed class VersionPrecedenceTests
     [InlineData("1.0.0!", null)]
     [InlineData("1.0.0~", null)]
     [InlineData("", null)]
-    public void Latest_is_the_highest_release_on_offer(string versions, string? expected) => VersionPrecedence.Latest(Parse(versions)).ShouldBe(expected);
+    public void Latest_is_the_highest_published_release(string versions, string? expected) => VersionPrecedence.Latest(Parse(versions)).ShouldBe(expected);
 
     [Theory]
     [InlineData("1.0.0 2.0.0!", "1.0.0")]
     [InlineData("1.0.0! 2.0.0!", "2.0.0")]
     [InlineData("1.0.0! 2.0.0~", "1.0.0")]
     [InlineData("1.0.0~ 2.0.0~", null)]
-    public void A_template_is_listed_by_its_latest_else_by_its_highest_deprecated_version(string versions, string? expected) =>
+    public void A_template_is_listed_with_its_latest_or_else_its_highest_deprecated_version(string versions, string? expected) =>
         VersionPrecedence.Listed(Parse(versions)).ShouldBe(expected);
 
-    /// <summary><c>!</c> is deprecated, <c>~</c> is yanked.</summary>
+    /// <summary>Parses versions; <c>!</c> means deprecated, <c>~</c> yanked.</summary>
     private static List<(string, TemplateStatus)> Parse(string versions) => [.. versions.Split(' ', StringSplitOptions.RemoveEmptyEntries)
         .Select(v => (v.TrimEnd('!', '~'), v[^1] switch { '!' => TemplateStatus.Deprecated, '~' => TemplateStatus.Yanked, _ => TemplateStatus.Published }))];
 }
