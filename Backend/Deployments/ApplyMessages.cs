@@ -6,13 +6,13 @@ using Platform.ServiceDefaults.Postgres.Messaging;
 
 namespace Platform.Backend.Deployments;
 
-/// <summary>A deployment began, or one of its steps did something. A status only ever moves forward: what comes late changes nothing.</summary>
+/// <summary>Records the progress of a deployment. Late messages are ignored: a status never moves back.</summary>
 internal sealed partial class ApplyDeploymentProgressed(TimeProvider time, Signals signals, ILogger<ApplyDeploymentProgressed> logger) : IMessageHandler<DeploymentProgressed>
 {
     public async Task HandleAsync(DeploymentProgressed data, MessageContext context, CancellationToken cancellationToken)
     {
         if (data.Status is not (DeploymentStatus.Queued or DeploymentStatus.Running))
-            throw new MessageRefusedException($"status '{data.Status}' is not one of a deployment in progress.");
+            throw new MessageRefusedException($"status '{data.Status}' is neither queued nor running.");
 
         var changed = await context.Transaction.ChangeDeploymentsAsync(
             time.GetUtcNow(),
@@ -32,7 +32,7 @@ internal sealed partial class ApplyDeploymentProgressed(TimeProvider time, Signa
     private static partial void LogIgnored(ILogger logger, Guid deploymentId, string status);
 }
 
-/// <summary>A deployment became final. What is final stays so, unless a failed one is retried.</summary>
+/// <summary>Records the outcome of a deployment. A final status never changes, unless a failed deployment is retried.</summary>
 internal sealed partial class ApplyDeploymentFinished(TimeProvider time, Signals signals, DeploymentMetrics metrics, ILogger<ApplyDeploymentFinished> logger) : IMessageHandler<DeploymentFinished>
 {
     public async Task HandleAsync(DeploymentFinished data, MessageContext context, CancellationToken cancellationToken)
@@ -62,10 +62,10 @@ internal sealed partial class ApplyDeploymentFinished(TimeProvider time, Signals
         context.AfterCommit(() => metrics.Finished(deployment));
         LogFinished(logger, deployment.Id, deployment.ShopId, deployment.Status);
         if (deployment.Status == DeploymentStatus.Live)
-            await PointShopAtAsync(context.Transaction, deployment, cancellationToken);
+            await ActivateAsync(context.Transaction, deployment, cancellationToken);
     }
 
-    private static async Task PointShopAtAsync(NpgsqlTransaction transaction, Deployment live, CancellationToken cancellationToken)
+    private static async Task ActivateAsync(NpgsqlTransaction transaction, Deployment live, CancellationToken cancellationToken)
     {
         await using var command = transaction.Command(
             """
@@ -84,12 +84,12 @@ internal sealed partial class ApplyDeploymentFinished(TimeProvider time, Signals
     private static partial void LogIgnored(ILogger logger, Guid deploymentId, string status);
 }
 
-/// <summary>A deleted shop's store is down: the shop goes, and its slug is free.</summary>
+/// <summary>Deletes a shop, which frees its slug, after StoreDeployer has taken its store down.</summary>
 internal sealed partial class ApplyStoreRemoved(TimeProvider time, Signals signals, ILogger<ApplyStoreRemoved> logger) : IMessageHandler<StoreRemoved>
 {
     public async Task HandleAsync(StoreRemoved data, MessageContext context, CancellationToken cancellationToken)
     {
-        // every deployment reaches a final status, also one that StoreDeployer never heard of
+        // Every deployment must reach a final status, also one that StoreDeployer never received.
         await context.Transaction.ChangeDeploymentsAsync(
             time.GetUtcNow(),
             $"""
@@ -107,9 +107,9 @@ internal sealed partial class ApplyStoreRemoved(TimeProvider time, Signals signa
             LogNotDeleting(logger, data.ShopId);
     }
 
-    [LoggerMessage(LogLevel.Information, "Shop {ShopId} is gone")]
+    [LoggerMessage(LogLevel.Information, "Deleted shop {ShopId}")]
     private static partial void LogRemoved(ILogger logger, Guid shopId);
 
-    [LoggerMessage(LogLevel.Warning, "The store of shop {ShopId} was taken down, but the shop is not being deleted; it is kept")]
+    [LoggerMessage(LogLevel.Warning, "Ignored that the store of shop {ShopId} was taken down, because the shop is not being deleted")]
     private static partial void LogNotDeleting(ILogger logger, Guid shopId);
 }

@@ -9,10 +9,10 @@ using Platform.ServiceDefaults.Problems;
 
 namespace Platform.Backend.Deployments;
 
-/// <summary>Asks for a deployment to be cancelled.</summary>
+/// <summary>Requests the cancellation of a deployment.</summary>
 internal sealed class CancelDeployment(Caller caller, PostgresDatabase database, Outbox outbox, Idempotency idempotency, Signals signals, TimeProvider time)
 {
-    /// <summary>The deployment, which goes on until StoreDeployer hears of it and may go live before that; 404; or 409 when it is final.</summary>
+    /// <summary>202 with the deployment, which may still go live before StoreDeployer receives the request; 404; or 409 if it is final.</summary>
     public async Task<Results<Accepted<Deployment>, ProblemHttpResult>> ExecuteAsync(Guid id, CancellationToken cancellationToken)
     {
         await using var connection = await database.OpenConnectionAsync(cancellationToken);
@@ -20,7 +20,7 @@ internal sealed class CancelDeployment(Caller caller, PostgresDatabase database,
         if (await transaction.LockDeploymentAsync(id, caller, cancellationToken) is not { } deployment)
             return DeploymentProblems.NotFound(id);
         if (deployment.IsFinal)
-            return Problem.Conflict($"The deployment is {deployment.Status} already.");
+            return Problem.Conflict($"The deployment is already {deployment.Status}.");
 
         if (deployment.CancelRequestedAt is null)
         {
@@ -40,10 +40,10 @@ internal sealed class CancelDeployment(Caller caller, PostgresDatabase database,
     }
 }
 
-/// <summary>Asks for a failed deployment to be tried again.</summary>
+/// <summary>Retries a failed deployment.</summary>
 internal sealed class RetryDeployment(Caller caller, PostgresDatabase database, Outbox outbox, Idempotency idempotency, Signals signals, TimeProvider time)
 {
-    /// <summary>The same deployment, <c>queued</c> again and with its steps so far; 404; or 409 when it has not failed or its shop is gone.</summary>
+    /// <summary>202 with the deployment, which is <c>queued</c> again and keeps its steps; 404; or 409 if it has not failed or its shop is being deleted.</summary>
     public async Task<Results<Accepted<Deployment>, ProblemHttpResult>> ExecuteAsync(Guid id, CancellationToken cancellationToken)
     {
         await using var connection = await database.OpenConnectionAsync(cancellationToken);
@@ -53,7 +53,7 @@ internal sealed class RetryDeployment(Caller caller, PostgresDatabase database, 
         if (deployment.Status != DeploymentStatus.Failed)
             return Problem.Conflict($"Only a failed deployment can be retried; this one is {deployment.Status}.");
         if (await transaction.LockShopAsync(deployment.ShopId, caller, cancellationToken) is not { Status: not ShopStatus.Deleting })
-            return Problem.Conflict("The deployment's shop is being deleted or gone.");
+            return Problem.Conflict("The deployment's shop is being deleted or does not exist any more.");
 
         var changed = await transaction.ChangeDeploymentsAsync(
             time.GetUtcNow(),
@@ -72,7 +72,7 @@ internal sealed class RetryDeployment(Caller caller, PostgresDatabase database, 
     }
 }
 
-/// <summary>What several calls about a deployment may answer.</summary>
+/// <summary>Problems that several endpoints return.</summary>
 internal static class DeploymentProblems
 {
     public static ProblemHttpResult NotFound(Guid id) => Problem.NotFound($"There is no deployment '{id}'.");

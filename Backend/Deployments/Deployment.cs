@@ -14,7 +14,7 @@ public sealed record Deployment
     /// <summary><c>deployment</c> or <c>rollback</c>.</summary>
     public required string Kind { get; init; }
 
-    /// <summary>The template that the release is made of.</summary>
+    /// <summary>The template that the release is rendered from.</summary>
     public required DeployedTemplate Template { get; init; }
 
     /// <summary><c>queued</c>, <c>running</c>, then finally <c>live</c>, <c>failed</c>, <c>superseded</c> or <c>cancelled</c>.</summary>
@@ -29,13 +29,13 @@ public sealed record Deployment
     /// <summary>The release that went live.</summary>
     public Guid? Release { get; init; }
 
-    /// <summary>The release that a rollback is to bring back.</summary>
+    /// <summary>The release that a rollback restores.</summary>
     public Guid? RollbackTo { get; init; }
 
     /// <summary>Why it failed.</summary>
     public DeploymentError? Error { get; init; }
 
-    /// <summary>When a cancel was asked for, UTC. It may still go live when the cancel comes too late.</summary>
+    /// <summary>When its cancellation was requested, UTC. It may still go live if the request comes too late.</summary>
     public DateTimeOffset? CancelRequestedAt { get; init; }
 
     /// <summary>When it was accepted, UTC.</summary>
@@ -49,7 +49,7 @@ public sealed record Deployment
     public bool IsFinal => DeploymentStatus.IsFinal(Status);
 }
 
-/// <summary>The template that a release is made of.</summary>
+/// <summary>The template that a release is rendered from.</summary>
 /// <param name="Name">The template's name.</param>
 /// <param name="Version">The semantic version.</param>
 /// <param name="Digest"><c>sha256:</c> and the hexadecimal SHA-256 of the bundle.</param>
@@ -57,10 +57,10 @@ public sealed record DeployedTemplate(string Name, string Version, string Digest
 
 /// <summary>One step of a deployment.</summary>
 /// <param name="Name"><c>fetch</c>, <c>render</c>, <c>store</c>, <c>verify</c> or <c>activate</c>.</param>
-/// <param name="StartedAt">When it was first begun, UTC.</param>
-/// <param name="FinishedAt">When it was done, UTC.</param>
-/// <param name="Attempts">How many times it was begun.</param>
-/// <param name="Error">What went wrong the last time.</param>
+/// <param name="StartedAt">When its last attempt began, UTC.</param>
+/// <param name="FinishedAt">When it finished, UTC.</param>
+/// <param name="Attempts">How many attempts were made.</param>
+/// <param name="Error">Why the last attempt failed, or what it waits for.</param>
 public sealed record DeploymentStep(
     string Name,
     [property: JsonIgnore(Condition = JsonIgnoreCondition.Never)] DateTimeOffset? StartedAt = null,
@@ -73,19 +73,19 @@ public sealed record DeploymentStep(
 /// <param name="Message">A sentence for people.</param>
 public sealed record DeploymentError(string Code, string Message);
 
-/// <summary>What a deployment's status can be.</summary>
+/// <summary>The values of a deployment's status.</summary>
 public static class DeploymentStatus
 {
-    /// <summary>Accepted, not begun.</summary>
+    /// <summary>Accepted and waiting for a worker.</summary>
     public const string Queued = "queued";
 
-    /// <summary>A worker has it.</summary>
+    /// <summary>A worker is executing its steps.</summary>
     public const string Running = "running";
 
-    /// <summary>Its release is, or was, the store.</summary>
+    /// <summary>Its release went live, and may have been replaced since.</summary>
     public const string Live = "live";
 
-    /// <summary>It ended for a permanent reason, or a step's attempts were used up; it can be retried.</summary>
+    /// <summary>It failed permanently, or a step used up its attempts; it can be retried.</summary>
     public const string Failed = "failed";
 
     /// <summary>A newer deployment of the shop was accepted before it began.</summary>
@@ -94,20 +94,20 @@ public static class DeploymentStatus
     /// <summary>It was cancelled before it went live.</summary>
     public const string Cancelled = "cancelled";
 
-    /// <summary>Whether nothing more comes after <paramref name="status"/>, unless a failed deployment is retried.</summary>
+    /// <summary>Whether a deployment with this status is finished, unless it failed and is retried.</summary>
     public static bool IsFinal(string status) => status is Live or Failed or Superseded or Cancelled;
 }
 
-/// <summary>What to deploy other than the shop as it stands.</summary>
+/// <summary>Options of a deployment.</summary>
 public sealed record DeploymentInput
 {
     /// <summary>Another version of the shop's template, for this deployment only.</summary>
     public string? Version { get; init; }
 }
 
-/// <summary>What to roll back to.</summary>
+/// <summary>Options of a rollback.</summary>
 public sealed record RollbackInput
 {
-    /// <summary>A release that was live before; the one before the present one when left out.</summary>
+    /// <summary>A release that was live before; by default the one before the current one.</summary>
     public Guid? Release { get; init; }
 }

@@ -15,12 +15,12 @@ namespace Platform.Backend.Deployments;
 /// <summary>Configuration <c>DeploymentEvents</c>.</summary>
 internal sealed class DeploymentEventOptions
 {
-    /// <summary>How often a comment is sent on a stream without events, so that nothing in between takes it for dead. Default 15 s.</summary>
+    /// <summary>How often a comment is sent on an idle stream, so that proxies keep the connection open. Default 15 s.</summary>
     [Range(typeof(TimeSpan), "00:00:00.100", "00:10:00")]
     public TimeSpan Heartbeat { get; set; } = TimeSpan.FromSeconds(15);
 }
 
-/// <summary><c>/api/deployments</c>, and what hangs on <c>/api/shops/{id}</c>.</summary>
+/// <summary><c>/api/deployments</c>, and a shop's deployments and rollbacks below <c>/api/shops/{id}</c>.</summary>
 internal static class DeploymentEndpoints
 {
     public static void AddDeployments(this IHostApplicationBuilder builder)
@@ -44,17 +44,17 @@ internal static class DeploymentEndpoints
 
     public static void MapDeployments(this IEndpointRouteBuilder routes)
     {
-        // made now, so that it tells of itself before the first deployment ends
+        // Created at start-up, so that its series exist before the first deployment ends.
         _ = routes.ServiceProvider.GetRequiredService<DeploymentMetrics>();
         var shops = routes.MapGroup("/api/shops/{id:guid}").WithTags("Deployments").RequireScope(Scopes.Read).ProducesProblem(404).WithIdempotency();
         shops.MapPost("/deployments", Create).WithName("CreateDeployment").RequireScope(Scopes.Deploy).WithPriority(RequestPriority.Deployment).ProducesProblem(409).ProducesProblem(422)
-            .WithSummary("Deploys the shop as it stands.")
-            .WithDescription("Accepted also while StoreDeployer is down. `version` takes another version of the shop's template, for this deployment only.");
+            .WithSummary("Deploys the shop's current content.")
+            .WithDescription("Accepted also while StoreDeployer is down. `version` selects another version of the shop's template, for this deployment only.");
         shops.MapGet("/deployments", List).WithName("ListDeployments")
-            .WithSummary("Lists the shop's deployments and rollbacks, the newest first.");
+            .WithSummary("Lists the shop's deployments and rollbacks, newest first.");
         shops.MapPost("/rollback", RollBack).WithName("RollBackShop").RequireScope(Scopes.Deploy).WithPriority(RequestPriority.Deployment).ProducesProblem(409).ProducesProblem(422)
-            .WithSummary("Brings an earlier release of the store back.")
-            .WithDescription("The one that was live before the present one, or `release`. The rollback goes ahead of deployments that wait.");
+            .WithSummary("Rolls the store back to an earlier release.")
+            .WithDescription("By default the one that was live before the current one, or `release`. Rollbacks go ahead of queued deployments.");
 
         var deployments = routes.MapGroup("/api/deployments/{id:guid}").WithTags("Deployments").RequireScope(Scopes.Read).ProducesProblem(404).WithIdempotency();
         deployments.MapGet("/", Get).WithName("GetDeployment")
@@ -64,12 +64,12 @@ internal static class DeploymentEndpoints
         deployments.MapGet("/events", GetEvents).WithName("GetDeploymentEvents")
             .Produces<Deployment>(200, "text/event-stream").Produces(204).ProducesValidationProblem()
             .WithSummary("Follows a deployment by server-sent events.")
-            .WithDescription("`progressed` and, at last, `finished`; the data of each is the deployment. Resumes after `Last-Event-ID`; 204 when there is nothing more to come.")
+            .WithDescription("Events are `progressed`, and `finished` at the end; the data of each is the deployment. Resumes after `Last-Event-ID`; 204 if no more events will follow.")
             .DisableRequestTimeout().WithPlaceUntilHeaders();
         deployments.MapPost("/cancel", Cancel).WithName("CancelDeployment").RequireScope(Scopes.Deploy).WithPriority(RequestPriority.Deployment).ProducesProblem(409).ProducesProblem(422)
-            .WithSummary("Cancels a deployment. It may still go live when the cancel comes too late.");
+            .WithSummary("Cancels a deployment. It may still go live if the request comes too late.");
         deployments.MapPost("/retry", Retry).WithName("RetryDeployment").RequireScope(Scopes.Deploy).WithPriority(RequestPriority.Deployment).ProducesProblem(409).ProducesProblem(422)
-            .WithSummary("Tries a failed deployment again, under the same id.");
+            .WithSummary("Retries a failed deployment under the same id.");
     }
 
     private static Task<Results<Accepted<Deployment>, ValidationProblem, ProblemHttpResult>> Create(

@@ -13,12 +13,15 @@ namespace Platform.Backend.Deployments;
 /// <param name="IsFinal">Whether the deployment's status was final then.</param>
 internal sealed record DeploymentEvent(int Number, string Deployment, bool IsFinal);
 
-/// <summary>Reads the events of a deployment of the caller's.</summary>
+/// <summary>Reads the events of one of the caller's deployments.</summary>
 internal sealed class ReadDeploymentEvents(Caller caller, PostgresDatabase database)
 {
     private const int Batch = 100;
 
-    /// <summary>Up to 100 events after the one numbered <paramref name="after"/>, and whether that is all there is and the deployment's status is final; null when the caller has no such deployment.</summary>
+    /// <summary>
+    /// Up to 100 events after number <paramref name="after"/>. <c>Ended</c> is true if they include the last one and the deployment is final. Null if the caller has
+    /// no such deployment.
+    /// </summary>
     public Task<(IReadOnlyList<DeploymentEvent> Events, bool Ended)?> ExecuteAsync(Guid deploymentId, int after, CancellationToken cancellationToken) => database.ReadAsync<(IReadOnlyList<DeploymentEvent> Events, bool Ended)?>(async connection =>
     {
         await using var command = connection.Command(
@@ -46,15 +49,15 @@ internal sealed class ReadDeploymentEvents(Caller caller, PostgresDatabase datab
 }
 
 /// <summary>
-/// Server-sent events: what happened after <paramref name="after"/>, then what happens, until the deployment is final. A client that comes back with
-/// <c>Last-Event-ID</c> misses nothing and sees nothing twice; one that has seen the end gets 204, which tells a browser not to come back.
+/// Server-sent events of a deployment, from the one after number <paramref name="after"/> until the deployment is final. A client that reconnects with
+/// <c>Last-Event-ID</c> gets each event exactly once. After the last event it gets 204, which tells browsers not to reconnect.
 /// </summary>
 internal sealed class DeploymentEventStream(Guid deploymentId, int after) : IResult
 {
-    private static readonly TimeSpan Poll = TimeSpan.FromSeconds(1);
+    private static readonly TimeSpan PollInterval = TimeSpan.FromSeconds(1);
 
-    // then the client comes back, and is asked for its key again: one that was revoked does not listen on for hours
-    private static readonly TimeSpan Longest = TimeSpan.FromMinutes(5);
+    // Then the client reconnects and is authenticated again, so that a revoked key can't keep listening.
+    private static readonly TimeSpan MaxDuration = TimeSpan.FromMinutes(5);
 
     public async Task ExecuteAsync(HttpContext httpContext)
     {
@@ -105,10 +108,10 @@ internal sealed class DeploymentEventStream(Guid deploymentId, int after) : IRes
                 }
 
                 await response.Body.FlushAsync(stopping.Token);
-                if (found.Value.Ended || time.GetElapsedTime(began) >= Longest)
+                if (found.Value.Ended || time.GetElapsedTime(began) >= MaxDuration)
                     return;
                 if (found.Value.Events.Count == 0)
-                    await signal.WaitAsync(seen, Poll, stopping.Token);
+                    await signal.WaitAsync(seen, PollInterval, stopping.Token);
                 seen = signal.Version;
                 found = await read.ExecuteAsync(deploymentId, last, stopping.Token);
                 if (found is null)
@@ -117,11 +120,11 @@ internal sealed class DeploymentEventStream(Guid deploymentId, int after) : IRes
         }
         catch (OperationCanceledException) when (stopping.IsCancellationRequested)
         {
-            // the client left, or this process stops and the client comes back to another
+            // The client disconnected, or this process is stopping and the client will reconnect to another one.
         }
         catch (Exception exception) when (response.HasStarted && DatabaseProblems.IsUnavailable(exception))
         {
-            // the stream ends; the client comes back, and is told 503 until the database is there again
+            // The stream ends. The client reconnects and gets 503 until the database is available.
         }
     }
 

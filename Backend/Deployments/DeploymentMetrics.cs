@@ -3,7 +3,10 @@ using Platform.ServiceDefaults.Observability;
 
 namespace Platform.Backend.Deployments;
 
-/// <summary>How deployments ended and how long they took. Counted where their end is applied exactly once, by what the message says and not by when it came.</summary>
+/// <summary>
+/// Outcomes and durations of deployments. They are recorded where the outcome is applied exactly once, and calculated from the times in the message, so that its
+/// delay doesn't count.
+/// </summary>
 internal sealed class DeploymentMetrics
 {
     private static readonly string[] Kinds = ["deployment", "rollback"];
@@ -19,9 +22,9 @@ internal sealed class DeploymentMetrics
         _finished = meter.CreateCounter<long>("platform.deployments.finished", "{deployment}", "Deployments that ended, by kind and outcome.");
         _duration = meter.CreateHistogram("platform.deployments.duration", "s", "Time from a deployment's acceptance to its end, by kind and outcome.",
             advice: new InstrumentAdvice<double> { HistogramBucketBoundaries = [0.05, 0.1, 0.15, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300, 1800] });
-        _steps = meter.CreateHistogram("platform.deployments.step.duration", "s", "Time of the last try of a step that was done, by step.",
+        _steps = meter.CreateHistogram("platform.deployments.step.duration", "s", "Duration of the last attempt of a finished step, by step.",
             advice: new InstrumentAdvice<double> { HistogramBucketBoundaries = [0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10] });
-        // every outcome from the start: the first failure is otherwise no increase to who reads the counter
+        // Create every series up front: Prometheus' increase() misses the first value of a new series.
         foreach (var kind in Kinds)
         {
             foreach (var outcome in Outcomes)
@@ -42,6 +45,6 @@ internal sealed class DeploymentMetrics
         }
     }
 
-    // two machines' clocks
+    // The two times come from the clocks of two machines, so the difference may be negative.
     private static double Seconds(DateTimeOffset from, DateTimeOffset to) => Math.Max(0, (to - from).TotalSeconds);
 }

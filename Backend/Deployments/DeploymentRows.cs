@@ -6,23 +6,23 @@ using Platform.ServiceDefaults;
 
 namespace Platform.Backend.Deployments;
 
-/// <summary>How a row of <c>deployments</c> becomes a <see cref="Deployment"/>, and how its changes are told.</summary>
+/// <summary>Reads rows of <c>deployments</c>, and writes an event for each change.</summary>
 internal static class DeploymentRows
 {
     public const string Columns =
         "id, shop_id, kind, template_name, template_version, template_digest, status, steps, url, release, rollback_to, error, " +
         "cancel_requested_at, created_at, finished_at, events";
 
-    /// <summary>The signal for those who follow deployments.</summary>
+    /// <summary>The signal that is set after every change of a deployment.</summary>
     public const string SignalName = "deployments";
 
     /// <summary>
-    /// The condition that a deployment is the caller's, whose <see cref="Caller.OnlyOf"/> is the second parameter. One that was accepted by an earlier version is its shop's
-    /// owner's, and after that the administrator's.
+    /// SQL condition: the deployment belongs to the caller, whose <see cref="Caller.OnlyOf"/> is the second parameter. Deployments accepted before there were owners belong
+    /// to the owner of their shop; once the shop is deleted, only administrators see them.
     /// </summary>
     public const string IsCallers = "($2::uuid is null or coalesce(deployments.owner_id, (select s.owner_id from shops s where s.id = deployments.shop_id)) = $2)";
 
-    /// <summary>Reads the deployment, if it is the caller's, and holds its row until the transaction ends.</summary>
+    /// <summary>Reads the deployment if it belongs to the caller, and locks its row until the transaction ends.</summary>
     public static async Task<Deployment?> LockDeploymentAsync(this NpgsqlTransaction transaction, Guid id, Caller caller, CancellationToken cancellationToken)
     {
         await using var command = transaction.Command($"select {Columns} from deployments where id = $1 and {IsCallers} for no key update", id, caller.OnlyOf);
@@ -36,7 +36,8 @@ internal static class DeploymentRows
     }
 
     /// <summary>
-    /// Runs a statement that changes deployments, returns <see cref="Columns"/> and adds 1 to <c>events</c>, and tells of each change in an event of that number.
+    /// Runs a statement that changes deployments, and writes an event for each. The statement must return <see cref="Columns"/> and increment <c>events</c>, which becomes
+    /// the event's number.
     /// </summary>
     public static async Task<IReadOnlyList<Deployment>> ChangeDeploymentsAsync(
         this NpgsqlTransaction transaction, DateTimeOffset now, string sql, object?[] parameters, CancellationToken cancellationToken)

@@ -3,13 +3,13 @@ using Platform.Backend.Shops;
 
 namespace Platform.Backend.Deployments;
 
-/// <summary>Where Backend's messages go. The partition key is always the shop's id.</summary>
+/// <summary>The destination of Backend's messages. Their partition key is always the shop's id.</summary>
 internal static class StoreDeployer
 {
     public const string Name = "store-deployer";
 }
 
-/// <summary>Sent by Backend: make the shop's store, or bring an earlier release back.</summary>
+/// <summary>Sent by Backend: deploy the shop's store, or roll it back to an earlier release.</summary>
 internal sealed record DeploymentRequested(
     Guid DeploymentId,
     Guid ShopId,
@@ -24,22 +24,22 @@ internal sealed record DeploymentRequested(
     public const string Type = "deployment.requested";
 }
 
-/// <summary>The shop as it was when the deployment was accepted: a later edit is not deployed by it.</summary>
+/// <summary>The shop as it was when the deployment was accepted. Later edits need another deployment.</summary>
 internal sealed record ShopSnapshot(string Name, IReadOnlyDictionary<string, JsonElement> Settings, IReadOnlyList<Product> Products);
 
-/// <summary>Sent by Backend.</summary>
+/// <summary>Sent by Backend: cancel a deployment.</summary>
 internal sealed record DeploymentCancelRequested(Guid DeploymentId)
 {
     public const string Type = "deployment.cancel-requested";
 }
 
-/// <summary>Sent by Backend.</summary>
+/// <summary>Sent by Backend: retry a failed deployment.</summary>
 internal sealed record DeploymentRetryRequested(Guid DeploymentId)
 {
     public const string Type = "deployment.retry-requested";
 }
 
-/// <summary>Sent by StoreDeployer while it works.</summary>
+/// <summary>Sent by StoreDeployer while the deployment is queued or running.</summary>
 internal sealed record DeploymentProgressed(Guid DeploymentId, string Status, IReadOnlyList<DeploymentStep> Steps, DateTimeOffset At)
 {
     public const string Type = "deployment.progressed";
@@ -58,19 +58,19 @@ internal sealed record DeploymentFinished(
     public const string Type = "deployment.finished";
 }
 
-/// <summary>Sent by Backend: the shop's store is to be taken down, and its queued deployments are off.</summary>
+/// <summary>Sent by Backend: take the shop's store down and cancel its deployments.</summary>
 internal sealed record ShopDeleted(Guid ShopId, string Slug)
 {
     public const string Type = "shop.deleted";
 }
 
-/// <summary>Sent by StoreDeployer: nothing of the store is left.</summary>
+/// <summary>Sent by StoreDeployer: the shop's store is no longer served.</summary>
 internal sealed record StoreRemoved(Guid ShopId)
 {
     public const string Type = "store.removed";
 }
 
-/// <summary>Where a deployment stands in the queue: the lowest goes first.</summary>
+/// <summary>Priorities in StoreDeployer's queue; the lowest goes first.</summary>
 internal static class DeploymentPriority
 {
     public const int Rollback = 0;

@@ -6,10 +6,10 @@ using Platform.ServiceDefaults.Postgres.Database;
 
 namespace Platform.Backend.Deployments;
 
-/// <summary>Finds one deployment of the caller's.</summary>
+/// <summary>Finds one of the caller's deployments.</summary>
 internal sealed class FindDeployment(Caller caller, PostgresDatabase database)
 {
-    /// <summary>The deployment, also when its shop is gone; or null.</summary>
+    /// <summary>The deployment, also if its shop was deleted; or null.</summary>
     public Task<Deployment?> ExecuteAsync(Guid id, CancellationToken cancellationToken) => database.ReadAsync<Deployment?>(async connection =>
     {
         await using var command = connection.Command($"select {DeploymentRows.Columns} from deployments where id = $1 and {DeploymentRows.IsCallers}", id, caller.OnlyOf);
@@ -17,10 +17,10 @@ internal sealed class FindDeployment(Caller caller, PostgresDatabase database)
     }, cancellationToken);
 }
 
-/// <summary>Lists a shop's deployments and rollbacks, the newest first.</summary>
+/// <summary>Lists a shop's deployments and rollbacks, newest first.</summary>
 internal sealed class ListDeployments(Caller caller, PostgresDatabase database)
 {
-    /// <summary>Up to <paramref name="limit"/> deployments older than the one of the id <paramref name="after"/>, or the newest ones; null when the caller has no such shop.</summary>
+    /// <summary>Up to <paramref name="limit"/> deployments older than the one with the id <paramref name="after"/>, or the newest ones; null if the caller has no such shop.</summary>
     public Task<Page<Deployment>?> ExecuteAsync(Guid shopId, Guid? after, int limit, CancellationToken cancellationToken) => database.ReadAsync<Page<Deployment>?>(async connection =>
     {
         await using var batch = new NpgsqlBatch(connection)

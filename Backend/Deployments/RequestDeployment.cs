@@ -12,16 +12,16 @@ using Platform.ServiceDefaults.Problems;
 
 namespace Platform.Backend.Deployments;
 
-/// <summary>Accepts a deployment of a shop as it stands. Needs no other service: the message waits in the outbox while StoreDeployer is down.</summary>
+/// <summary>Accepts a deployment of a shop's current content. StoreDeployer need not be up: the message waits in the outbox.</summary>
 internal sealed class RequestDeployment(
     Caller caller, FindShop findShop, TemplateCatalog catalog, AcceptDeployment accept, PostgresDatabase database)
 {
-    /// <summary>The deployment, <c>queued</c>; 400 when the version does not exist or the shop's settings don't fit it; 404; or 409 when the shop is being deleted.</summary>
-    /// <exception cref="DependencyUnavailableException">The registry cannot be asked for a version that was never seen.</exception>
+    /// <summary>202 with the <c>queued</c> deployment; 400 if the version does not exist or the shop's settings are invalid for it; 404; or 409 if the shop is being deleted.</summary>
+    /// <exception cref="DependencyUnavailableException">The registry is unavailable and the version is not cached.</exception>
     public async Task<Results<Accepted<Deployment>, ValidationProblem, ProblemHttpResult>> ExecuteAsync(
         Guid shopId, DeploymentInput input, CancellationToken cancellationToken)
     {
-        // the shop may change while the registry is asked for another version; no row is locked during that call
+        // The settings are checked against the other version without a lock, because that may need a call to the registry. If the shop was edited meanwhile, check again.
         TemplateVersion? other = null;
         var checkedEdit = 0;
         while (true)
@@ -56,11 +56,11 @@ internal sealed class RequestDeployment(
     }
 }
 
-/// <summary>Asks for an earlier release of a store to be brought back.</summary>
+/// <summary>Accepts a rollback of a store to an earlier release.</summary>
 internal sealed class RollBackShop(Caller caller, AcceptDeployment accept, PostgresDatabase database)
 {
     /// <summary>
-    /// The rollback, <c>queued</c>; 400 when the release was never live; 404; or 409 when there is nothing to go back to, it is live already, or the shop is being deleted.
+    /// 202 with the <c>queued</c> rollback; 400 if the release was never live; 404; or 409 if there is no earlier release, it is already live, or the shop is being deleted.
     /// </summary>
     public async Task<Results<Accepted<Deployment>, ValidationProblem, ProblemHttpResult>> ExecuteAsync(
         Guid shopId, RollbackInput input, CancellationToken cancellationToken)
@@ -72,7 +72,7 @@ internal sealed class RollBackShop(Caller caller, AcceptDeployment accept, Postg
         if (shop.Status == ShopStatus.Deleting)
             return ShopProblems.BeingDeleted();
         if (input.Release is not null && input.Release == shop.Release)
-            return Problem.Conflict("That release is live already.");
+            return Problem.Conflict("That release is already live.");
 
         await using var command = transaction.Command(
             """
@@ -104,12 +104,12 @@ internal sealed class RollBackShop(Caller caller, AcceptDeployment accept, Postg
     }
 }
 
-/// <summary>Writes an accepted deployment, its first event and its message, together with the stored answer.</summary>
+/// <summary>Writes an accepted deployment, its first event, its message and the idempotent response in one transaction.</summary>
 internal sealed class AcceptDeployment(Outbox outbox, Idempotency idempotency, TimeProvider time)
 {
     /// <summary>
-    /// Commits <paramref name="transaction"/>, which must hold the shop's row (<see cref="ShopRows.LockShopAsync"/>), so that the shop's deployments are accepted
-    /// in the order of their messages.
+    /// Commits <paramref name="transaction"/>, which must hold the lock on the shop's row (<see cref="ShopRows.LockShopAsync"/>), so that a shop's messages have the
+    /// same order as its deployments.
     /// </summary>
     public async Task<Accepted<Deployment>> ExecuteAsync(
         NpgsqlTransaction transaction, Shop shop, DeployedTemplate template, Guid? rollbackTo, CancellationToken cancellationToken)

@@ -8,27 +8,27 @@ using Platform.ServiceDefaults.Problems;
 
 namespace Platform.Backend.Owners;
 
-/// <summary>What who may not is answered: people are led to the sign-in page, programs get a problem that says what is missing.</summary>
+/// <summary>The response to unauthenticated or unauthorised requests: browsers are redirected to the sign-in page, API clients get a problem.</summary>
 internal sealed class AccessAnswers : IAuthorizationMiddlewareResultHandler
 {
     public Task HandleAsync(RequestDelegate next, HttpContext context, AuthorizationPolicy policy, PolicyAuthorizationResult authorizeResult)
     {
         if (authorizeResult.Succeeded)
             return next(context);
-        // pages say something of their caller, so that nobody keeps them; what is refused too
+        // A refusal must not be cached either: the same address may be allowed after signing in.
         context.Response.Headers.CacheControl = "no-store";
         IResult answer = authorizeResult.Forbidden ? Forbidden(authorizeResult.AuthorizationFailure) : Challenge(context);
         return answer.ExecuteAsync(context);
     }
 
-    /// <summary>The problem for a key that is not accepted.</summary>
+    /// <summary>The problem for a missing or refused key.</summary>
     public static IResult Refused(KeyRefusal? refusal, HttpContext context)
     {
         switch (refusal)
         {
             case { Reason: KeyRefusalReason.Unavailable, RetryAfter: { } after }:
                 context.Response.Headers[CommunicationHeaders.ShouldRetry] = "false";
-                return Problem.Unavailable("Keys cannot be checked just now: the database does not answer. Try again later.", after);
+                return Problem.Unavailable("Keys can't be verified now because the database is unavailable. Try again later.", after);
             case { Reason: KeyRefusalReason.TooManyWrong, RetryAfter: { } after }:
                 return Problem.TooManyRequests("Too many wrong keys came from this address. Try again later.", after);
             default:
@@ -52,7 +52,7 @@ internal sealed class AccessAnswers : IAuthorizationMiddlewareResultHandler
         var missing = failure?.FailedRequirements.OfType<ClaimsAuthorizationRequirement>().FirstOrDefault()?.AllowedValues?.FirstOrDefault();
         return Problem.Forbidden(missing is not null
             ? $"This needs a key with the scope '{missing}'."
-            : "A session of the console changes nothing here: send a key as Authorization: Bearer.");
+            : "A console session can't be used to change anything through the API: send a key as Authorization: Bearer.");
     }
 
     private static bool IsForPerson(HttpRequest request) =>

@@ -4,7 +4,7 @@ using System.Text;
 
 namespace Platform.Backend.Owners;
 
-/// <summary>A key as it is listed: without the key itself, which nobody can read again.</summary>
+/// <summary>A key's description. The key itself is not stored, so it can't be read again.</summary>
 public record ApiKey
 {
     /// <summary>The key's id, with which it is revoked.</summary>
@@ -13,16 +13,16 @@ public record ApiKey
     /// <summary>What it is for.</summary>
     public required string Name { get; init; }
 
-    /// <summary>Whose shops it reads and changes.</summary>
+    /// <summary>The owner whose shops it gives access to.</summary>
     public required KeyOwner Owner { get; init; }
 
-    /// <summary>Any of <c>read</c>, <c>deploy</c> and <c>admin</c>; each holds those before it.</summary>
+    /// <summary>Any of <c>read</c>, <c>deploy</c> and <c>admin</c>; each includes those before it.</summary>
     public required IReadOnlyList<string> Scopes { get; init; }
 
-    /// <summary>When it was made, UTC.</summary>
+    /// <summary>When it was created, UTC.</summary>
     public required DateTimeOffset CreatedAt { get; init; }
 
-    /// <summary>When it ends by itself, UTC; absent for never.</summary>
+    /// <summary>When it expires, UTC; absent for never.</summary>
     public DateTimeOffset? ExpiresAt { get; init; }
 
     /// <summary>When it was last used, to the hour, UTC; absent for never.</summary>
@@ -31,37 +31,37 @@ public record ApiKey
 
 /// <summary>The owner of a key.</summary>
 /// <param name="Id">The owner's id.</param>
-/// <param name="Name">How the owner is called.</param>
+/// <param name="Name">The owner's name.</param>
 public sealed record KeyOwner(Guid Id, string Name);
 
-/// <summary>A key that was just made: the only answer that has it.</summary>
+/// <summary>A new key. This response is the only one that contains the key itself.</summary>
 public sealed record MadeApiKey : ApiKey
 {
-    /// <summary>What to send as <c>Authorization: Bearer</c>. It is shown this once; absent in an answer that is given again.</summary>
+    /// <summary>The key, to be sent as <c>Authorization: Bearer</c>. Absent if the response is repeated for the same <c>Idempotency-Key</c>.</summary>
     public string? Key { get; init; }
 }
 
-/// <summary>A key that is to be made.</summary>
+/// <summary>A key to create.</summary>
 public sealed record NewApiKey
 {
-    /// <summary>1–100 characters: what it is for.</summary>
+    /// <summary>What it is for; 1–100 characters.</summary>
     public required string Name { get; init; }
 
     /// <summary>One or more of <c>read</c>, <c>deploy</c> and <c>admin</c>.</summary>
     public required IReadOnlyList<string> Scopes { get; init; }
 
-    /// <summary>Whose it is; the caller's own when this and <c>owner</c> are left out.</summary>
+    /// <summary>Its owner; the caller if this and <c>owner</c> are omitted.</summary>
     public Guid? OwnerId { get; init; }
 
-    /// <summary>An owner to be made along with it.</summary>
+    /// <summary>An owner to create together with the key.</summary>
     public NewOwner? Owner { get; init; }
 
-    /// <summary>When it ends by itself; never when left out.</summary>
+    /// <summary>When it expires; never if omitted.</summary>
     public DateTimeOffset? ExpiresAt { get; init; }
 }
 
 /// <summary>
-/// How keys look: <c>plat_</c>, so that scanners for secrets find them, 32 random bytes, and a checksum of these, so that what is no key is known without asking the database.
+/// The format of keys: <c>plat_</c>, by which secret scanners find them, then 32 random bytes and their checksum, by which malformed keys are refused without a query.
 /// </summary>
 internal static class KeyFormat
 {

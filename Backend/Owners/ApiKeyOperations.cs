@@ -8,7 +8,7 @@ using Platform.ServiceDefaults.Problems;
 
 namespace Platform.Backend.Owners;
 
-/// <summary>How a row of <c>api_keys</c> becomes an <see cref="ApiKey"/>. One that is revoked is kept, and never shown.</summary>
+/// <summary>Reads rows of <c>api_keys</c>. Revoked keys remain in the table but are never returned.</summary>
 internal static class ApiKeyRows
 {
     public const string Select =
@@ -29,7 +29,7 @@ internal static class ApiKeyRows
 /// <summary>Finds one key.</summary>
 internal sealed class FindApiKey(PostgresDatabase database)
 {
-    /// <summary>The key, or null when there is none of that id (any more).</summary>
+    /// <summary>The key, or null if there is none with this id or it was revoked.</summary>
     public Task<ApiKey?> ExecuteAsync(Guid id, CancellationToken cancellationToken) => database.ReadAsync<ApiKey?>(async connection =>
     {
         await using var command = connection.Command($"{ApiKeyRows.Select} and k.id = $1", id);
@@ -38,10 +38,10 @@ internal sealed class FindApiKey(PostgresDatabase database)
     }, cancellationToken);
 }
 
-/// <summary>Lists keys, the newest first.</summary>
+/// <summary>Lists keys, newest first.</summary>
 internal sealed class ListApiKeys(PostgresDatabase database)
 {
-    /// <summary>Up to <paramref name="limit"/> keys older than the one of the id <paramref name="after"/>, or the newest ones.</summary>
+    /// <summary>Up to <paramref name="limit"/> keys older than the one with the id <paramref name="after"/>, or the newest ones.</summary>
     public Task<Page<ApiKey>> ExecuteAsync(Guid? after, int limit, CancellationToken cancellationToken) => database.ReadAsync(async connection =>
     {
         await using var command = connection.Command($"{ApiKeyRows.Select} and ($1::uuid is null or k.id < $1) order by k.id desc limit $2", after, limit + 1);
@@ -53,12 +53,12 @@ internal sealed class ListApiKeys(PostgresDatabase database)
     }, cancellationToken);
 }
 
-/// <summary>Makes a key, and its owner if that is new.</summary>
+/// <summary>Creates a key, and its owner if that is new.</summary>
 internal sealed partial class MakeApiKey(Caller caller, PostgresDatabase database, Idempotency idempotency, TimeProvider time, ILogger<MakeApiKey> logger)
 {
     /// <summary>
-    /// The new key, with the key itself; or 400 naming each bad field. Under an <c>Idempotency-Key</c> the answer is kept without the key itself, so that no table ever has
-    /// it: who repeats the call learns that the key was made, and revokes it if the first answer was lost.
+    /// 201 with the new key; or 400 naming each invalid field. With an <c>Idempotency-Key</c> the response is stored without the key itself, so that it is never in the
+    /// database. A client that lost the first response repeats the call, learns the key's id, and revokes it.
     /// </summary>
     public async Task<Results<Created<MadeApiKey>, ValidationProblem>> ExecuteAsync(NewApiKey input, CancellationToken cancellationToken)
     {
@@ -114,14 +114,14 @@ internal sealed partial class MakeApiKey(Caller caller, PostgresDatabase databas
             errors.Add("expiresAt", "must be in the future");
     }
 
-    [LoggerMessage(LogLevel.Information, "Key {KeyId} for {Scopes} of owner {OwnerId} was made by {CallerId}")]
+    [LoggerMessage(LogLevel.Information, "Key {KeyId} with scopes {Scopes} was created for owner {OwnerId} by {CallerId}")]
     private static partial void LogMade(ILogger logger, Guid keyId, string scopes, Guid ownerId, Guid callerId);
 }
 
-/// <summary>Revokes a key, and with it the sessions that were begun with it.</summary>
+/// <summary>Revokes a key, which also ends the sessions that were started with it.</summary>
 internal sealed partial class RevokeApiKey(Caller caller, PostgresDatabase database, Idempotency idempotency, KnownKeys known, TimeProvider time, ILogger<RevokeApiKey> logger)
 {
-    /// <summary><paramref name="done"/>; or 404, also for one that is revoked already.</summary>
+    /// <summary><paramref name="done"/>; or 404, also if it is already revoked.</summary>
     public async Task<Results<T, ProblemHttpResult>> ExecuteAsync<T>(Guid id, T done, CancellationToken cancellationToken) where T : IResult
     {
         await using var connection = await database.OpenConnectionAsync(cancellationToken);
@@ -140,7 +140,7 @@ internal sealed partial class RevokeApiKey(Caller caller, PostgresDatabase datab
     private static partial void LogRevoked(ILogger logger, Guid keyId, Guid callerId);
 }
 
-/// <summary>What several calls about owners and keys may answer.</summary>
+/// <summary>Problems that several endpoints return.</summary>
 internal static class OwnerProblems
 {
     public static ProblemHttpResult NoKey(Guid id) => Problem.NotFound($"There is no key '{id}'.");

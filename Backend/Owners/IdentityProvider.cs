@@ -8,31 +8,31 @@ using Platform.ServiceDefaults.Postgres.Database;
 
 namespace Platform.Backend.Owners;
 
-/// <summary>Configuration <c>Oidc</c>: the OpenID Connect provider that people sign in with. None is used unless all of authority, client and secret are given.</summary>
+/// <summary>Configuration <c>Oidc</c>: the OpenID Connect provider for signing in to the console. Used if authority, client id and client secret are all set.</summary>
 internal sealed class OidcOptions
 {
-    /// <summary>The address of the provider, below which <c>/.well-known/openid-configuration</c> is. None by default; https outside of Development.</summary>
+    /// <summary>The provider's address, without <c>/.well-known/openid-configuration</c>. None by default; must be https outside of Development.</summary>
     public string? Authority { get; set; }
 
-    /// <summary>What the provider calls this platform. None by default.</summary>
+    /// <summary>The client id registered with the provider. None by default.</summary>
     public string? ClientId { get; set; }
 
-    /// <summary>What this platform shows the provider. None by default.</summary>
+    /// <summary>The client secret registered with the provider. None by default.</summary>
     public string? ClientSecret { get; set; }
 
     /// <summary>
-    /// Where the provider sends people back to: Backend's address as browsers know it, and <c>/sign-in/callback</c>. By default made from the request, which behind a proxy that
-    /// speaks https for Backend has the wrong scheme.
+    /// The redirect URI registered with the provider: Backend's public address and <c>/sign-in/callback</c>. By default derived from the request; must be set behind a
+    /// proxy that terminates TLS, because the request then has the wrong scheme.
     /// </summary>
     public string? RedirectUri { get; set; }
 
-    /// <summary>How the sign-in page calls the provider. "single sign-on".</summary>
+    /// <summary>The provider's name on the sign-in page. Default "single sign-on".</summary>
     public string Name { get; set; } = "single sign-on";
 
-    /// <summary>The claim that makes an administrator when it has <see cref="AdminValue"/>. None by default: nobody who signs in so is one.</summary>
+    /// <summary>A user whose claim of this type is <see cref="AdminValue"/> is an administrator. None by default: then no user of the provider is one.</summary>
     public string? AdminClaim { get; set; }
 
-    /// <summary>The value of <see cref="AdminClaim"/> that makes an administrator.</summary>
+    /// <summary>The value of <see cref="AdminClaim"/> that administrators have.</summary>
     public string? AdminValue { get; set; }
 
     public bool IsConfigured => !string.IsNullOrWhiteSpace(Authority) && !string.IsNullOrWhiteSpace(ClientId) && !string.IsNullOrWhiteSpace(ClientSecret);
@@ -42,7 +42,7 @@ internal sealed class OidcOptions
     public static OidcOptions Of(IConfiguration configuration) => configuration.GetSection("Oidc").Get<OidcOptions>() ?? new();
 }
 
-/// <summary>Signs people in with the provider: authorization code with PKCE, the tokens are read once and kept nowhere.</summary>
+/// <summary>Signs users in with the provider: authorization code flow with PKCE. Tokens are not stored.</summary>
 internal static partial class IdentityProvider
 {
     public const string Scheme = "oidc";
@@ -52,8 +52,8 @@ internal static partial class IdentityProvider
     public static void AddIdentityProvider(this AuthenticationBuilder authentication, IHostApplicationBuilder builder)
     {
         builder.Services.AddOptions<OidcOptions>().BindConfiguration("Oidc")
-            .Validate(options => options.IsConfigured || options.IsEmpty, "Oidc needs all of Authority, ClientId and ClientSecret, or none of them.")
-            .Validate(options => string.IsNullOrEmpty(options.AdminClaim) == string.IsNullOrEmpty(options.AdminValue), "Oidc:AdminClaim and Oidc:AdminValue need each other.")
+            .Validate(options => options.IsConfigured || options.IsEmpty, "Oidc:Authority, Oidc:ClientId and Oidc:ClientSecret must be set together.")
+            .Validate(options => string.IsNullOrEmpty(options.AdminClaim) == string.IsNullOrEmpty(options.AdminValue), "Oidc:AdminClaim and Oidc:AdminValue must be set together.")
             .Validate(options => options.IsEmpty || Uri.TryCreate(options.Authority, UriKind.Absolute, out _), "Oidc:Authority must be an absolute address.")
             .Validate(
                 options => string.IsNullOrEmpty(options.RedirectUri) || Uri.TryCreate(options.RedirectUri, UriKind.Absolute, out var back) && back.AbsolutePath == Callback,
@@ -76,7 +76,7 @@ internal static partial class IdentityProvider
         options.SignInScheme = Sessions.Scheme;
         options.CallbackPath = Callback;
         options.ResponseType = OpenIdConnectResponseType.Code;
-        // a form that another site posts would bring no cookie along, and so not belong to the sign-in that was begun here
+        // Not form_post: SameSite cookies aren't sent with cross-site form posts, so such a post can't match the pending sign-in.
         options.ResponseMode = OpenIdConnectResponseMode.Query;
         options.UsePkce = true;
         options.MapInboundClaims = false;
@@ -118,6 +118,6 @@ internal static partial class IdentityProvider
         context.Properties = new() { RedirectUri = context.Properties?.RedirectUri, IsPersistent = false, AllowRefresh = false };
     }
 
-    [LoggerMessage(LogLevel.Warning, "A sign-in with the identity provider failed: {Reason}")]
+    [LoggerMessage(LogLevel.Warning, "Sign-in with the identity provider failed: {Reason}")]
     private static partial void LogFailed(ILogger logger, string reason);
 }

@@ -5,7 +5,7 @@ using Microsoft.Extensions.Options;
 
 namespace Platform.Backend.Owners;
 
-/// <summary>Takes the key of <c>Authorization: Bearer</c>. What a wrong one is answered is <see cref="AccessAnswers"/>' to say.</summary>
+/// <summary>Authenticates the key in <c>Authorization: Bearer</c>. <see cref="AccessAnswers"/> writes the response if it is refused.</summary>
 internal sealed class KeyAuthentication(
     VerifyKey verify, IOptionsMonitor<AuthenticationSchemeOptions> options, ILoggerFactory logger, UrlEncoder encoder)
     : AuthenticationHandler<AuthenticationSchemeOptions>(options, logger, encoder)
@@ -16,7 +16,7 @@ internal sealed class KeyAuthentication(
 
     protected override async Task<AuthenticateResult> HandleAuthenticateAsync()
     {
-        // who may call what is open to anyone, or to the services, does not depend on a key, and must not wait for one to be verified
+        // Anonymous and internal endpoints don't need a key, so they must not wait for its verification.
         if (Context.GetEndpoint()?.Metadata.GetMetadata<IAllowAnonymous>() is not null)
             return AuthenticateResult.NoResult();
 

@@ -7,10 +7,10 @@ using Platform.ServiceDefaults.Problems;
 
 namespace Platform.Backend.Owners;
 
-/// <summary>Makes an owner.</summary>
+/// <summary>Creates an owner.</summary>
 internal sealed class MakeOwner(PostgresDatabase database, Idempotency idempotency, TimeProvider time)
 {
-    /// <summary>The new owner; or 400 naming each bad field.</summary>
+    /// <summary>201 with the new owner; or 400 naming each invalid field.</summary>
     public async Task<Results<Created<Owner>, ValidationProblem>> ExecuteAsync(NewOwner input, CancellationToken cancellationToken)
     {
         var errors = new ValidationErrors();
@@ -33,10 +33,10 @@ internal sealed class MakeOwner(PostgresDatabase database, Idempotency idempoten
     }
 }
 
-/// <summary>Finds the owner that somebody is who signed in with a provider, and makes it the first time.</summary>
+/// <summary>Finds the owner for a user of the identity provider, or creates one at the first sign-in.</summary>
 internal sealed class FindOrMakeOwner(PostgresDatabase database, TimeProvider time)
 {
-    /// <summary>The owner of the provider's <paramref name="subject"/>, called as the provider calls it now.</summary>
+    /// <summary>The owner with the provider's <paramref name="subject"/>. Its name is updated to the provider's current one.</summary>
     public async Task<KeyOwner> ExecuteAsync(string issuer, string subject, string name, CancellationToken cancellationToken)
     {
         await using var connection = await database.OpenConnectionAsync(cancellationToken);

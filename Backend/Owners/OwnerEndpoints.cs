@@ -12,7 +12,7 @@ using Platform.ServiceDefaults.Security;
 
 namespace Platform.Backend.Owners;
 
-/// <summary><c>/api/owners</c> and <c>/api/keys</c>, and what tells callers apart everywhere else.</summary>
+/// <summary><c>/api/owners</c> and <c>/api/keys</c>, and the authentication and authorisation of all endpoints.</summary>
 internal static class OwnerEndpoints
 {
     private const string KeyOrSession = "key-or-session";
@@ -35,7 +35,7 @@ internal static class OwnerEndpoints
         {
             options.Cookie = Sessions.NewCookie("platform-form", environment);
             options.Cookie.SameSite = SameSiteMode.Strict;
-            // the console's own policy says more
+            // The console's Content-Security-Policy has frame-ancestors.
             options.SuppressXFrameOptionsHeader = true;
         });
         builder.AddSessionKeys();
@@ -63,17 +63,17 @@ internal static class OwnerEndpoints
     {
         var keys = routes.MapGroup("/api/keys").WithTags("Keys").RequireScope(Scopes.Admin).WithIdempotency();
         keys.MapPost("/", Make).WithName("CreateKey").ProducesProblem(409).ProducesProblem(422)
-            .WithSummary("Makes a key. This answer is the only one that has it.")
-            .WithDescription("Give `ownerId` for an owner that exists, or `owner` for a new one. Repeated with the same `Idempotency-Key`, the answer has no `key`: revoke it when the first answer was lost.");
-        keys.MapGet("/", List).WithName("ListKeys").WithSummary("Lists the keys that are not revoked, the newest first.");
-        keys.MapGet("/{id:guid}", Get).WithName("GetKey").ProducesProblem(404).WithSummary("Shows a key: what it allows, to whom, and when it was last used.");
+            .WithSummary("Creates a key. Only this response contains it.")
+            .WithDescription("Give `ownerId` for an existing owner, or `owner` for a new one. If the call is repeated with the same `Idempotency-Key`, the response has no `key`: if the first response was lost, revoke the key.");
+        keys.MapGet("/", List).WithName("ListKeys").WithSummary("Lists the keys that are not revoked, newest first.");
+        keys.MapGet("/{id:guid}", Get).WithName("GetKey").ProducesProblem(404).WithSummary("Shows a key's owner, scopes and last use.");
         keys.MapDelete("/{id:guid}", Revoke).WithName("RevokeKey").ProducesProblem(404)
-            .WithSummary("Revokes a key, and ends the sessions that were begun with it.")
-            .WithDescription("At once on the replica that answers, and within a second on the others.");
+            .WithSummary("Revokes a key, and ends the sessions that were started with it.")
+            .WithDescription("Takes effect immediately on the replica that answers, and within a second on the others.");
 
         var owners = routes.MapGroup("/api/owners").WithTags("Owners").RequireScope(Scopes.Admin).WithIdempotency();
-        owners.MapPost("/", MakeOwnerOf).WithName("CreateOwner").ProducesProblem(409).ProducesProblem(422).WithSummary("Makes an owner, who can then be given keys.");
-        owners.MapGet("/", ListAll).WithName("ListOwners").WithSummary("Lists the owners, the newest first.");
+        owners.MapPost("/", MakeOwnerOf).WithName("CreateOwner").ProducesProblem(409).ProducesProblem(422).WithSummary("Creates an owner, who can then be given keys.");
+        owners.MapGet("/", ListAll).WithName("ListOwners").WithSummary("Lists the owners, newest first.");
         owners.MapGet("/{id:guid}", GetOwner).WithName("GetOwner").ProducesProblem(404).WithSummary("Shows an owner.");
     }
 

@@ -3,7 +3,7 @@ using Platform.ServiceDefaults.Problems;
 
 namespace Platform.Backend.Owners;
 
-/// <summary>What holds for the names of owners and keys.</summary>
+/// <summary>Rules for the names of owners and keys.</summary>
 internal static class OwnerRules
 {
     private const int MaxName = 100;
@@ -16,7 +16,7 @@ internal static class OwnerRules
             errors.Add(field, rule);
     }
 
-    /// <summary>What a provider says, made to fit.</summary>
+    /// <summary>Makes a name from the identity provider valid: removes control characters and truncates it.</summary>
     public static string Shorten(string name) =>
         new string([.. name.Where(character => !char.IsControl(character))]).Trim() switch
         {

@@ -5,7 +5,7 @@ using Platform.ServiceDefaults.Postgres.Database;
 
 namespace Platform.Backend.Owners;
 
-/// <summary>How a row of <c>owners</c> becomes an <see cref="Owner"/>.</summary>
+/// <summary>Reads rows of <c>owners</c>.</summary>
 internal static class OwnerRows
 {
     public const string Columns =
@@ -30,10 +30,10 @@ internal sealed class FindOwner(PostgresDatabase database)
     }, cancellationToken);
 }
 
-/// <summary>Lists owners, the newest first.</summary>
+/// <summary>Lists owners, newest first.</summary>
 internal sealed class ListOwners(PostgresDatabase database)
 {
-    /// <summary>Up to <paramref name="limit"/> owners older than the one of the id <paramref name="after"/>, or the newest ones.</summary>
+    /// <summary>Up to <paramref name="limit"/> owners older than the one with the id <paramref name="after"/>, or the newest ones.</summary>
     public Task<Page<Owner>> ExecuteAsync(Guid? after, int limit, CancellationToken cancellationToken) => database.ReadAsync(async connection =>
     {
         await using var command = connection.Command(

@@ -4,28 +4,28 @@ using Platform.Backend.Console;
 
 namespace Platform.Backend.Owners;
 
-/// <summary>What a key may be used for. Each scope holds those before it.</summary>
+/// <summary>The scopes of keys. Each includes those before it.</summary>
 internal static class Scopes
 {
-    /// <summary>Reads of one's shops and deployments, of templates and of the status.</summary>
+    /// <summary>Reading the owner's shops and deployments, templates and the status.</summary>
     public const string Read = "read";
 
-    /// <summary>And everything that changes one's shops and deployments.</summary>
+    /// <summary>Changing the owner's shops and deployments.</summary>
     public const string Deploy = "deploy";
 
-    /// <summary>And everything else: keys, owners, publishing templates, the shops and dead letters of all.</summary>
+    /// <summary>Everything else: keys, owners, publishing templates, and the shops and dead letters of all owners.</summary>
     public const string Admin = "admin";
 
     public const string ClaimType = "scope";
 
     public static readonly IReadOnlyList<string> All = [Read, Deploy, Admin];
 
-    /// <summary>The scopes and those that they hold.</summary>
+    /// <summary>The scopes and those that they include.</summary>
     public static IEnumerable<string> Expand(IReadOnlyList<string> scopes) => All.Where((_, index) => All.Skip(index).Any(scopes.Contains));
 
     public static bool HasScope(this ClaimsPrincipal user, string scope) => user.HasClaim(ClaimType, scope);
 
-    /// <summary>Answers 401 to callers without a valid key, and 403 to those whose key has not the scope.</summary>
+    /// <summary>Answers 401 to callers without a valid key, and 403 to those whose key lacks the scope.</summary>
     public static TBuilder RequireScope<TBuilder>(this TBuilder builder, string scope) where TBuilder : IEndpointConventionBuilder =>
         builder.RequireAuthorization(scope);
 
@@ -34,14 +34,14 @@ internal static class Scopes
         foreach (var scope in All)
             options.AddPolicy(scope, policy => policy.RequireAuthenticatedUser().RequireClaim(ClaimType, scope).AddRequirements(new OnlyFormsBySession()));
 
-        // an endpoint that says nothing is closed
+        // Endpoints that declare no policy require an authenticated user.
         options.FallbackPolicy = new AuthorizationPolicyBuilder().RequireAuthenticatedUser().AddRequirements(new OnlyFormsBySession()).Build();
     }
 }
 
 /// <summary>
-/// A browser sends its session along whoever wrote the page that makes it. So a session changes something by the console's forms only, which prove where they come from;
-/// what else changes something wants a key.
+/// Prevents cross-site request forgery: browsers send the session cookie also with requests that other sites cause. So a session may make changes only through the
+/// console's forms, which carry an antiforgery token; all other changes need a key.
 /// </summary>
 internal sealed class OnlyFormsBySession : AuthorizationHandler<OnlyFormsBySession>, IAuthorizationRequirement
 {

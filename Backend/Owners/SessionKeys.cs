@@ -13,8 +13,8 @@ using Platform.ServiceDefaults.Security;
 namespace Platform.Backend.Owners;
 
 /// <summary>
-/// Keeps the keys that seal sessions and forms in the database, so that any replica reads what another one sealed, and encrypts them with the internal token, so that nobody
-/// can make sessions from a copy of the database.
+/// Stores the data protection keys of sessions and forms in the database, so that all replicas share them. They are encrypted with the internal token, so that a copy of
+/// the database is not sufficient to forge sessions.
 /// </summary>
 internal static class SessionKeys
 {
@@ -26,14 +26,14 @@ internal static class SessionKeys
         builder.Services.AddOptions<KeyManagementOptions>().Configure<SessionKeyStore, SessionKeyEncryption>((options, store, encryption) =>
             (options.XmlRepository, options.XmlEncryptor) = (store, encryption));
 
-        // the framework's own would read the keys before there is a table for them
+        // Removes the framework's hosted service, which would read the keys before the migrations have created the table.
         foreach (var eager in builder.Services.Where(service => service.ImplementationType?.Assembly == typeof(IDataProtectionBuilder).Assembly && service.ServiceType == typeof(IHostedService)).ToList())
             builder.Services.Remove(eager);
         builder.Services.AddHostedService<ReadSessionKeys>();
     }
 }
 
-/// <summary>The table <c>data_protection_keys</c>. The framework asks without waiting: once at the start, then about once a day.</summary>
+/// <summary>The table <c>data_protection_keys</c>. Synchronous because the framework's interface is; it is called at start-up and about once a day.</summary>
 internal sealed class SessionKeyStore(NpgsqlDataSource database) : IXmlRepository
 {
     public IReadOnlyCollection<XElement> GetAllElements()
@@ -56,7 +56,7 @@ internal sealed class SessionKeyStore(NpgsqlDataSource database) : IXmlRepositor
     }
 }
 
-/// <summary>Encrypts with the internal token that is sent, decrypts with any that is accepted. Without one, which is possible in Development only, nothing is encrypted.</summary>
+/// <summary>Encrypts with the current internal token, decrypts with any accepted one. Without a token, which is possible in Development only, keys are stored unencrypted.</summary>
 internal sealed class SessionKeyEncryption(InternalTokens tokens) : IXmlEncryptor
 {
     private const int NonceBytes = 12;
@@ -89,24 +89,24 @@ internal sealed class SessionKeyEncryption(InternalTokens tokens) : IXmlEncrypto
             }
             catch (AuthenticationTagMismatchException)
             {
-                // another one's
+                // Encrypted with another token.
             }
         }
 
-        throw new CryptographicException("The key was sealed with an internal token that is not accepted any more.");
+        throw new CryptographicException("The key was encrypted with an internal token that is no longer accepted.");
     }
 
     private static AesGcm CipherOf(string token) =>
         new(HKDF.DeriveKey(HashAlgorithmName.SHA256, Encoding.UTF8.GetBytes(token), outputLength: 32, info: "platform session keys"u8.ToArray()), TagBytes);
 }
 
-/// <summary>What the framework makes, by its name in the key's XML, to read a key back.</summary>
+/// <summary>Decrypts a key. The framework instantiates this type by its name, which is stored in the key's XML.</summary>
 internal sealed class SessionKeyDecryption(IServiceProvider services) : IXmlDecryptor
 {
     public XElement Decrypt(XElement encryptedElement) => services.GetRequiredService<SessionKeyEncryption>().Decrypt(encryptedElement);
 }
 
-/// <summary>Reads the keys as soon as there is a table for them, so that pages have them also when the database is away later.</summary>
+/// <summary>Loads the keys right after the migrations, so that pages work also if the database becomes unavailable later.</summary>
 internal sealed partial class ReadSessionKeys(DatabaseMigrations migrations, IDataProtectionProvider protection, ILogger<ReadSessionKeys> logger) : BackgroundService
 {
     protected override async Task ExecuteAsync(CancellationToken stoppingToken)
@@ -118,11 +118,11 @@ internal sealed partial class ReadSessionKeys(DatabaseMigrations migrations, IDa
         }
         catch (Exception exception) when (!stoppingToken.IsCancellationRequested)
         {
-            // the first page that needs them tries again
+            // The first page that needs the keys tries again.
             LogNotRead(logger, exception.Message);
         }
     }
 
-    [LoggerMessage(LogLevel.Warning, "The keys of sessions cannot be read yet: {Reason}")]
+    [LoggerMessage(LogLevel.Warning, "Could not load the session keys yet: {Reason}")]
     private static partial void LogNotRead(ILogger logger, string reason);
 }

@@ -5,31 +5,31 @@ using Microsoft.AspNetCore.Authentication.Cookies;
 namespace Platform.Backend.Owners;
 
 /// <summary>
-/// Sessions of the console: a cookie that holds who signed in, sealed with keys that all replicas share. It goes back to this host only, by top-level navigation only, and no
-/// script can read it. A session that was begun with a key ends with the key; one of an OpenID Connect provider ends after eight hours, so that the provider is asked again.
+/// Sessions of the console: an encrypted cookie (HttpOnly, SameSite=Lax) with the signed-in user, which all replicas can decrypt. A session started with a key ends when the
+/// key is revoked or expires; one started with an OpenID Connect provider ends after eight hours, so that the user must sign in again.
 /// </summary>
 internal static class Sessions
 {
     public const string Scheme = "session";
 
-    // the digest of the key, not the key
+    // The key's SHA-256, so that the cookie doesn't contain the key.
     private const string DigestClaim = "key-digest";
 
-    private static readonly TimeSpan Length = TimeSpan.FromHours(8);
+    private static readonly TimeSpan Lifetime = TimeSpan.FromHours(8);
 
     public static void Configure(CookieAuthenticationOptions options, IHostEnvironment environment)
     {
         options.Cookie = NewCookie("platform-session", environment);
-        // not Strict: the way back from a provider begins at another site
+        // Not Strict: the provider's redirect back is a cross-site navigation.
         options.Cookie.SameSite = SameSiteMode.Lax;
-        options.ExpireTimeSpan = Length;
+        options.ExpireTimeSpan = Lifetime;
         options.SlidingExpiration = true;
-        options.Events.OnValidatePrincipal = VerifyAgainAsync;
+        options.Events.OnValidatePrincipal = ValidateAsync;
     }
 
     /// <summary>
-    /// A cookie for this host that no script reads. Outside of Development it is bound to this very host and to https by its prefix, which browsers enforce. In Development the
-    /// console is on plain http, where some browsers keep no such cookie.
+    /// An HttpOnly cookie. Outside of Development its name has the prefix <c>__Host-</c>, with which browsers bind it to this host and https. In Development the console
+    /// uses plain http, for which some browsers reject such cookies.
     /// </summary>
     public static CookieBuilder NewCookie(string name, IHostEnvironment environment)
     {
@@ -45,7 +45,7 @@ internal static class Sessions
         return context.SignInAsync(Scheme, user, new() { IsPersistent = false });
     }
 
-    private static async Task VerifyAgainAsync(CookieValidatePrincipalContext context)
+    private static async Task ValidateAsync(CookieValidatePrincipalContext context)
     {
         if (context.Principal!.FindFirstValue(DigestClaim) is not { } digest)
             return;
@@ -57,15 +57,15 @@ internal static class Sessions
 
         context.HttpContext.Features.Set(verdict.Refusal);
         context.RejectPrincipal();
-        // while the database is away nobody knows, and the session may well be good
+        // Other reasons are temporary, such as an unavailable database: the session may be valid, so it is kept.
         if (verdict.Refusal!.Reason == KeyRefusalReason.Invalid)
             await context.HttpContext.SignOutAsync(Scheme);
     }
 }
 
 /// <summary>
-/// A cookie that is for https also when the request came by http: outside of Development something in front of Backend speaks https with the browser. The framework's own
-/// <see cref="CookieSecurePolicy.Always"/> makes forms refuse such requests.
+/// A cookie with the attribute Secure even if the request came by http, because a proxy in front of Backend terminates TLS. With the framework's
+/// <see cref="CookieSecurePolicy.Always"/> antiforgery would refuse such requests.
 /// </summary>
 internal sealed class HostCookie : CookieBuilder
 {

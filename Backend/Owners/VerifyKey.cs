@@ -7,7 +7,7 @@ using Platform.ServiceDefaults.Security;
 
 namespace Platform.Backend.Owners;
 
-/// <summary>What a valid key allows, and to whom.</summary>
+/// <summary>The owner and scopes of a valid key.</summary>
 internal sealed record Grant(Guid OwnerId, string OwnerName, IReadOnlyList<string> Scopes)
 {
     public ClaimsPrincipal ToPrincipal(string scheme) => new(new ClaimsIdentity(
@@ -19,27 +19,27 @@ internal sealed record Grant(Guid OwnerId, string OwnerName, IReadOnlyList<strin
         scheme));
 }
 
-/// <summary>What became of a key: a grant, or a refusal.</summary>
+/// <summary>The result of verifying a key: a grant or a refusal.</summary>
 internal sealed record Verdict(Grant? Grant = null, KeyRefusal? Refusal = null);
 
-/// <summary>Why a key is not taken.</summary>
-/// <param name="Reason">What is wrong.</param>
-/// <param name="RetryAfter">When to come again; null when the key itself is wrong.</param>
+/// <summary>Why a key was refused.</summary>
+/// <param name="Reason">The reason.</param>
+/// <param name="RetryAfter">When to try again; null if the key is invalid.</param>
 internal sealed record KeyRefusal(KeyRefusalReason Reason, TimeSpan? RetryAfter = null);
 
 internal enum KeyRefusalReason
 {
-    /// <summary>No such key, or it is revoked or expired: the caller need not know which.</summary>
+    /// <summary>Unknown, revoked or expired; the caller is not told which.</summary>
     Invalid,
 
     /// <summary>Too many wrong keys came from the client's address.</summary>
     TooManyWrong,
 
-    /// <summary>The database cannot be asked.</summary>
+    /// <summary>The database is unavailable.</summary>
     Unavailable,
 }
 
-/// <summary>The administrator's key: configuration <c>AdminKey</c>, one value or a list <c>AdminKey:0..n</c> of which all are accepted. It works also without the database.</summary>
+/// <summary>The administrator's keys: configuration <c>AdminKey</c>, one value or a list <c>AdminKey:0..n</c>. They are verified without the database.</summary>
 internal sealed class AdminKeys(IConfiguration configuration) : IDisposable
 {
     public const string ConfigurationKey = "AdminKey";
@@ -54,19 +54,19 @@ internal sealed class AdminKeys(IConfiguration configuration) : IDisposable
 }
 
 /// <summary>
-/// Says what a key allows. The database is asked, by one indexed query, unless this process asked it about the same key within the last second: a client that sends more than
-/// it may must not cost a query for each refusal. So a key that is revoked here ends at once, and on other replicas within a second. While the database is away a key that
-/// was good in the last five minutes is still taken, and others get 503.
+/// Verifies keys against the database. Results are cached for a second, so that a client that is over its rate limit doesn't cause a query for each refused request. A key
+/// that is revoked here is refused immediately, by other replicas within a second. While the database is unavailable, a key that was valid within the last five minutes is
+/// accepted, and others get 503.
 /// </summary>
 internal sealed class VerifyKey(AdminKeys adminKeys, KnownKeys known, FindKey find, WrongKeys wrongKeys, Fallbacks fallbacks, TimeProvider time)
 {
     public static readonly Fallback Remembered = new(PostgresDatabase.Name, "keys seen before", FallbackKind.FailOpen);
     public static readonly Fallback Unknown = new(PostgresDatabase.Name, "other keys", FallbackKind.FailClosed);
 
-    private static readonly TimeSpan AskAgainAfter = TimeSpan.FromSeconds(1);
+    private static readonly TimeSpan CacheDuration = TimeSpan.FromSeconds(1);
     private static readonly TimeSpan RetryAfter = TimeSpan.FromSeconds(1);
 
-    /// <summary>Verifies a key as its holder sent it. Once too many wrong ones came from the client's address, only those that this process has seen to be good are looked at.</summary>
+    /// <summary>Verifies a key. After too many wrong keys from the client's address, only keys that this process knows to be valid are accepted from it.</summary>
     public Task<Verdict> ExecuteAsync(HttpContext context, string key, CancellationToken cancellationToken)
     {
         var digest = KeyFormat.DigestOf(key);
@@ -76,7 +76,7 @@ internal sealed class VerifyKey(AdminKeys adminKeys, KnownKeys known, FindKey fi
         return VerifyAsync(context, digest, () => KeyFormat.IsKey(key), cancellationToken);
     }
 
-    /// <summary>Verifies again the key that a session was begun with.</summary>
+    /// <summary>Verifies the key that a session was started with.</summary>
     public Task<Verdict> ExecuteAsync(HttpContext context, byte[] digest, CancellationToken cancellationToken) =>
         VerifyAsync(context, digest, static () => true, cancellationToken);
 
@@ -90,12 +90,12 @@ internal sealed class VerifyKey(AdminKeys adminKeys, KnownKeys known, FindKey fi
 
         var seen = known.Find(digest);
         var now = time.GetUtcNow();
-        if (seen is not null && now - seen.At < AskAgainAfter)
+        if (seen is not null && now - seen.At < CacheDuration)
             return new(seen.Grant);
 
         try
         {
-            // what was wrong a moment ago is wrong for good, and is not to cost a query each time
+            // The last wrong key from this address is not looked up again: an unknown key can't become valid.
             if (!wrongKeys.WasLast(context, digest) && looksLikeKey() && await find.ExecuteAsync(digest, cancellationToken) is { } grant)
             {
                 known.Keep(digest, grant, now);
@@ -120,10 +120,10 @@ internal sealed class VerifyKey(AdminKeys adminKeys, KnownKeys known, FindKey fi
     }
 }
 
-/// <summary>Finds what a key allows.</summary>
+/// <summary>Looks keys up in the database.</summary>
 internal sealed partial class FindKey(PostgresDatabase database, ILogger<FindKey> logger)
 {
-    /// <summary>What the key with this SHA-256 allows; null when there is none, or it is revoked or expired.</summary>
+    /// <summary>The grant of the key with this SHA-256; null if it is unknown, revoked or expired.</summary>
     public async Task<Grant?> ExecuteAsync(byte[] digest, CancellationToken cancellationToken)
     {
         var found = await database.ReadAsync<(Guid Id, Grant Grant, bool IsUseNew)?>(async connection =>
@@ -141,12 +141,12 @@ internal sealed partial class FindKey(PostgresDatabase database, ILogger<FindKey
                 : null;
         }, cancellationToken);
         if (found is { IsUseNew: true })
-            await NoteUseAsync(found.Value.Id, cancellationToken);
+            await RecordUseAsync(found.Value.Id, cancellationToken);
         return found?.Grant;
     }
 
-    /// <summary>Best effort: whether the key is good does not hang on it.</summary>
-    private async Task NoteUseAsync(Guid id, CancellationToken cancellationToken)
+    // Best effort: the key is valid even if this fails.
+    private async Task RecordUseAsync(Guid id, CancellationToken cancellationToken)
     {
         try
         {
@@ -156,20 +156,20 @@ internal sealed partial class FindKey(PostgresDatabase database, ILogger<FindKey
         }
         catch (Exception exception) when (exception is NpgsqlException or TimeoutException)
         {
-            LogNotNoted(logger, id, exception.Message);
+            LogUseNotRecorded(logger, id, exception.Message);
         }
     }
 
-    [LoggerMessage(LogLevel.Information, "That key {KeyId} was used was not noted: {Reason}")]
-    private static partial void LogNotNoted(ILogger logger, Guid keyId, string reason);
+    [LoggerMessage(LogLevel.Information, "Could not record the last use of key {KeyId}: {Reason}")]
+    private static partial void LogUseNotRecorded(ILogger logger, Guid keyId, string reason);
 }
 
-/// <summary>The good keys that this process has seen in the last five minutes, by their digests; at most 10,000.</summary>
+/// <summary>The valid keys that this process has verified in the last five minutes, by their digests; at most 10,000.</summary>
 internal sealed class KnownKeys(TimeProvider time)
 {
     private const int Capacity = 10_000;
 
-    private static readonly TimeSpan Kept = TimeSpan.FromMinutes(5);
+    private static readonly TimeSpan Retention = TimeSpan.FromMinutes(5);
 
     private readonly Lock _lock = new();
     private readonly Dictionary<string, KnownKey> _keys = new(StringComparer.Ordinal);
@@ -177,7 +177,7 @@ internal sealed class KnownKeys(TimeProvider time)
     public KnownKey? Find(byte[] digest)
     {
         lock (_lock)
-            return _keys.TryGetValue(Convert.ToHexString(digest), out var key) && time.GetUtcNow() - key.At < Kept ? key : null;
+            return _keys.TryGetValue(Convert.ToHexString(digest), out var key) && time.GetUtcNow() - key.At < Retention ? key : null;
     }
 
     public void Keep(byte[] digest, Grant grant, DateTimeOffset at)
@@ -187,7 +187,7 @@ internal sealed class KnownKeys(TimeProvider time)
             if (_keys.Count >= Capacity)
             {
                 var now = time.GetUtcNow();
-                foreach (var (old, _) in _keys.Where(key => now - key.Value.At >= Kept).ToList())
+                foreach (var (old, _) in _keys.Where(key => now - key.Value.At >= Retention).ToList())
                     _keys.Remove(old);
                 if (_keys.Count >= Capacity)
                     _keys.Clear();
@@ -204,5 +204,5 @@ internal sealed class KnownKeys(TimeProvider time)
     }
 }
 
-/// <summary>A key that was good.</summary>
+/// <summary>The grant of a valid key, and when it was verified.</summary>
 internal sealed record KnownKey(Grant Grant, DateTimeOffset At);

@@ -5,14 +5,14 @@ using Platform.ServiceDefaults.Problems;
 
 namespace Platform.Backend.Shops;
 
-/// <summary>Finds the version of a template that a shop is to use, and checks the shop's settings against its parameters.</summary>
+/// <summary>Finds the version of the template that a shop chose, and checks the shop's settings against its parameters.</summary>
 internal sealed class ChooseTemplate(TemplateCatalog catalog)
 {
     /// <summary>
-    /// The version, or null after saying what is wrong in <paramref name="errors"/>. A withdrawn version is refused, unless it is the shop's
-    /// <paramref name="current"/> one: a merchant can go on editing such a shop.
+    /// The version, or null after adding to <paramref name="errors"/>. A withdrawn version is refused unless it is the shop's <paramref name="current"/> one, so that
+    /// merchants can still edit such a shop.
     /// </summary>
-    /// <exception cref="DependencyUnavailableException">The registry cannot be asked for a template that was never seen, and nothing else is wrong.</exception>
+    /// <exception cref="DependencyUnavailableException">The registry is unavailable, the template is not cached, and there are no other errors.</exception>
     public async Task<TemplateVersion?> ExecuteAsync(ValidationErrors errors, ShopInput shop, ShopTemplate? current, CancellationToken cancellationToken)
     {
         try
@@ -24,7 +24,7 @@ internal sealed class ChooseTemplate(TemplateCatalog catalog)
         }
         catch (DependencyUnavailableException) when (errors.Any)
         {
-            // better to say what is wrong in any case than only that something else cannot be checked now
+            // Report the errors found so far instead of a 503: the client has to correct them in any case.
             return null;
         }
     }

@@ -7,10 +7,10 @@ using Platform.ServiceDefaults.Problems;
 
 namespace Platform.Backend.Shops;
 
-/// <summary>Creates a shop, which is the caller's.</summary>
+/// <summary>Creates a shop that belongs to the caller.</summary>
 internal sealed class CreateShop(Caller caller, ChooseTemplate chooseTemplate, PostgresDatabase database, Idempotency idempotency, TimeProvider time)
 {
-    /// <summary>The new shop; 400 naming each bad field; or 409 when its slug is taken.</summary>
+    /// <summary>201 with the new shop; 400 naming each invalid field; or 409 if its slug is taken.</summary>
     public async Task<Results<Tagged<Created<Shop>>, ValidationProblem, ProblemHttpResult>> ExecuteAsync(NewShop input, CancellationToken cancellationToken)
     {
         var errors = new ValidationErrors();
@@ -24,7 +24,7 @@ internal sealed class CreateShop(Caller caller, ChooseTemplate chooseTemplate, P
         await using var connection = await database.OpenConnectionAsync(cancellationToken);
         await using var transaction = await connection.BeginTransactionAsync(cancellationToken);
 
-        // the constraint decides between two who want one slug: only one of them gets a row back
+        // The unique constraint decides between concurrent requests for the same slug: only one of them gets a row back.
         await using var command = transaction.Command(
             $"""
             insert into shops (id, slug, name, template_name, template_version, template_digest, settings, products, created_at, updated_at, owner_id)

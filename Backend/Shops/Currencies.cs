@@ -2,7 +2,7 @@ using System.Collections.Frozen;
 
 namespace Platform.Backend.Shops;
 
-/// <summary>The currencies in circulation, by their ISO 4217 codes.</summary>
+/// <summary>The ISO 4217 codes of the currencies in circulation.</summary>
 internal static class Currencies
 {
     private static readonly FrozenSet<string> Codes = (

@@ -10,10 +10,10 @@ using Platform.ServiceDefaults.Problems;
 
 namespace Platform.Backend.Shops;
 
-/// <summary>Begins to delete a shop: it is gone, and its slug free, when StoreDeployer has taken the store down.</summary>
+/// <summary>Begins to delete a shop. It is deleted, and its slug free, once StoreDeployer has taken the store down.</summary>
 internal sealed class DeleteShop(Caller caller, PostgresDatabase database, Outbox outbox, Idempotency idempotency)
 {
-    /// <summary>The shop, now <c>deleting</c>, also when it was so already; 404; or 412 when there is an <paramref name="ifMatch"/> and it is not that of the last edit.</summary>
+    /// <summary>202 with the shop, which is <c>deleting</c> now or was already; 404; or 412 if <paramref name="ifMatch"/> is not empty and not the tag of the last edit.</summary>
     public async Task<Results<Tagged<Accepted<Shop>>, ProblemHttpResult>> ExecuteAsync(
         Guid id, IList<EntityTagHeaderValue> ifMatch, CancellationToken cancellationToken)
     {

@@ -4,15 +4,15 @@ using System.Text;
 
 namespace Platform.Backend.Shops;
 
-/// <summary>Rules that hold wherever a merchant types text or an address.</summary>
+/// <summary>Rules for texts and addresses that merchants enter.</summary>
 internal static class FieldRules
 {
     private const int MaxAddress = 2_000;
 
-    /// <summary>Browsers read a backslash as a slash, so that what looks like a path would become another host; the others end an attribute.</summary>
-    private static readonly SearchValues<char> Misread = SearchValues.Create("\\\"'<>`");
+    /// <summary>Browsers treat a backslash as a slash, so that <c>/\host</c> leads to another host. The other characters end an attribute.</summary>
+    private static readonly SearchValues<char> UnsafeInAddress = SearchValues.Create("\\\"'<>`");
 
-    /// <summary>Refuses what cannot be printed; line breaks and tabs are for <paramref name="multiline"/> text only.</summary>
+    /// <summary>Refuses control characters, except for line breaks and tabs in <paramref name="multiline"/> text.</summary>
     /// <returns>The rule that is broken, or null.</returns>
     public static string? RefuseCharacters(string text, bool multiline)
     {
@@ -28,7 +28,7 @@ internal static class FieldRules
         return null;
     }
 
-    /// <summary>Refuses all but http and https addresses and paths from the root.</summary>
+    /// <summary>Refuses everything except for http and https addresses and absolute paths.</summary>
     /// <returns>The rule that is broken, or null.</returns>
     public static string? RefuseAddress(string address)
     {
@@ -36,9 +36,9 @@ internal static class FieldRules
         if (address.Length > MaxAddress)
             return string.Create(CultureInfo.InvariantCulture, $"must have at most {MaxAddress} characters");
 
-        // browsers drop tabs and line breaks: "/\t/host" would be "//host"
+        // Browsers drop tabs and line breaks: "/\t/host" would become "//host".
         if (address.Any(character => char.IsControl(character) || char.IsWhiteSpace(character) || char.IsSurrogate(character))
-            || address.AsSpan().ContainsAny(Misread))
+            || address.AsSpan().ContainsAny(UnsafeInAddress))
         {
             return Rule;
         }

@@ -5,10 +5,10 @@ using Platform.ServiceDefaults.Postgres.Database;
 
 namespace Platform.Backend.Shops;
 
-/// <summary>Finds one shop of the caller's.</summary>
+/// <summary>Finds one of the caller's shops.</summary>
 internal sealed class FindShop(Caller caller, PostgresDatabase database)
 {
-    /// <summary>The shop, or null when the caller has none of that id (any more).</summary>
+    /// <summary>The shop, or null if the caller has none with this id.</summary>
     public Task<Shop?> ExecuteAsync(Guid id, CancellationToken cancellationToken) => database.ReadAsync<Shop?>(async connection =>
     {
         await using var command = connection.Command($"select {ShopRows.Columns} from shops where id = $1 and ($2::uuid is null or owner_id = $2)", id, caller.OnlyOf);
@@ -16,10 +16,10 @@ internal sealed class FindShop(Caller caller, PostgresDatabase database)
     }, cancellationToken);
 }
 
-/// <summary>Lists the caller's shops, the newest first.</summary>
+/// <summary>Lists the caller's shops, newest first.</summary>
 internal sealed class ListShops(Caller caller, PostgresDatabase database)
 {
-    /// <summary>Up to <paramref name="limit"/> shops older than the one of the id <paramref name="after"/>, or the newest ones.</summary>
+    /// <summary>Up to <paramref name="limit"/> shops older than the one with the id <paramref name="after"/>, or the newest ones.</summary>
     public Task<Page<ShopSummary>> ExecuteAsync(Guid? after, int limit, CancellationToken cancellationToken) => database.ReadAsync(async connection =>
     {
         await using var command = connection.Command(
@@ -51,10 +51,10 @@ internal sealed class ListShops(Caller caller, PostgresDatabase database)
     }, cancellationToken);
 }
 
-/// <summary>Lists the ids of the caller's shops: the partition keys of the messages about them.</summary>
+/// <summary>Lists the ids of the caller's shops, which are the partition keys of their messages.</summary>
 internal sealed class ListShopIds(Caller caller, PostgresDatabase database)
 {
-    /// <summary>The ids; null, for all, when the caller is an administrator.</summary>
+    /// <summary>The ids; null means all shops, if the caller is an administrator.</summary>
     public async Task<IReadOnlySet<Guid>?> ExecuteAsync(CancellationToken cancellationToken) => caller.OnlyOf is not { } owner ? null : await database.ReadAsync(async connection =>
     {
         await using var command = connection.Command("select id from shops where owner_id = $1", owner);

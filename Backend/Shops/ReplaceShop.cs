@@ -7,11 +7,11 @@ using Platform.ServiceDefaults.Problems;
 
 namespace Platform.Backend.Shops;
 
-/// <summary>Replaces what a merchant said about a shop. Its live store changes with the next deployment only.</summary>
+/// <summary>Replaces a shop's content. The live store does not change until the next deployment.</summary>
 internal sealed class ReplaceShop(FindShop findShop, ChooseTemplate chooseTemplate, PostgresDatabase database, Idempotency idempotency, TimeProvider time)
 {
     /// <summary>
-    /// The shop as it is now; 400 naming each bad field; 404; 409 when it is being deleted; or 412 when <paramref name="ifMatch"/> is not that of the last edit.
+    /// 200 with the shop; 400 naming each invalid field; 404; 409 if it is being deleted; or 412 if <paramref name="ifMatch"/> is not the tag of the last edit.
     /// </summary>
     public async Task<Results<Tagged<Ok<Shop>>, ValidationProblem, ProblemHttpResult>> ExecuteAsync(
         Guid id, IList<EntityTagHeaderValue> ifMatch, ShopReplacement input, CancellationToken cancellationToken)
@@ -23,7 +23,7 @@ internal sealed class ReplaceShop(FindShop findShop, ChooseTemplate chooseTempla
 
         var errors = new ValidationErrors();
         if (input.Slug is not null && input.Slug != known.Slug)
-            errors.Add("slug", $"cannot be changed: it is \"{known.Slug}\"");
+            errors.Add("slug", $"cannot be changed; it is \"{known.Slug}\"");
         ShopRules.Check(errors, input);
         var template = await chooseTemplate.ExecuteAsync(errors, input, known.Template, cancellationToken);
         if (errors.Any || template is null)

@@ -6,14 +6,14 @@ using Platform.ServiceDefaults.Problems;
 
 namespace Platform.Backend.Shops;
 
-/// <summary>Whether a shop's settings fit its template's parameters.</summary>
+/// <summary>Checks a shop's settings against its template's parameters.</summary>
 internal static partial class SettingsRules
 {
     private const int MaxText = 200;
     private const int MaxMultiline = 5_000;
     private const int MaxUrl = 2_000;
 
-    /// <summary>Adds one error for each setting that the template does not have, does not allow, or needs and does not get.</summary>
+    /// <summary>Adds one error for each setting that is unknown, invalid, or required but missing.</summary>
     public static void Check(ValidationErrors errors, IReadOnlyList<TemplateParameter> parameters, IReadOnlyDictionary<string, JsonElement> settings)
     {
         var byName = parameters.ToDictionary(parameter => parameter.Name, StringComparer.Ordinal);
@@ -50,18 +50,18 @@ internal static partial class SettingsRules
         if (!TryGetText(value, out var text))
             return "must be text";
 
-        // a merchant may leave an optional text empty, also one that must have some length otherwise
+        // An optional text may be empty even if the parameter has a minimum length.
         if (text.Length == 0 && !parameter.Required)
             return null;
 
-        var least = Math.Max(parameter.MinLength ?? 0, parameter.Required ? 1 : 0);
-        var most = Math.Min(parameter.MaxLength ?? limit, limit);
+        var min = Math.Max(parameter.MinLength ?? 0, parameter.Required ? 1 : 0);
+        var max = Math.Min(parameter.MaxLength ?? limit, limit);
         if (parameter.Required && string.IsNullOrWhiteSpace(text))
             return "must not be empty";
-        if (text.Length < least)
-            return string.Create(CultureInfo.InvariantCulture, $"must have at least {least} characters");
-        if (text.Length > most)
-            return string.Create(CultureInfo.InvariantCulture, $"must have at most {most} characters");
+        if (text.Length < min)
+            return string.Create(CultureInfo.InvariantCulture, $"must have at least {min} characters");
+        if (text.Length > max)
+            return string.Create(CultureInfo.InvariantCulture, $"must have at most {max} characters");
         return FieldRules.RefuseCharacters(text, multiline);
     }
 
@@ -86,7 +86,7 @@ internal static partial class SettingsRules
             : $"must be one of {string.Join(", ", choices.Select(choice => $"\"{choice.Value}\""))}";
     }
 
-    /// <summary>False for anything but a string, and for one with half a surrogate pair, which no UTF-8 can carry.</summary>
+    /// <summary>False for anything but a string, and for one with an unpaired surrogate, which can't be encoded as UTF-8.</summary>
     private static bool TryGetText(JsonElement value, out string text)
     {
         text = "";

@@ -2,7 +2,7 @@ using System.Text.Json;
 
 namespace Platform.Backend.Shops;
 
-/// <summary>A shop: what the merchant said, and where its store is.</summary>
+/// <summary>A shop: the merchant's content, and the state of its store.</summary>
 public sealed record Shop
 {
     /// <summary>The shop's id.</summary>
@@ -11,19 +11,19 @@ public sealed record Shop
     /// <summary>The last part of the store's address; it never changes.</summary>
     public required string Slug { get; init; }
 
-    /// <summary>The shop's name, as visitors read it.</summary>
+    /// <summary>The shop's name, as visitors see it.</summary>
     public required string Name { get; init; }
 
     /// <summary>The template and the version that the next deployment uses.</summary>
     public required ShopTemplate Template { get; init; }
 
-    /// <summary>Values for the template's parameters, by name; the template's defaults stand for those that are absent.</summary>
+    /// <summary>Values for the template's parameters, by name; absent ones have the template's defaults.</summary>
     public required IReadOnlyDictionary<string, JsonElement> Settings { get; init; }
 
-    /// <summary>What the shop sells, in the order of the store's pages.</summary>
+    /// <summary>The shop's products, in the order of the store's pages.</summary>
     public required IReadOnlyList<Product> Products { get; init; }
 
-    /// <summary><c>draft</c> until a deployment went live, then <c>live</c>; <c>deleting</c> while the store is being taken down.</summary>
+    /// <summary><c>draft</c> until its first deployment is live, then <c>live</c>; <c>deleting</c> while the store is being taken down.</summary>
     public required string Status { get; init; }
 
     /// <summary>The live store's address.</summary>
@@ -35,36 +35,36 @@ public sealed record Shop
     /// <summary>When the merchant last changed the shop, UTC.</summary>
     public required DateTimeOffset UpdatedAt { get; init; }
 
-    /// <summary>Whose shop it is.</summary>
+    /// <summary>The shop's owner.</summary>
     public required Guid OwnerId { get; init; }
 
     /// <summary>Counts the merchant's edits, from 1.</summary>
     internal int Version { get; init; }
 
-    /// <summary>Counts what the platform itself changed since: status and url.</summary>
+    /// <summary>Counts the platform's changes: of the status, the url and the release.</summary>
     internal int Changes { get; init; }
 
-    /// <summary>The bundle's digest of the template's version.</summary>
+    /// <summary>The digest of the template's bundle.</summary>
     internal string TemplateDigest { get; init; } = "";
 
     /// <summary>The live release.</summary>
     internal Guid? Release { get; init; }
 }
 
-/// <summary>What a shop's status can be.</summary>
+/// <summary>The values of a shop's status.</summary>
 public static class ShopStatus
 {
-    /// <summary>Never deployed, or not with success.</summary>
+    /// <summary>Never deployed successfully.</summary>
     public const string Draft = "draft";
 
-    /// <summary>A store stands at the shop's address.</summary>
+    /// <summary>The shop's store is live.</summary>
     public const string Live = "live";
 
-    /// <summary>The store is being taken down, and then the shop is gone.</summary>
+    /// <summary>The store is being taken down; then the shop is deleted.</summary>
     public const string Deleting = "deleting";
 }
 
-/// <summary>A shop in a list: without its settings and products.</summary>
+/// <summary>A shop in a list, without its settings and products.</summary>
 public sealed record ShopSummary
 {
     /// <summary>The shop's id.</summary>
@@ -91,19 +91,19 @@ public sealed record ShopSummary
     /// <summary>When the merchant last changed the shop, UTC.</summary>
     public required DateTimeOffset UpdatedAt { get; init; }
 
-    /// <summary>Whose shop it is.</summary>
+    /// <summary>The shop's owner.</summary>
     public required Guid OwnerId { get; init; }
 }
 
-/// <summary>A template in one version.</summary>
+/// <summary>A version of a template.</summary>
 /// <param name="Name">The template's name.</param>
 /// <param name="Version">The semantic version.</param>
 public sealed record ShopTemplate(string Name, string Version);
 
-/// <summary>Something that a shop sells.</summary>
+/// <summary>A product of a shop.</summary>
 public sealed record Product
 {
-    /// <summary>The merchant's own number for it, unique in the shop (case does not count): 1–64 letters, digits, <c>.</c>, <c>_</c> or <c>-</c>.</summary>
+    /// <summary>The merchant's number for it, unique in the shop (ignoring case): 1–64 letters, digits, <c>.</c>, <c>_</c> or <c>-</c>.</summary>
     public required string Sku { get; init; }
 
     /// <summary>1–200 characters.</summary>
@@ -125,21 +125,21 @@ public sealed record Product
 /// <summary>A new shop.</summary>
 public sealed record NewShop : ShopInput
 {
-    /// <summary>The last part of the store's address: 1–63 of a–z, 0–9 and, inside, <c>-</c>. It cannot be changed later.</summary>
+    /// <summary>The last part of the store's address: 1–63 of a–z, 0–9 and <c>-</c> (not first or last). It cannot be changed later.</summary>
     public required string Slug { get; init; }
 }
 
-/// <summary>What a shop is to be from now on; what is left out is emptied.</summary>
+/// <summary>A shop's new content; omitted fields become empty.</summary>
 public sealed record ShopReplacement : ShopInput
 {
-    /// <summary>May be left out; when given it must be the shop's own.</summary>
+    /// <summary>Optional; if given, it must be the shop's slug.</summary>
     public string? Slug { get; init; }
 }
 
-/// <summary>What a merchant says about a shop.</summary>
+/// <summary>The content of a shop that merchants edit.</summary>
 public abstract record ShopInput
 {
-    /// <summary>1–100 characters, as visitors will read it.</summary>
+    /// <summary>The name that visitors see; 1–100 characters.</summary>
     public required string Name { get; init; }
 
     /// <summary>The template.</summary>
@@ -152,12 +152,12 @@ public abstract record ShopInput
     public IReadOnlyList<Product> Products { get; init; } = [];
 }
 
-/// <summary>Which template a shop is to use.</summary>
+/// <summary>The template of a shop.</summary>
 public sealed record ChosenTemplate
 {
     /// <summary>The template's name.</summary>
     public required string Name { get; init; }
 
-    /// <summary>The version; the latest published one when left out.</summary>
+    /// <summary>The version; by default the latest published one.</summary>
     public string? Version { get; init; }
 }

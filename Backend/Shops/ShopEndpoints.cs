@@ -27,18 +27,18 @@ internal static class ShopEndpoints
         var group = routes.MapGroup("/api/shops").WithTags("Shops").RequireScope(Scopes.Read).WithIdempotency();
         group.MapPost("/", Create).WithName("CreateShop").RequireScope(Scopes.Deploy).ProducesProblem(409).ProducesProblem(422)
             .WithSummary("Creates a shop.")
-            .WithDescription("`settings` are values for the template's parameters. The store is not live before the shop is deployed. 409 when the slug is taken.");
+            .WithDescription("`settings` are values for the template's parameters. The store is not live until the shop is deployed. 409 if the slug is taken.");
         group.MapGet("/", List).WithName("ListShops")
-            .WithSummary("Lists one's shops, the newest first; an administrator's are those of all owners.");
+            .WithSummary("Lists the caller's shops, newest first; for an administrator those of all owners.");
         group.MapGet("/{id:guid}", Get).WithName("GetShop").Produces(304).ProducesProblem(404)
-            .WithSummary("Shows a shop, with the ETag that a change needs.");
+            .WithSummary("Shows a shop, with the ETag that changes need as If-Match.");
         group.MapPut("/{id:guid}", Replace).WithName("ReplaceShop").RequireScope(Scopes.Deploy)
             .ProducesProblem(404).ProducesProblem(409).ProducesProblem(412).ProducesProblem(422).ProducesProblem(428)
-            .WithSummary("Replaces a shop; what is left out is emptied.")
-            .WithDescription("Needs the shop's ETag as `If-Match`: 428 without one, 412 when the shop was changed since. The live store changes with the next deployment.");
+            .WithSummary("Replaces a shop; omitted fields become empty.")
+            .WithDescription("Needs the shop's ETag as `If-Match`: 428 without one, 412 if the shop was changed since. The live store does not change until the next deployment.");
         group.MapDelete("/{id:guid}", Delete).WithName("DeleteShop").RequireScope(Scopes.Deploy).ProducesProblem(404).ProducesProblem(412)
             .WithSummary("Deletes a shop and takes its store down.")
-            .WithDescription("The shop is `deleting` until its store is gone; then it is gone too and its slug is free. `If-Match` is optional.");
+            .WithDescription("The shop is `deleting` until its store is taken down; then it is deleted and its slug is free. `If-Match` is optional.");
     }
 
     private static Task<Results<Tagged<Created<Shop>>, ValidationProblem, ProblemHttpResult>> Create(
@@ -57,7 +57,7 @@ internal static class ShopEndpoints
         if (await find.ExecuteAsync(id, cancellationToken) is not { } shop)
             return ShopProblems.NotFound(id);
 
-        // one that cannot be read is no condition: the answer is then just longer than it need be
+        // An unparsable If-None-Match is ignored; the client then gets the full body instead of a 304.
         if (ifNoneMatch is null || !EntityTagHeaderValue.TryParseList([ifNoneMatch], out var tags) || !ShopTag.IsCurrent(tags, shop))
             return new Tagged<Ok<Shop>>(TypedResults.Ok(shop), shop);
         response.GetTypedHeaders().ETag = ShopTag.Of(shop);

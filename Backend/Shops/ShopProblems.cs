@@ -3,7 +3,7 @@ using Platform.ServiceDefaults.Problems;
 
 namespace Platform.Backend.Shops;
 
-/// <summary>What several calls about a shop may answer.</summary>
+/// <summary>Problems that several endpoints return.</summary>
 internal static class ShopProblems
 {
     public static ProblemHttpResult NotFound(Guid id) => Problem.NotFound($"There is no shop '{id}'.");

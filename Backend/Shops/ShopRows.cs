@@ -5,13 +5,13 @@ using Platform.Backend.Owners;
 
 namespace Platform.Backend.Shops;
 
-/// <summary>How a row of <c>shops</c> becomes a <see cref="Shop"/>.</summary>
+/// <summary>Reads rows of <c>shops</c>.</summary>
 internal static class ShopRows
 {
     public const string Columns =
         "id, slug, name, template_name, template_version, template_digest, settings, products, version, changes, status, url, release, created_at, updated_at, owner_id";
 
-    /// <summary>Reads the shop, if it is the caller's, and holds its row until the transaction ends, so that edits, deployments and the deletion of one shop have one order.</summary>
+    /// <summary>Reads the shop if it belongs to the caller, and locks its row until the transaction ends, which serialises edits, deployments and the deletion of a shop.</summary>
     public static async Task<Shop?> LockShopAsync(this NpgsqlTransaction transaction, Guid id, Caller caller, CancellationToken cancellationToken)
     {
         await using var command = transaction.Command(

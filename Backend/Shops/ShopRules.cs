@@ -4,7 +4,7 @@ using Platform.ServiceDefaults.Problems;
 
 namespace Platform.Backend.Shops;
 
-/// <summary>What a shop may be called and sell. Settings have their own rules: those of the template.</summary>
+/// <summary>Rules for a shop's slug, name and products. For its settings see <see cref="SettingsRules"/>.</summary>
 internal static partial class ShopRules
 {
     public const int MaxProducts = 500;
@@ -14,7 +14,7 @@ internal static partial class ShopRules
     private const int MaxDescription = 5_000;
     private const decimal MaxPrice = 1_000_000m;
 
-    /// <summary>Addresses that the platform keeps for itself, so that a store can have a host of its own name some day.</summary>
+    /// <summary>Slugs reserved for the platform, so that stores could become subdomains later.</summary>
     private static readonly HashSet<string> ReservedSlugs = new(StringComparer.Ordinal)
     {
         "account", "admin", "alive", "api", "assets", "auth", "cdn", "console", "dashboard", "health", "login", "logout", "metrics", "openapi",
@@ -50,7 +50,7 @@ internal static partial class ShopRules
         }
     }
 
-    /// <summary>The same shop as it is stored: no white space around names, codes in capitals, prices without needless digits.</summary>
+    /// <summary>The shop as it is stored: names trimmed, prices with two decimals, empty optional fields null.</summary>
     public static T Normalize<T>(T shop) where T : ShopInput => shop with
     {
         Name = shop.Name.Trim(),
@@ -94,18 +94,18 @@ internal static partial class ShopRules
             errors.Add($"{field}.imageUrl", refused);
     }
 
-    private static void CheckName(ValidationErrors errors, string field, string name, int most)
+    private static void CheckName(ValidationErrors errors, string field, string name, int max)
     {
         var trimmed = name.Trim();
         if (trimmed.Length == 0)
             errors.Add(field, "must not be empty");
-        else if (trimmed.Length > most)
-            errors.Add(field, string.Create(CultureInfo.InvariantCulture, $"must have at most {most} characters"));
+        else if (trimmed.Length > max)
+            errors.Add(field, string.Create(CultureInfo.InvariantCulture, $"must have at most {max} characters"));
         else if (FieldRules.RefuseCharacters(trimmed, multiline: false) is { } rule)
             errors.Add(field, rule);
     }
 
-    /// <summary>The product's part of its page's address, made as StoreDeployer makes it.</summary>
+    /// <summary>The product's part of its page's address. StoreDeployer derives it in the same way.</summary>
     private static string ProductSlug(string sku) => NotUrlSafe().Replace(sku.ToLowerInvariant(), "-").Trim('-');
 
     [GeneratedRegex(@"^[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?\z", RegexOptions.NonBacktracking)]

@@ -21,19 +21,19 @@ internal sealed class Tagged<TResult>(TResult result, Shop shop) : IResult, IEnd
 }
 
 /// <summary>
-/// A shop's entity tag, <c>"edits.changes"</c>. The whole tag says whether anything is new, so that <c>If-None-Match</c> also notices that a shop
-/// went live; <c>If-Match</c> compares the edits only, so that going live does not spoil the edit of a merchant who is just typing.
+/// A shop's entity tag, <c>"edits.changes"</c>. <c>If-None-Match</c> compares the whole tag, so that clients also notice when a shop goes live. <c>If-Match</c> compares
+/// only the edits, so that going live doesn't invalidate an edit in progress.
 /// </summary>
 internal static class ShopTag
 {
     public static EntityTagHeaderValue Of(Shop shop) =>
         new(string.Create(CultureInfo.InvariantCulture, $"\"{shop.Version}.{shop.Changes}\""));
 
-    /// <summary>Whether the client has the shop as it is.</summary>
+    /// <summary>Whether the client has the current state of the shop.</summary>
     public static bool IsCurrent(IList<EntityTagHeaderValue> ifNoneMatch, Shop shop) =>
         ifNoneMatch.Any(tag => tag.Equals(EntityTagHeaderValue.Any) || tag.Compare(Of(shop), useStrongComparison: false));
 
-    /// <summary>Whether the client knows the merchant's last edit.</summary>
+    /// <summary>Whether the client has seen the last edit.</summary>
     public static bool Matches(IList<EntityTagHeaderValue> ifMatch, Shop shop) =>
         ifMatch.Any(tag => tag.Equals(EntityTagHeaderValue.Any) || (!tag.IsWeak && EditsOf(tag) == shop.Version));
 

@@ -4,26 +4,26 @@ using Platform.ServiceDefaults.Health;
 
 namespace Platform.Backend.Status;
 
-/// <summary>One dependency of Backend: a service that it talks to, or its database.</summary>
-/// <param name="State"><c>connected</c> or <c>disconnected</c>: whether it said just now that it is ready.</param>
-/// <param name="LastChange">When the state was first seen to be this one, or the breaker last moved, whichever is later; UTC.</param>
-/// <param name="CircuitBreaker">This replica's breaker towards it.</param>
+/// <summary>One of Backend's dependencies: a service or the database.</summary>
+/// <param name="State"><c>connected</c> or <c>disconnected</c>: whether it just answered that it is ready.</param>
+/// <param name="LastChange">When this replica last saw the state change, or the breaker changed, whichever is later; UTC.</param>
+/// <param name="CircuitBreaker">This replica's circuit breaker for it.</param>
 /// <param name="FailureRatio">Failures over calls in the breaker's sampling window, 0 to 1.</param>
-/// <param name="RetryBudgetLeft">Retries that this replica would allow itself now.</param>
-/// <param name="Latency">How long this replica's last calls to it took; null when there was none yet, and for the database.</param>
-/// <param name="LastError">What last went wrong, with a call or a probe.</param>
-/// <param name="LastErrorAt">When that was, UTC.</param>
-/// <param name="Fallbacks">What this service does without it, by use.</param>
+/// <param name="RetryBudgetLeft">Retries left in this replica's budget.</param>
+/// <param name="Latency">Latency of this replica's recent calls to it; null if there were none, and for the database.</param>
+/// <param name="LastError">The last error of a call or probe.</param>
+/// <param name="LastErrorAt">When that occurred, UTC.</param>
+/// <param name="Fallbacks">What Backend does while it is unavailable, by use.</param>
 public sealed record ServiceState(
     string State, DateTimeOffset LastChange, CircuitBreakerReport CircuitBreaker, double FailureRatio, double RetryBudgetLeft, LatencyReport? Latency, string? LastError,
     DateTimeOffset? LastErrorAt, IReadOnlyList<FallbackStatus> Fallbacks);
 
-/// <summary>Asks other services and the database whether they answer, remembers what they said, and adds what this process knows of its calls to them.</summary>
+/// <summary>Probes Backend's dependencies, and combines the results with this process's statistics of its calls to them.</summary>
 internal sealed class ServiceProbes(CommunicationStatus communication, TimeProvider time)
 {
     private readonly ConcurrentDictionary<string, Seen> _seen = new(StringComparer.Ordinal);
 
-    /// <summary>Asks all of them at once; takes a second at most.</summary>
+    /// <summary>Probes all dependencies concurrently; takes a second at most.</summary>
     public async Task<IReadOnlyDictionary<string, ServiceState>> AskAllAsync(CancellationToken cancellationToken)
     {
         var seen = await Task.WhenAll(communication.Services.Keys.Select(async service => KeyValuePair.Create(service, await AskAsync(service, cancellationToken))));

@@ -15,12 +15,12 @@ internal static class StatusEndpoints
 
     public static void MapStatus(this IEndpointRouteBuilder routes)
     {
-        const string Summary = "Shows the services that this one talks to, and whether they answer.";
+        const string Summary = "Shows the state of Backend's dependencies.";
         var group = routes.MapGroup("").WithTags("Status").RequireScope(Scopes.Read);
         group.MapGet("/api/status/services", GetServices).WithName("GetServiceStatus").WithSummary(Summary);
         group.MapGet("/v1/api/status/services", GetServices).WithName("GetServiceStatusV1").WithSummary($"{Summary} The same as /api/status/services.");
         group.MapGet("/api/status/calls", GetCalls).WithName("GetCallStatus")
-            .WithSummary("Shows the last hundred calls of this replica to other services that were not plain successes, newest first, with each decision on the way.");
+            .WithSummary("Shows this replica's last hundred calls to other services that were not plain successes, newest first, with each decision made for them.");
     }
 
     private static Ok<CallStatus> GetCalls(CommunicationStatus communication, TimeProvider time) => TypedResults.Ok(new CallStatus(time.GetUtcNow(), communication.Calls));
@@ -28,9 +28,9 @@ internal static class StatusEndpoints
     private static async Task<Ok<ServiceStatus>> GetServices(ServiceProbes probes, TimeProvider time, CancellationToken cancellationToken) =>
         TypedResults.Ok(new ServiceStatus(time.GetUtcNow(), await probes.AskAllAsync(cancellationToken)));
 
-    /// <summary>The services that Backend talks to, by name.</summary>
-    /// <param name="Timestamp">When they were asked, UTC.</param>
-    /// <param name="Services">What is known of each.</param>
+    /// <summary>The state of Backend's dependencies.</summary>
+    /// <param name="Timestamp">When they were probed, UTC.</param>
+    /// <param name="Services">The state of each, by name.</param>
     internal sealed record ServiceStatus(DateTimeOffset Timestamp, IReadOnlyDictionary<string, ServiceState> Services);
 
     /// <summary>Calls to other services that were not plain successes.</summary>

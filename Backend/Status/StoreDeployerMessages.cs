@@ -4,7 +4,7 @@ using Platform.ServiceDefaults.Postgres.Messaging;
 
 namespace Platform.Backend.Status;
 
-/// <summary>What StoreDeployer has yet to send, and the decisions on what was refused.</summary>
+/// <summary>StoreDeployer's outbox backlog and dead letters.</summary>
 internal sealed class StoreDeployerMessages(HttpClient http)
 {
     public const string Service = "store-deployer";
@@ -13,14 +13,14 @@ internal sealed class StoreDeployerMessages(HttpClient http)
     public async Task<IReadOnlyList<Backlog>> ListBacklogAsync(CancellationToken cancellationToken) =>
         await GetAsync<IReadOnlyList<Backlog>>("backlog", cancellationToken);
 
-    /// <summary>Up to <paramref name="limit"/> dead letters, oldest first; those about <paramref name="shops"/> only, unless that is null.</summary>
+    /// <summary>Up to <paramref name="limit"/> dead letters, oldest first; only those of <paramref name="shops"/> unless that is null.</summary>
     /// <exception cref="HttpRequestException">StoreDeployer does not answer, or not with success.</exception>
     public async Task<IReadOnlyList<DeadLetter>> ListDeadLettersAsync(int limit, IReadOnlySet<Guid>? shops, CancellationToken cancellationToken)
     {
         if (shops is null)
             return (await GetAsync<Page<DeadLetter>>($"dead-letters?limit={limit}", cancellationToken)).Items;
 
-        // StoreDeployer knows nothing of owners
+        // StoreDeployer doesn't know owners, so the caller's shops are filtered here.
         var found = new List<DeadLetter>();
         string? cursor = null;
         do
@@ -36,10 +36,10 @@ internal sealed class StoreDeployerMessages(HttpClient http)
     }
 
     /// <summary>
-    /// Sends the dead letter again, or all of a type, or all; of those about <paramref name="shops"/> only, unless that is null. A dead letter that is none any more is no
-    /// failure for whom it may be any.
+    /// Redrives one dead letter, all of a type, or all; only those of <paramref name="shops"/> unless that is null. For an administrator (null) it is not an error if the
+    /// dead letter does not exist any more.
     /// </summary>
-    /// <returns>False when the dead letter is not about one of the shops.</returns>
+    /// <returns>False if there is no such dead letter of one of the shops.</returns>
     /// <exception cref="HttpRequestException">StoreDeployer does not answer, or not with success.</exception>
     public async Task<bool> RedriveAsync(Guid? id, string? type, IReadOnlySet<Guid>? shops, CancellationToken cancellationToken)
     {
@@ -56,8 +56,8 @@ internal sealed class StoreDeployerMessages(HttpClient http)
         return id is null || own.Count > 0;
     }
 
-    /// <summary>Gives a dead letter up, if it is about one of <paramref name="shops"/> or that is null; one that is none any more is no failure for whom it may be any.</summary>
-    /// <returns>False when the dead letter is not about one of the shops.</returns>
+    /// <summary>Discards a dead letter; only one of <paramref name="shops"/> unless that is null. See <see cref="RedriveAsync"/> for one that does not exist any more.</summary>
+    /// <returns>False if there is no such dead letter of one of the shops.</returns>
     /// <exception cref="HttpRequestException">StoreDeployer does not answer, or not with success.</exception>
     public async Task<bool> DiscardAsync(Guid id, IReadOnlySet<Guid>? shops, CancellationToken cancellationToken)
     {

@@ -8,17 +8,17 @@ using Platform.ServiceDefaults.Communication;
 
 namespace Platform.Backend.Templates;
 
-/// <summary>Passes a bundle on to the registry, whose publishing is internal, without holding it in memory.</summary>
+/// <summary>Streams a bundle to the registry, whose publishing endpoint is internal.</summary>
 internal sealed class PublishTemplate(TemplateRegistryClient registry, TemplateCatalog catalog, Fallbacks fallbacks)
 {
     public static readonly Fallback Fallback = new("template-registry", "publishing a template", FallbackKind.FailClosed);
 
-    /// <summary>Bytes of a zip.</summary>
+    /// <summary>Largest size of a bundle in bytes.</summary>
     public const int MaxBundleSize = 10 * 1024 * 1024;
 
-    /// <summary>The registry's answer; its refusals are passed on as they are.</summary>
-    /// <exception cref="DependencyUnavailableException">The registry cannot be asked.</exception>
-    /// <exception cref="BadHttpRequestException">The bundle is larger than <see cref="MaxBundleSize"/>, or its sender hung up.</exception>
+    /// <summary>The registry's response; its 4xx problems are passed on unchanged.</summary>
+    /// <exception cref="DependencyUnavailableException">The registry is unavailable.</exception>
+    /// <exception cref="BadHttpRequestException">The bundle is larger than <see cref="MaxBundleSize"/>, or the client disconnected.</exception>
     public async Task<Results<Created<TemplateVersion>, Ok<TemplateVersion>, ProblemHttpResult>> ExecuteAsync(
         string name, string version, Stream bundle, string? contentType, long? length, CancellationToken cancellationToken)
     {
@@ -53,7 +53,7 @@ internal sealed class PublishTemplate(TemplateRegistryClient registry, TemplateC
         }
         catch (Exception exception) when (!cancellationToken.IsCancellationRequested)
         {
-            // what went wrong may be the request that is being read, and not the registry
+            // The body is read from the client while it is sent, so the cause may be the client's request instead of the registry.
             for (var cause = exception; cause is not null; cause = cause.InnerException)
             {
                 if (cause is BadHttpRequestException)

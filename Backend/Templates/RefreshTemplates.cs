@@ -5,14 +5,14 @@ using Platform.ServiceDefaults.Postgres.Database;
 namespace Platform.Backend.Templates;
 
 /// <summary>
-/// Fetches the catalog, and the parameters of each latest version, before anyone asks: so that shops can be made from them also when the
-/// registry goes down before their first use. Reports at the same time how many shops use each.
+/// Caches the catalog and the parameters of each latest version in advance, so that shops can use them even if the registry goes down before their first use. Also
+/// reports how many shops use each template.
 /// </summary>
 internal sealed partial class RefreshTemplates(
     IServiceScopeFactory scopes, DatabaseMigrations migrations, IOptionsMonitor<TemplateOptions> options, TimeProvider time, ILogger<RefreshTemplates> logger)
     : BackgroundService
 {
-    private static readonly TimeSpan PauseWhileDown = TimeSpan.FromSeconds(2);
+    private static readonly TimeSpan RetryDelay = TimeSpan.FromSeconds(2);
 
     protected override async Task ExecuteAsync(CancellationToken stoppingToken)
     {
@@ -33,12 +33,12 @@ internal sealed partial class RefreshTemplates(
                 Log.CannotRefresh(logger, exception.InnerException?.Message ?? exception.Message);
             }
 
-            var pause = complete ? options.CurrentValue.RefreshEvery : PauseWhileDown;
+            var pause = complete ? options.CurrentValue.RefreshEvery : RetryDelay;
             await Task.Delay(pause, time, stoppingToken).ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
         }
     }
 
-    /// <summary>Fetches once, and says whether the catalog came from the registry itself.</summary>
+    /// <returns>Whether the catalog came from the registry; false if it came from the cache.</returns>
     private async Task<bool> RefreshAsync(CancellationToken cancellationToken)
     {
         await using var scope = scopes.CreateAsyncScope();
@@ -56,7 +56,7 @@ internal sealed partial class RefreshTemplates(
 
     private static partial class Log
     {
-        [LoggerMessage(Level = LogLevel.Information, Message = "The template registry cannot be asked yet: {Reason}")]
+        [LoggerMessage(Level = LogLevel.Information, Message = "Could not refresh the templates, trying again: {Reason}")]
         public static partial void CannotRefresh(ILogger logger, string reason);
     }
 }

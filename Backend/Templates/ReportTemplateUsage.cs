@@ -4,7 +4,7 @@ using Platform.ServiceDefaults.Postgres.Database;
 
 namespace Platform.Backend.Templates;
 
-/// <summary>Tells the registry how many shops use each template. Best effort: the next report makes up for one that did not arrive.</summary>
+/// <summary>Reports to the registry how many shops use each template. Best effort: each report contains the totals, so a lost one is made up for by the next.</summary>
 internal sealed partial class ReportTemplateUsage(TemplateRegistryClient registry, PostgresDatabase database, Fallbacks fallbacks, ILogger<ReportTemplateUsage> logger)
 {
     public static readonly Fallback Fallback = new("template-registry", "usage statistics", FallbackKind.BestEffort);
@@ -33,6 +33,6 @@ internal sealed partial class ReportTemplateUsage(TemplateRegistryClient registr
         return counts;
     }, cancellationToken);
 
-    [LoggerMessage(LogLevel.Information, "event=resilience The registry was not told how many shops use its templates: {Reason}")]
+    [LoggerMessage(LogLevel.Information, "event=resilience Could not report the use of templates to the registry: {Reason}")]
     private static partial void LogNotReported(ILogger logger, string reason);
 }

@@ -7,15 +7,15 @@ using Platform.ServiceDefaults.Postgres.Database;
 
 namespace Platform.Backend.Templates;
 
-/// <summary>What the registry said, and when.</summary>
-/// <param name="Value">The answer.</param>
-/// <param name="Age">How long ago the registry gave it.</param>
-/// <param name="Stale">Whether it is given because the registry cannot be asked.</param>
+/// <summary>An answer of the registry, possibly from the cache.</summary>
+/// <param name="Value">The content.</param>
+/// <param name="Age">How long ago it was fetched.</param>
+/// <param name="Stale">Whether it is an outdated one, returned because the registry is unavailable.</param>
 internal sealed record Answer<T>(T Value, TimeSpan Age, bool Stale);
 
 /// <summary>
-/// The registry's templates. It fails open: when the registry cannot be asked, its last good answer is given, marked as stale; that answer is
-/// kept in the database, so that it outlives a restart.
+/// The registry's templates, cached in memory and in the database. Fails open: while the registry is unavailable, its last answer is returned, marked as
+/// stale, also after a restart.
 /// </summary>
 internal sealed partial class TemplateCatalog(
     TemplateRegistryClient registry,
@@ -28,30 +28,30 @@ internal sealed partial class TemplateCatalog(
 {
     public static readonly Fallback Fallback = new("template-registry", "templates", FallbackKind.FailOpen);
 
-    private static readonly TimeSpan AfterRefusal = TimeSpan.FromMilliseconds(250);
+    private static readonly TimeSpan RetryDelayAfterFastFailure = TimeSpan.FromMilliseconds(250);
 
-    /// <summary>All templates on offer, by name.</summary>
-    /// <exception cref="DependencyUnavailableException">The registry cannot be asked and never could.</exception>
+    /// <summary>All available templates, by name.</summary>
+    /// <exception cref="DependencyUnavailableException">The registry is unavailable, and there is no cached answer.</exception>
     public async Task<Answer<IReadOnlyList<Template>>> ListAsync(CancellationToken cancellationToken) =>
-        (await AskAsync<IReadOnlyList<Template>>("templates", async token => await registry.ListAsync(token), cancellationToken))!;
+        (await GetAsync<IReadOnlyList<Template>>("templates", async token => await registry.ListAsync(token), cancellationToken))!;
 
-    /// <summary>One template, or null when there is none of the name.</summary>
-    /// <exception cref="DependencyUnavailableException">The registry cannot be asked and never could.</exception>
+    /// <summary>One template, or null if there is none with this name.</summary>
+    /// <exception cref="DependencyUnavailableException">The registry is unavailable, and there is no cached answer.</exception>
     public async Task<Answer<Template>?> FindAsync(string name, CancellationToken cancellationToken) =>
-        TemplateNames.IsName(name) ? await AskAsync($"templates/{name}", token => registry.FindAsync(name, token), cancellationToken) : null;
+        TemplateNames.IsName(name) ? await GetAsync($"templates/{name}", token => registry.FindAsync(name, token), cancellationToken) : null;
 
-    /// <summary>One version of a template, also a withdrawn one, or null when there is none.</summary>
-    /// <exception cref="DependencyUnavailableException">The registry cannot be asked and never could.</exception>
+    /// <summary>One version of a template, also a withdrawn one, or null if there is none.</summary>
+    /// <exception cref="DependencyUnavailableException">The registry is unavailable, and there is no cached answer.</exception>
     public async Task<Answer<TemplateVersion>?> FindVersionAsync(string name, string version, CancellationToken cancellationToken) =>
         TemplateNames.IsName(name) && TemplateNames.IsVersion(version)
-            ? await AskAsync(VersionKey(name, version), token => registry.FindVersionAsync(name, version, token), cancellationToken)
+            ? await GetAsync(VersionKey(name, version), token => registry.FindVersionAsync(name, version, token), cancellationToken)
             : null;
 
     /// <summary>
-    /// The same, for what never changes in a published version (digest, parameters): an answer of any age will do, so that the registry is asked at
-    /// most once. Its <see cref="TemplateVersion.Status"/> may be out of date.
+    /// The same for the immutable fields of a version (digest, parameters): returns a cached answer of any age, so that the registry is called at most
+    /// once. The <see cref="TemplateVersion.Status"/> may be outdated.
     /// </summary>
-    /// <exception cref="DependencyUnavailableException">The registry cannot be asked and never could.</exception>
+    /// <exception cref="DependencyUnavailableException">The registry is unavailable, and there is no cached answer.</exception>
     public async Task<TemplateVersion?> FindContentAsync(string name, string version, CancellationToken cancellationToken)
     {
         if (!TemplateNames.IsName(name) || !TemplateNames.IsVersion(version))
@@ -62,9 +62,9 @@ internal sealed partial class TemplateCatalog(
         await slot.Gate.WaitAsync(cancellationToken);
         try
         {
-            slot.Held ??= await LoadAsync<TemplateVersion>(key, cancellationToken);
-            return slot.Held is { } held
-                ? (TemplateVersion)held.Value
+            slot.Cached ??= await LoadAsync<TemplateVersion>(key, cancellationToken);
+            return slot.Cached is { } cached
+                ? (TemplateVersion)cached.Value
                 : (await FetchAsync(key, slot, token => registry.FindVersionAsync(name, version, token), cancellationToken))?.Value;
         }
         finally
@@ -73,28 +73,28 @@ internal sealed partial class TemplateCatalog(
         }
     }
 
-    /// <summary>Forgets that anything is fresh, after a publication. The answers stay for when the registry cannot be asked.</summary>
+    /// <summary>Marks all cached answers as not fresh, after a publication. They remain usable as stale answers.</summary>
     public void Expire() => answers.Expire();
 
     private static string VersionKey(string name, string version) => $"templates/{name}/versions/{version}";
 
-    private async Task<Answer<T>?> AskAsync<T>(string key, Func<CancellationToken, Task<T?>> ask, CancellationToken cancellationToken) where T : class
+    private async Task<Answer<T>?> GetAsync<T>(string key, Func<CancellationToken, Task<T?>> fetch, CancellationToken cancellationToken) where T : class
     {
         var slot = answers.Slot(key);
         if (Fresh<T>(slot) is { } fresh)
             return fresh;
 
-        // one question at a time for each key: the others wait for its answer
+        // One call to the registry at a time for each key; concurrent requests wait for its answer.
         await slot.Gate.WaitAsync(cancellationToken);
         try
         {
             if (Fresh<T>(slot) is { } fetched)
                 return fetched;
 
-            slot.Held ??= await LoadAsync<T>(key, cancellationToken);
-            if (slot.Held is { } held && answers.RestUntil > time.GetUtcNow())
-                return Stale<T>(held);
-            return await FetchAsync(key, slot, ask, cancellationToken);
+            slot.Cached ??= await LoadAsync<T>(key, cancellationToken);
+            if (slot.Cached is { } cached && answers.SkipRegistryUntil > time.GetUtcNow())
+                return Stale<T>(cached);
+            return await FetchAsync(key, slot, fetch, cancellationToken);
         }
         finally
         {
@@ -104,62 +104,63 @@ internal sealed partial class TemplateCatalog(
 
     private void Release(string key, TemplateAnswers.AnswerSlot slot)
     {
-        if (slot.Held is null)
+        if (slot.Cached is null)
             answers.Forget(key, slot);
         slot.Gate.Release();
     }
 
     private async Task<Answer<T>?> FetchAsync<T>(
-        string key, TemplateAnswers.AnswerSlot slot, Func<CancellationToken, Task<T?>> ask, CancellationToken cancellationToken) where T : class
+        string key, TemplateAnswers.AnswerSlot slot, Func<CancellationToken, Task<T?>> fetch, CancellationToken cancellationToken) where T : class
     {
-        using var patience = new CancellationTokenSource(slot.Held is null ? options.CurrentValue.Deadline : options.CurrentValue.Patience, time);
-        using var either = CancellationTokenSource.CreateLinkedTokenSource(patience.Token, cancellationToken);
+        using var timeout = new CancellationTokenSource(slot.Cached is null ? options.CurrentValue.Deadline : options.CurrentValue.Patience, time);
+        using var linked = CancellationTokenSource.CreateLinkedTokenSource(timeout.Token, cancellationToken);
         try
         {
             var epoch = answers.Epoch;
-            var value = await ask(either.Token);
-            answers.RestUntil = default;
+            var value = await fetch(linked.Token);
+            answers.SkipRegistryUntil = default;
             if (value is null)
             {
-                slot.Held = null;
+                slot.Cached = null;
                 return null;
             }
 
             var now = time.GetUtcNow();
-            slot.Held = new(value, now, epoch);
+            slot.Cached = new(value, now, epoch);
             await StoreAsync(key, value, now, cancellationToken);
             return new(value, TimeSpan.Zero, Stale: false);
         }
         catch (Exception exception) when (!cancellationToken.IsCancellationRequested)
         {
-            // whatever is wrong with the registry, the last good answer stands
-            if (slot.Held is not { } held)
+            // Whatever the failure is, return the cached answer if there is one.
+            if (slot.Cached is not { } cached)
                 throw new DependencyUnavailableException("template-registry", exception, options.CurrentValue.AskAgainAfter);
             var now = time.GetUtcNow();
             var later = now + options.CurrentValue.AskAgainAfter;
-            // who asked in vain for so long spares the next ones the wait; a refusal, such as an open breaker's, costs little, and its end is not to be missed
-            answers.RestUntil = patience.IsCancellationRequested ? later : now + AfterRefusal;
-            var stale = Stale<T>(held);
-            if (answers.MaySay(now, until: later))
+            // After a time-out, further requests get the cached answer without waiting for the registry. After a fast failure, such as an open breaker, the registry is
+            // called again soon, because that is cheap and its recovery should be noticed quickly.
+            answers.SkipRegistryUntil = timeout.IsCancellationRequested ? later : now + RetryDelayAfterFastFailure;
+            var stale = Stale<T>(cached);
+            if (answers.ShouldLogStale(now, until: later))
                 Log.ServingStale(logger, key, (long)stale.Age.TotalSeconds, exception.Message);
             return stale;
         }
     }
 
     private Answer<T>? Fresh<T>(TemplateAnswers.AnswerSlot slot) =>
-        slot.Held is { } held && held.Epoch == answers.Epoch && time.GetUtcNow() - held.FetchedAt < options.CurrentValue.FreshFor
-            ? new((T)held.Value, time.GetUtcNow() - held.FetchedAt, Stale: false)
+        slot.Cached is { } cached && cached.Epoch == answers.Epoch && time.GetUtcNow() - cached.FetchedAt < options.CurrentValue.FreshFor
+            ? new((T)cached.Value, time.GetUtcNow() - cached.FetchedAt, Stale: false)
             : null;
 
-    private Answer<T> Stale<T>(TemplateAnswers.HeldAnswer held)
+    private Answer<T> Stale<T>(TemplateAnswers.CachedAnswer cached)
     {
-        var age = time.GetUtcNow() - held.FetchedAt;
+        var age = time.GetUtcNow() - cached.FetchedAt;
         fallbacks.Use(Fallback, age);
-        return new((T)held.Value, age, Stale: true);
+        return new((T)cached.Value, age, Stale: true);
     }
 
-    /// <summary>Best effort: templates are also served while the database is away.</summary>
-    private async Task<TemplateAnswers.HeldAnswer?> LoadAsync<T>(string key, CancellationToken cancellationToken) where T : class
+    /// <summary>Best effort: templates are also served while the database is unavailable.</summary>
+    private async Task<TemplateAnswers.CachedAnswer?> LoadAsync<T>(string key, CancellationToken cancellationToken) where T : class
     {
         try
         {
@@ -168,7 +169,7 @@ internal sealed partial class TemplateCatalog(
                 await using var command = connection.Command("select answer, fetched_at from template_cache where key = $1", key);
                 await using var reader = await command.ExecuteReaderAsync(cancellationToken);
                 return await reader.ReadAsync(cancellationToken)
-                    ? new TemplateAnswers.HeldAnswer(reader.GetJson<T>(0), reader.GetFieldValue<DateTimeOffset>(1), TemplateAnswers.NeverFresh)
+                    ? new TemplateAnswers.CachedAnswer(reader.GetJson<T>(0), reader.GetFieldValue<DateTimeOffset>(1), TemplateAnswers.NeverFresh)
                     : null;
             }, cancellationToken);
         }
@@ -179,7 +180,7 @@ internal sealed partial class TemplateCatalog(
         }
     }
 
-    /// <summary>Best effort, and spares the disk: an answer that did not change is written once a minute, for its age.</summary>
+    /// <summary>Best effort. To limit disk writes, an unchanged answer is written only once a minute, to update its age.</summary>
     private async Task StoreAsync<T>(string key, T value, DateTimeOffset fetchedAt, CancellationToken cancellationToken)
     {
         try
@@ -202,43 +203,43 @@ internal sealed partial class TemplateCatalog(
 
     private static partial class Log
     {
-        [LoggerMessage(Level = LogLevel.Warning, Message = "The template registry cannot be asked for {Key} ({Reason}); serving its answer of {Age} s ago.")]
+        [LoggerMessage(Level = LogLevel.Warning, Message = "The template registry is unavailable; serving the answer for {Key} of {Age} s ago: {Reason}")]
         public static partial void ServingStale(ILogger logger, string key, long age, string reason);
 
-        [LoggerMessage(Level = LogLevel.Warning, Message = "The kept answer for {Key} cannot be read.")]
+        [LoggerMessage(Level = LogLevel.Warning, Message = "Could not read the cached answer for {Key}")]
         public static partial void CannotLoad(ILogger logger, string key, Exception exception);
 
-        [LoggerMessage(Level = LogLevel.Warning, Message = "The answer for {Key} cannot be kept; it is lost when this process ends.")]
+        [LoggerMessage(Level = LogLevel.Warning, Message = "Could not cache the answer for {Key} in the database; a restart will lose it")]
         public static partial void CannotStore(ILogger logger, string key, Exception exception);
     }
 }
 
-/// <summary>The answers in this process's memory. Only what exists in the registry has a slot for longer than a call.</summary>
+/// <summary>The answers cached in memory. Slots of names that don't exist in the registry are removed after the call, so that arbitrary names don't fill the memory.</summary>
 internal sealed class TemplateAnswers
 {
-    /// <summary>The epoch of an answer that was loaded and not asked for.</summary>
+    /// <summary>The epoch of answers loaded from the database, which are never fresh.</summary>
     public const int NeverFresh = -1;
 
     private readonly ConcurrentDictionary<string, AnswerSlot> _slots = new(StringComparer.Ordinal);
     private int _epoch;
-    private long _restUntil;
-    private long _quietUntil;
+    private long _skipRegistryUntil;
+    private long _nextStaleLog;
 
-    /// <summary>Changes whenever all answers stop being fresh.</summary>
+    /// <summary>Incremented by <see cref="Expire"/>; answers of earlier epochs are not fresh.</summary>
     public int Epoch => Volatile.Read(ref _epoch);
 
-    /// <summary>Until when the registry is left alone wherever an answer is held.</summary>
-    public DateTimeOffset RestUntil
+    /// <summary>Until then, cached answers are returned without calling the registry.</summary>
+    public DateTimeOffset SkipRegistryUntil
     {
-        get => new(Volatile.Read(ref _restUntil), TimeSpan.Zero);
-        set => Volatile.Write(ref _restUntil, value.UtcTicks);
+        get => new(Volatile.Read(ref _skipRegistryUntil), TimeSpan.Zero);
+        set => Volatile.Write(ref _skipRegistryUntil, value.UtcTicks);
     }
 
-    /// <summary>Whether to say now that answers are stale, and then no more until <paramref name="until"/>.</summary>
-    public bool MaySay(DateTimeOffset now, DateTimeOffset until)
+    /// <summary>True at most once before <paramref name="until"/>, so that staleness is not logged for each answer.</summary>
+    public bool ShouldLogStale(DateTimeOffset now, DateTimeOffset until)
     {
-        var quiet = Volatile.Read(ref _quietUntil);
-        return quiet <= now.UtcTicks && Interlocked.CompareExchange(ref _quietUntil, until.UtcTicks, quiet) == quiet;
+        var next = Volatile.Read(ref _nextStaleLog);
+        return next <= now.UtcTicks && Interlocked.CompareExchange(ref _nextStaleLog, until.UtcTicks, next) == next;
     }
 
     public AnswerSlot Slot(string key) => _slots.GetOrAdd(key, _ => new AnswerSlot());
@@ -249,16 +250,16 @@ internal sealed class TemplateAnswers
 
     internal sealed class AnswerSlot
     {
-        private volatile HeldAnswer? _held;
+        private volatile CachedAnswer? _cached;
 
         public SemaphoreSlim Gate { get; } = new(1);
 
-        public HeldAnswer? Held
+        public CachedAnswer? Cached
         {
-            get => _held;
-            set => _held = value;
+            get => _cached;
+            set => _cached = value;
         }
     }
 
-    internal sealed record HeldAnswer(object Value, DateTimeOffset FetchedAt, int Epoch);
+    internal sealed record CachedAnswer(object Value, DateTimeOffset FetchedAt, int Epoch);
 }

@@ -29,8 +29,8 @@ internal static class TemplateEndpoints
     {
         var group = routes.MapGroup("/api/templates").WithTags("Templates").RequireScope(Scopes.Read);
         group.MapGet("/", List).WithName("ListTemplates")
-            .WithSummary("Lists the templates on offer, by name.")
-            .WithDescription("`search` is looked for in name, title and description. When the registry is down: the last good answer, with `stale: true` and an `Age` header.");
+            .WithSummary("Lists the available templates, by name.")
+            .WithDescription("`search` selects templates whose name, title or description contains it. While the registry is unavailable: its last answer, with `stale: true` and an `Age` header.");
         group.MapGet("/{name}", Get).WithName("GetTemplate").ProducesProblem(404)
             .WithSummary("Shows a template and its versions, newest first.");
         group.MapGet("/{name}/versions/{version}", GetVersion).WithName("GetTemplateVersion").ProducesProblem(404)
@@ -53,8 +53,8 @@ internal static class TemplateEndpoints
             return errors.ToResult();
         }
 
-        // searched and paged here and not in the registry, so that both work while the registry is down
-        var templates = Tell(response, await catalog.ListAsync(cancellationToken));
+        // Searched and paged here instead of in the registry, so that both work while the registry is unavailable.
+        var templates = WithAge(response, await catalog.ListAsync(cancellationToken));
         var rows = templates.Value
             .Where(template => after is null || string.CompareOrdinal(template.Name, after) > 0)
             .Where(template => Matches(template, search?.Trim()))
@@ -66,13 +66,13 @@ internal static class TemplateEndpoints
     private static async Task<Results<Ok<Template>, ProblemHttpResult>> Get(
         string name, TemplateCatalog catalog, HttpResponse response, CancellationToken cancellationToken) =>
         await catalog.FindAsync(name, cancellationToken) is { } answer
-            ? TypedResults.Ok(Tell(response, answer).Value with { Stale = answer.Stale })
+            ? TypedResults.Ok(WithAge(response, answer).Value with { Stale = answer.Stale })
             : Problem.NotFound($"There is no template '{name}'.");
 
     private static async Task<Results<Ok<TemplateVersion>, ProblemHttpResult>> GetVersion(
         string name, string version, TemplateCatalog catalog, HttpResponse response, CancellationToken cancellationToken) =>
         await catalog.FindVersionAsync(name, version, cancellationToken) is { } answer
-            ? TypedResults.Ok(Tell(response, answer).Value with { Stale = answer.Stale })
+            ? TypedResults.Ok(WithAge(response, answer).Value with { Stale = answer.Stale })
             : Problem.NotFound($"There is no version '{version}' of a template '{name}'.");
 
     private static Task<Results<Created<TemplateVersion>, Ok<TemplateVersion>, ProblemHttpResult>> Publish(
@@ -85,7 +85,7 @@ internal static class TemplateEndpoints
         || template.Title.Contains(search, StringComparison.OrdinalIgnoreCase)
         || template.Description?.Contains(search, StringComparison.OrdinalIgnoreCase) == true;
 
-    private static Answer<T> Tell<T>(HttpResponse response, Answer<T> answer)
+    private static Answer<T> WithAge<T>(HttpResponse response, Answer<T> answer)
     {
         if (answer.Stale)
             response.Headers.Age = ((long)answer.Age.TotalSeconds).ToString(CultureInfo.InvariantCulture);

@@ -2,7 +2,7 @@ using System.Text.RegularExpressions;
 
 namespace Platform.Backend.Templates;
 
-/// <summary>What can be a template's name or version at all, so that nothing else gets into an address of the registry.</summary>
+/// <summary>The syntax of names and versions of templates. Anything else is refused before it becomes part of a request to the registry.</summary>
 internal static partial class TemplateNames
 {
     public static bool IsName(string name) => Name().IsMatch(name);

@@ -3,13 +3,13 @@ using Platform.ServiceDefaults;
 
 namespace Platform.Backend.Templates;
 
-/// <summary>TemplateRegistry's HTTP interface, as far as Backend uses it.</summary>
+/// <summary>Client of TemplateRegistry.</summary>
 internal sealed class TemplateRegistryClient(HttpClient http)
 {
     private const int PageSize = 100;
     private const int MaxPages = 100;
 
-    /// <summary>All templates on offer, by name: the catalog is small and read all the time.</summary>
+    /// <summary>All available templates, by name.</summary>
     /// <exception cref="HttpRequestException">The registry does not answer, or not with success.</exception>
     public async Task<IReadOnlyList<Template>> ListAsync(CancellationToken cancellationToken)
     {
@@ -29,24 +29,24 @@ internal sealed class TemplateRegistryClient(HttpClient http)
         return templates;
     }
 
-    /// <summary>One template, or null when there is none of the name.</summary>
+    /// <summary>One template, or null if there is none with this name.</summary>
     /// <exception cref="HttpRequestException">The registry does not answer, or not with success.</exception>
     public Task<Template?> FindAsync(string name, CancellationToken cancellationToken) =>
         GetAsync<Template>($"templates/{Uri.EscapeDataString(name)}", cancellationToken);
 
-    /// <summary>One version of a template, also a withdrawn one, or null when there is none.</summary>
+    /// <summary>One version of a template, also a withdrawn one, or null if there is none.</summary>
     /// <exception cref="HttpRequestException">The registry does not answer, or not with success.</exception>
     public Task<TemplateVersion?> FindVersionAsync(string name, string version, CancellationToken cancellationToken) =>
         GetAsync<TemplateVersion>(VersionPath(name, version), cancellationToken);
 
-    /// <summary>Publishes a bundle; whatever the registry answers is returned, headers first.</summary>
+    /// <summary>Publishes a bundle. Returns the response of any status as soon as its headers have arrived.</summary>
     public async Task<HttpResponseMessage> PublishAsync(string name, string version, HttpContent bundle, CancellationToken cancellationToken)
     {
         using var request = new HttpRequestMessage(HttpMethod.Put, VersionPath(name, version)) { Content = bundle };
         return await http.SendAsync(request, HttpCompletionOption.ResponseHeadersRead, cancellationToken);
     }
 
-    /// <summary>Tells how many shops use a template; a template that is not there any more is no failure.</summary>
+    /// <summary>Reports how many shops use a template. A 404 is ignored: the template may have been removed.</summary>
     /// <exception cref="HttpRequestException">The registry does not answer, or not with success.</exception>
     public async Task ReportUsageAsync(string name, int shops, CancellationToken cancellationToken)
     {
@@ -65,7 +65,7 @@ internal sealed class TemplateRegistryClient(HttpClient http)
             return null;
         response.EnsureSuccessStatusCode();
 
-        // unknown fields are ignored: the registry may be a version ahead
+        // Unknown fields are ignored, because the registry may be a newer version.
         return await response.Content.ReadFromJsonAsync<T>(PlatformJson.Tolerant, cancellationToken)
             ?? throw new HttpRequestException($"The template registry answered {path} with null.");
     }

@@ -45,7 +45,7 @@ public sealed class ConsolePagesTests(BackendHost backend) : IClassFixture<Backe
         await _browser.SendAsync(cancel);
         await backend.FinishAsync(deployment, "cancelled");
         await _browser.SendAsync(_browser.FormTo(cancel.Action), HttpStatusCode.Conflict);
-        _browser.Text.ShouldContain("The deployment is cancelled already.");
+        _browser.Text.ShouldContain("The deployment is already cancelled.");
         await _browser.FollowAsync("Back to the shop");
         Badges.ShouldContain("Cancelled");
     }

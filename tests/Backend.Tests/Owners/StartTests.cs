@@ -25,7 +25,7 @@ public sealed class StartTests
     {
         var (code, output) = await RunAsync([("Oidc__Authority", "https://id.example"), ("AdminKey", "x"), ("InternalToken", "x"), ("ConnectionStrings__backend-db", "Host=127.0.0.1;Port=1;Username=x;Password=x")]);
         code.ShouldNotBe(0);
-        output.ShouldContain("Oidc needs all of Authority, ClientId and ClientSecret");
+        output.ShouldContain("Oidc:Authority, Oidc:ClientId and Oidc:ClientSecret must be set together.");
     }
 
     private static async Task<(int Code, string Output)> RunAsync((string Key, string Value)[] settings)
