@@ -41,7 +41,10 @@ internal static class DeploymentKind
 /// <summary>Why a deployment failed, or what it waits for.</summary>
 /// <param name="Code">Stable, kebab-case.</param>
 /// <param name="Message">For people.</param>
-public sealed record DeploymentError(string Code, string Message);
+public sealed record DeploymentError(string Code, string Message)
+{
+    internal static readonly DeploymentError ShopDeleted = new("shop-deleted", "The shop was deleted.");
+}
 
 /// <summary>A step of a deployment.</summary>
 /// <param name="Name">fetch, render, store, verify or activate.</param>

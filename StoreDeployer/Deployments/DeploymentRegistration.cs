@@ -37,6 +37,7 @@ internal static class DeploymentRegistration
         builder.Services.AddSingleton<ActivateRelease>();
         builder.Services.AddSingleton<TemplateCache>();
         builder.Services.AddHostedService<WarmUp>();
+        builder.Services.AddSingleton<PrepareRelease>();
         builder.Services.AddSingleton<DeploymentRunner>();
         builder.Services.AddProcessSession();
         builder.Services.AddSingleton<DeploymentWorker>();

@@ -8,17 +8,12 @@ using Platform.ServiceDefaults.Postgres.Database;
 using Platform.StoreDeployer.Deployments.Queue;
 using Platform.StoreDeployer.Releases;
 using Platform.StoreDeployer.Rendering;
-using Platform.StoreDeployer.Stores;
 
 namespace Platform.StoreDeployer.Deployments;
 
 /// <summary>Runs the steps of one claimed deployment and records its outcome.</summary>
 internal sealed partial class DeploymentRunner(
-    TemplateCache templates,
-    StoreUrls urls,
-    StoreRelease storeRelease,
-    CheckRelease checkRelease,
-    FindRelease findRelease,
+    PrepareRelease prepareRelease,
     ActivateRelease activateRelease,
     RecordProgress recordProgress,
     FailDeployment failDeployment,
@@ -42,7 +37,7 @@ internal sealed partial class DeploymentRunner(
         {
             try
             {
-                var release = job.Kind == DeploymentKind.Rollback ? await RollBackAsync(job, progress) : await BuildAsync(job, progress);
+                var release = await prepareRelease.ExecuteAsync(job, progress);
                 var outcome = await progress.ActivateAsync(steps => activateRelease.ExecuteAsync(job, release, steps, running.Stopped));
                 LogFinished(logger, job.Id, outcome.Text());
             }
@@ -65,28 +60,6 @@ internal sealed partial class DeploymentRunner(
             }
         }
     }
-
-    private async Task<Guid> BuildAsync(DeploymentJob job, StepProgress progress)
-    {
-        var template = await progress.RunAsync("fetch", cancellationToken => templates.FetchAsync(job.TemplateDigest!, cancellationToken));
-        var store = new StoreSpec(job.Slug, urls.Of(job.Slug), job.Shop.Name, job.Shop.Settings, job.Shop.Products);
-        var files = await progress.RunAsync("render", cancellationToken => Task.FromResult(template.Value.Render(store, time, cancellationToken)));
-        var release = await progress.RunAsync("store", cancellationToken => storeRelease.ExecuteAsync(job, files, cancellationToken));
-        await progress.RunAsync("verify", async cancellationToken =>
-        {
-            StoreLinks.Check(files, store.RootPath);
-            await checkRelease.ExecuteAsync(release, cancellationToken);
-            return release;
-        });
-        return release;
-    }
-
-    private Task<Guid> RollBackAsync(DeploymentJob job, StepProgress progress) => progress.RunAsync("verify", async cancellationToken =>
-    {
-        var release = await findRelease.ExecuteAsync(job, cancellationToken);
-        await checkRelease.ExecuteAsync(release, cancellationToken);
-        return release;
-    });
 
     private async Task EndAsync(RunningDeployment running, StepProgress progress, Exception exception)
     {

@@ -51,6 +51,7 @@ internal sealed partial class DeploymentWorker(
             while (true)
             {
                 await slots.WaitAsync(cancellationToken);
+                // Read before claiming, so that a signal that arrives during the claim ends the wait below.
                 var seen = signal.Version;
                 var claimed = await TryClaimAsync(cancellationToken);
                 if (claimed is not { } claim)
@@ -186,7 +187,7 @@ internal sealed partial class DeploymentWorker(
         }
         catch (Exception) when (cancellationToken.IsCancellationRequested)
         {
-            // As in ClaimAsync.
+            // The process is stopping. Commands that are cut off may fail with any exception.
         }
     }
 

@@ -14,8 +14,6 @@ namespace Platform.StoreDeployer.Deployments;
 /// <summary>Puts a deployment into the queue, and supersedes older ones of its shop that are still queued.</summary>
 internal sealed class EnqueueDeployment(DeploymentEvents events, Signals signals) : IMessageHandler<DeploymentRequested>
 {
-    private static readonly DeploymentError ShopDeletedError = new("shop-deleted", "The shop was deleted.");
-
     public async Task HandleAsync(DeploymentRequested data, MessageContext context, CancellationToken cancellationToken)
     {
         if (data.Kind is not (DeploymentKind.Deployment or DeploymentKind.Rollback))
@@ -63,7 +61,7 @@ internal sealed class EnqueueDeployment(DeploymentEvents events, Signals signals
                 context.CorrelationId,
                 traceparent = Activity.Current?.Id,
                 createdAt = data.RequestedAt.UtcDateTime,
-                error = JsonSerializer.Serialize(ShopDeletedError, PlatformJson.Tolerant),
+                error = JsonSerializer.Serialize(DeploymentError.ShopDeleted, PlatformJson.Tolerant),
             }, transaction, cancellationToken: cancellationToken));
         var takenDown = await results.ReadSingleAsync<bool>();
         var superseded = (await results.ReadAsync<(Guid Id, string Kind)>()).AsList();
@@ -75,7 +73,7 @@ internal sealed class EnqueueDeployment(DeploymentEvents events, Signals signals
         }
 
         if (takenDown)
-            await events.Finished(data.ShopId, data.DeploymentId, DeploymentStatus.Cancelled, [], ShopDeletedError).ExecuteAsync(transaction, cancellationToken);
+            await events.Finished(data.ShopId, data.DeploymentId, DeploymentStatus.Cancelled, [], DeploymentError.ShopDeleted).ExecuteAsync(transaction, cancellationToken);
         context.AfterCommit(signals[DeploymentWorker.SignalName].Set);
     }
 }
@@ -170,7 +168,7 @@ internal sealed class TakeStoreDown(DeploymentEvents events, StoreDirectory dire
         foreach (var deployment in cancelled.Where(deployment => deployment.Status == DeploymentStatus.Cancelled.Text()))
         {
             var steps = await DeploymentSteps.ReadAsync(connection, transaction, deployment.Id, deployment.Kind, cancellationToken);
-            await events.Finished(data.ShopId, deployment.Id, DeploymentStatus.Cancelled, steps.Snapshot(), new DeploymentError("shop-deleted", "The shop was deleted."))
+            await events.Finished(data.ShopId, deployment.Id, DeploymentStatus.Cancelled, steps.Snapshot(), DeploymentError.ShopDeleted)
                 .ExecuteAsync(transaction, cancellationToken);
         }
 

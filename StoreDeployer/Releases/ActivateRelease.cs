@@ -29,7 +29,7 @@ internal sealed class ActivateRelease(PostgresDatabase database, DeploymentEvent
         if (cancelled || takenDown || newer)
         {
             var status = cancelled || takenDown ? DeploymentStatus.Cancelled : DeploymentStatus.Superseded;
-            var error = takenDown ? new DeploymentError("shop-deleted", "The shop was deleted.") : null;
+            var error = takenDown ? DeploymentError.ShopDeleted : null;
             // The activate step was marked as finished in advance, but nothing is activated.
             steps[^1].FinishedAt = null;
             await failDeployment.WithLeaseHeld(job, steps, status, error).ExecuteAsync(transaction, cancellationToken);

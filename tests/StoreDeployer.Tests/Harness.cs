@@ -17,7 +17,7 @@ using Platform.TestSupport;
 
 namespace Platform.StoreDeployer.Tests;
 
-/// <summary>The other services, as real servers: a registry that serves bundles, and a Backend that collects what it is told.</summary>
+/// <summary>The other services, as real servers: a registry that serves bundles, and a Backend that collects messages.</summary>
 public sealed class Neighbours : IAsyncDisposable
 {
     private readonly ConcurrentDictionary<string, byte[]> _bundles = new();
@@ -32,7 +32,7 @@ public sealed class Neighbours : IAsyncDisposable
 
     public StubService Backend { get; private set; } = null!;
 
-    /// <summary>Bundles that were asked for, also those that are still held up.</summary>
+    /// <summary>Bundles that were requested, including those whose response is still held.</summary>
     public int Fetches => Volatile.Read(ref _fetches);
 
     public static async Task<Neighbours> StartAsync()
@@ -43,7 +43,7 @@ public sealed class Neighbours : IAsyncDisposable
         return neighbours;
     }
 
-    /// <summary>Puts a template in the registry.</summary>
+    /// <summary>Adds a template to the registry.</summary>
     /// <returns>Its digest.</returns>
     public string Publish(IReadOnlyDictionary<string, string>? entries = null, byte[]? instead = null)
     {
@@ -53,19 +53,19 @@ public sealed class Neighbours : IAsyncDisposable
         return digest;
     }
 
-    /// <summary>From now on bundles are not answered until <see cref="Open"/>.</summary>
+    /// <summary>Holds the responses with bundles until <see cref="Open"/> is called.</summary>
     public void HoldUp() => _open = new(TaskCreationOptions.RunContinuationsAsynchronously);
 
     public void Open() => _open.TrySetResult();
 
-    /// <summary>The data of the messages that Backend got about a subject, in order.</summary>
+    /// <summary>The data of the messages that Backend received about a subject, in order.</summary>
     public IReadOnlyList<(string Type, JsonElement Data)> MessagesAbout(Guid subject) =>
         [.. Backend.Requests.Select(request => JsonDocument.Parse(request.Body).RootElement)
             .Where(message => message.GetProperty("subject").GetString() == subject.ToString())
             .DistinctBy(message => message.GetProperty("id").GetString())
             .Select(message => (message.GetProperty("type").GetString()!, message.GetProperty("data")))];
 
-    /// <summary>The message that says how a deployment ended.</summary>
+    /// <summary>Waits for the message with a deployment's outcome.</summary>
     public Task<JsonElement> FinishedAsync(Guid deployment, TimeSpan? within = null) => Eventually.Async(() => Task.FromResult(
         MessagesAbout(deployment).Single(message => message.Type == "deployment.finished").Data), within ?? TimeSpan.FromSeconds(20));
 
@@ -91,7 +91,7 @@ public sealed class Neighbours : IAsyncDisposable
     }
 }
 
-/// <summary>What talks to a StoreDeployer.</summary>
+/// <summary>A client of a StoreDeployer.</summary>
 public abstract class DeployerClient
 {
     public const string Token = "deployer-tests";
@@ -99,7 +99,7 @@ public abstract class DeployerClient
 
     public abstract HttpClient Http { get; }
 
-    /// <summary>Asks for a deployment as Backend does.</summary>
+    /// <summary>Requests a deployment like Backend does.</summary>
     public async Task<Guid> RequestAsync(
         Guid shop, string slug, string? digest, string name = "Mug shop", string kind = "deployment", int priority = 2, Guid? rollbackTo = null, object[]? products = null, object? settings = null)
     {
@@ -134,7 +134,7 @@ public abstract class DeployerClient
         ((int)response.StatusCode).ShouldBe(202, await response.Content.ReadAsStringAsync());
     }
 
-    /// <summary>Sends a message as Backend does, whatever the answer.</summary>
+    /// <summary>Sends a message like Backend does, and returns the response of any status.</summary>
     public async Task<HttpResponseMessage> TrySendAsync(string type, Guid shop, Guid subject, object data, Guid? id = null, long? sequence = null)
     {
         using var request = new HttpRequestMessage(HttpMethod.Post, "/messages")
@@ -190,7 +190,7 @@ public abstract class DeployerClient
             ["Deployments:MaxBackOff"] = "00:00:00.5",
             ["Shutdown:DrainDelay"] = "00:00:00",
             ["Logging:LogLevel:Default"] = "Warning",
-            // a busy machine is no reason for a 503 here
+            // Long time-outs, so that a busy machine doesn't cause a 503.
             ["Database:ConnectTimeout"] = "30",
             ["Database:CommandTimeout"] = "30",
         };
@@ -211,10 +211,10 @@ public sealed class DeployerHost : DeployerClient, IAsyncDisposable
         var all = Settings(connectionString, neighbours, CacheDirectory, settings);
         CacheDirectory = all["Stores:CacheDirectory"]!;
         _factory = new Factory(all);
-        // without a port of the factory's: it would set that on a server which may have started meanwhile
+        // No port is given here: the factory would set it on a server that may have started in the meantime.
         _factory.UseKestrel();
         _factory.StartServer();
-        // Not the factory's, which follows redirects on real sockets whatever its options say.
+        // Not the factory's client: on real sockets it follows redirects regardless of its options.
         Http = new HttpClient(new SocketsHttpHandler { AllowAutoRedirect = false }) { BaseAddress = _factory.ClientOptions.BaseAddress };
     }
 
@@ -226,7 +226,7 @@ public sealed class DeployerHost : DeployerClient, IAsyncDisposable
 
     public Task ReadyAsync() => Eventually.Async(async () => ((int)(await Http.GetAsync(new Uri("/ready", UriKind.Relative))).StatusCode).ShouldBe(200), TimeSpan.FromSeconds(30));
 
-    /// <summary>Stops it and leaves its cache.</summary>
+    /// <summary>Stops it and keeps its cache.</summary>
     public async Task StopAsync()
     {
         Http.Dispose();
@@ -251,7 +251,7 @@ public sealed class DeployerHost : DeployerClient, IAsyncDisposable
     }
 }
 
-/// <summary>A StoreDeployer in a process of its own, to be killed and paused.</summary>
+/// <summary>A StoreDeployer in a separate process, which can be killed and paused.</summary>
 public sealed class DeployerProcess : DeployerClient, IAsyncDisposable
 {
     private readonly Process _process;
@@ -300,7 +300,7 @@ public sealed class DeployerProcess : DeployerClient, IAsyncDisposable
 
     public Task ContinueAsync() => SignalAsync("CONT");
 
-    /// <summary>Asks it to stop in order.</summary>
+    /// <summary>Sends SIGTERM.</summary>
     /// <returns>How long it took.</returns>
     public async Task<TimeSpan> TerminateAsync()
     {

@@ -3,7 +3,7 @@ using Platform.TestSupport;
 
 namespace Platform.StoreDeployer.Tests;
 
-/// <summary>Who may call what of StoreDeployer. A new endpoint is not done before it has its line here.</summary>
+/// <summary>Who may call StoreDeployer's endpoints. Every new endpoint must be added here.</summary>
 public sealed class WhoMayCallTests(TestDatabase database) : IClassFixture<TestDatabase>, IAsyncLifetime
 {
     private static readonly string[] Anyone =
@@ -32,7 +32,7 @@ public sealed class WhoMayCallTests(TestDatabase database) : IClassFixture<TestD
     }
 
     [Fact]
-    public async Task Every_endpoint_has_its_line_and_without_the_token_nothing_but_health_the_description_and_live_stores_answers()
+    public async Task Every_endpoint_is_listed_and_only_health_OpenAPI_and_live_stores_answer_without_the_token()
     {
         EndpointWalk.CallsOf(_deployer.Services).ShouldBe([.. Anyone, .. Services], ignoreOrder: true);
 

@@ -5,7 +5,7 @@ using Platform.TestSupport;
 
 namespace Platform.StoreDeployer.Tests.Deployments;
 
-/// <summary>From Backend's message to the served page and back, over real sockets and a real database.</summary>
+/// <summary>Deployments from Backend's message to the served page and the reply, over real sockets and a real database.</summary>
 public sealed class DeploymentTests(TestDatabase database) : IClassFixture<TestDatabase>, IAsyncLifetime
 {
     private readonly Guid _shop = Guid.CreateVersion7();
@@ -37,7 +37,7 @@ public sealed class DeploymentTests(TestDatabase database) : IClassFixture<TestD
     }
 
     [Fact]
-    public async Task A_deployment_goes_live_and_says_how_it_went()
+    public async Task A_deployment_goes_live_and_reports_its_steps()
     {
         var deployment = await _deployer.RequestAsync(_shop, _slug, _neighbours.Publish(), "Tea & mugs");
 
@@ -65,7 +65,7 @@ public sealed class DeploymentTests(TestDatabase database) : IClassFixture<TestD
     }
 
     [Fact]
-    public async Task The_trace_and_the_correlation_id_of_the_request_come_back_with_the_answer()
+    public async Task Replies_have_the_trace_and_the_correlation_id_of_the_request()
     {
         var deployment = await _deployer.RequestAsync(_shop, _slug, _neighbours.Publish());
         await _neighbours.FinishedAsync(deployment);
@@ -78,7 +78,7 @@ public sealed class DeploymentTests(TestDatabase database) : IClassFixture<TestD
     }
 
     [Fact]
-    public async Task The_same_message_twice_is_one_deployment()
+    public async Task A_repeated_message_creates_one_deployment()
     {
         var (deployment, message) = (Guid.CreateVersion7(), Guid.CreateVersion7());
         var data = new
@@ -102,7 +102,7 @@ public sealed class DeploymentTests(TestDatabase database) : IClassFixture<TestD
     }
 
     [Fact]
-    public async Task A_newer_deployment_supersedes_one_that_waits_and_not_one_that_runs()
+    public async Task A_newer_deployment_supersedes_a_queued_one_and_not_a_running_one()
     {
         await DeployAsync("zero");
         _neighbours.HoldUp();
@@ -119,7 +119,7 @@ public sealed class DeploymentTests(TestDatabase database) : IClassFixture<TestD
     }
 
     [Fact]
-    public async Task A_deployment_that_waits_is_cancelled_at_once_and_one_that_runs_soon()
+    public async Task A_queued_deployment_is_cancelled_at_once_and_a_running_one_soon()
     {
         _neighbours.HoldUp();
         var running = await _deployer.RequestAsync(_shop, _slug, _neighbours.Publish());
@@ -136,7 +136,7 @@ public sealed class DeploymentTests(TestDatabase database) : IClassFixture<TestD
     }
 
     [Fact]
-    public async Task A_cancel_that_comes_too_late_changes_nothing()
+    public async Task A_cancellation_after_going_live_is_ignored()
     {
         var deployment = await _deployer.RequestAsync(_shop, _slug, _neighbours.Publish());
         await _neighbours.FinishedAsync(deployment);
@@ -148,11 +148,11 @@ public sealed class DeploymentTests(TestDatabase database) : IClassFixture<TestD
     }
 
     [Fact]
-    public async Task An_unreachable_registry_is_waited_for_and_uses_up_no_attempts()
+    public async Task An_unavailable_registry_uses_up_no_attempts()
     {
         await _neighbours.Registry.StopAsync();
         var deployment = await _deployer.RequestAsync(_shop, _slug, _neighbours.Publish(Bundles.Entries(css: "a { color: blue }")));
-        // More often than a step may fail.
+        // More times than a step may fail.
         await Eventually.Async(async () =>
         {
             await using var command = database.DataSource.CreateCommand("select waits from deployments where id = $1");
@@ -174,7 +174,7 @@ public sealed class DeploymentTests(TestDatabase database) : IClassFixture<TestD
     }
 
     [Fact]
-    public async Task A_template_that_the_registry_does_not_have_fails_for_good_and_leaves_the_store_as_it_was()
+    public async Task A_template_unknown_to_the_registry_fails_permanently_and_the_store_stays_unchanged()
     {
         await DeployAsync("before");
 
@@ -188,7 +188,7 @@ public sealed class DeploymentTests(TestDatabase database) : IClassFixture<TestD
     }
 
     [Fact]
-    public async Task A_page_with_a_link_that_leads_nowhere_never_goes_live()
+    public async Task A_page_with_a_broken_link_never_goes_live()
     {
         var digest = _neighbours.Publish(Bundles.Entries("""<!doctype html><html><body><a href="none.html">x</a></body></html>"""));
 
@@ -200,7 +200,7 @@ public sealed class DeploymentTests(TestDatabase database) : IClassFixture<TestD
     }
 
     [Fact]
-    public async Task A_garbled_bundle_is_asked_for_again_and_then_fails_and_a_retry_goes_on()
+    public async Task A_corrupt_bundle_is_fetched_again_then_fails_and_a_retry_continues_the_attempts()
     {
         var entries = Bundles.Entries(css: "a { color: green }");
         var digest = _neighbours.Publish(entries, instead: "garbled"u8.ToArray());
@@ -219,7 +219,7 @@ public sealed class DeploymentTests(TestDatabase database) : IClassFixture<TestD
     }
 
     [Fact]
-    public async Task A_failed_deployment_that_is_retried_after_a_newer_one_went_live_is_superseded()
+    public async Task Retrying_a_failed_deployment_after_a_newer_one_went_live_supersedes_it()
     {
         var failed = await _deployer.RequestAsync(_shop, _slug, digest: null);
         Status(await _neighbours.FinishedAsync(failed)).ShouldBe("failed");
@@ -232,7 +232,7 @@ public sealed class DeploymentTests(TestDatabase database) : IClassFixture<TestD
     }
 
     [Fact]
-    public async Task A_rollback_brings_back_the_former_release_or_the_one_asked_for()
+    public async Task A_rollback_activates_the_previous_or_the_requested_release()
     {
         var first = await DeployAsync("one");
         await DeployAsync("two");
@@ -250,7 +250,7 @@ public sealed class DeploymentTests(TestDatabase database) : IClassFixture<TestD
     }
 
     [Fact]
-    public async Task A_rollback_with_nothing_to_go_back_to_fails()
+    public async Task A_rollback_without_an_earlier_release_fails()
     {
         await DeployAsync("only");
 
@@ -261,7 +261,7 @@ public sealed class DeploymentTests(TestDatabase database) : IClassFixture<TestD
     }
 
     [Fact]
-    public async Task A_deleted_shops_store_is_gone_and_what_was_on_its_way_is_cancelled()
+    public async Task Deleting_a_shop_takes_its_store_down_and_cancels_its_deployments()
     {
         await DeployAsync("before");
         _neighbours.HoldUp();
@@ -278,14 +278,14 @@ public sealed class DeploymentTests(TestDatabase database) : IClassFixture<TestD
         Status(await _neighbours.FinishedAsync(running)).ShouldBe("cancelled");
         ((int)(await _deployer.Http.GetAsync(new Uri($"/stores/{_slug}/", UriKind.Relative))).StatusCode).ShouldBe(410);
 
-        // Another shop may have the address now.
+        // Another shop can use the slug now.
         var successor = await _deployer.RequestAsync(Guid.CreateVersion7(), _slug, _neighbours.Publish(), "successor");
         Status(await _neighbours.FinishedAsync(successor)).ShouldBe("live");
         (await _deployer.PageAsync(_slug)).ShouldContain("successor");
     }
 
     [Fact]
-    public async Task What_is_internal_needs_the_token()
+    public async Task Internal_endpoints_need_the_token()
     {
         foreach (var path in new[] { "/deployments", $"/deployments/{Guid.NewGuid()}", $"/deployments/{Guid.NewGuid()}/status" })
             ((int)(await _deployer.Http.GetAsync(new Uri(path, UriKind.Relative))).StatusCode).ShouldBe(401, path);

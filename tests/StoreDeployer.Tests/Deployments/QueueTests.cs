@@ -9,11 +9,11 @@ using Platform.TestSupport;
 
 namespace Platform.StoreDeployer.Tests.Deployments;
 
-/// <summary>The queue's own statements, with the test as its workers.</summary>
+/// <summary>The operations of the queue, with the test as its workers.</summary>
 public sealed class QueueTests(PostgresServer server) : IAsyncLifetime
 {
     private static readonly CancellationToken None = CancellationToken.None;
-    // That of ProcessSession.
+    // The same as in ProcessSession.
     private const int LockClass = 0x6465706C;
     private readonly Guid _one = Guid.CreateVersion7();
     private readonly Guid _other = Guid.CreateVersion7();
@@ -25,7 +25,7 @@ public sealed class QueueTests(PostgresServer server) : IAsyncLifetime
     {
         _database = await TestDatabase.CreateAsync(server);
         _neighbours = await Neighbours.StartAsync();
-        // It takes messages, claims nothing and looks after nothing.
+        // It receives messages, but claims no deployments and releases no leases.
         _deployer = new DeployerHost(_database.ConnectionString, _neighbours, ("Deployments:Workers", "0"), ("Deployments:OrphanCheck", "00:01:00"));
         await _deployer.ReadyAsync();
         foreach (var (worker, key) in new[] { (_one, 1_000_001), (_other, 1_000_002) })
@@ -57,13 +57,13 @@ public sealed class QueueTests(PostgresServer server) : IAsyncLifetime
         return (string)(await command.ExecuteScalarAsync())!;
     }
 
-    private Task SomebodyWaitsAsync() => Eventually.Async(async () =>
+    private Task UntilBlockedAsync() => Eventually.Async(async () =>
         (await RowsAsync("(select count(*) from pg_stat_activity where wait_event_type = 'Lock' and datname = current_database())")).ShouldBe("(1)"));
 
     private Task<Guid> RequestAsync(Guid shop, int priority = 2, string kind = "deployment") => _deployer.RequestAsync(shop, $"shop-{shop:n}", null, kind: kind, priority: priority);
 
     [Fact]
-    public async Task Rollbacks_go_first_then_first_deployments_then_redeployments_in_the_order_of_their_arrival()
+    public async Task Rollbacks_go_before_first_deployments_before_redeployments_each_in_order_of_arrival()
     {
         var expected = new Guid[6];
         foreach (var (place, priority) in new[] { (4, 2), (2, 1), (0, 0), (5, 2), (3, 1), (1, 0) })
@@ -77,7 +77,7 @@ public sealed class QueueTests(PostgresServer server) : IAsyncLifetime
     }
 
     [Fact]
-    public async Task A_shop_that_redeploys_often_keeps_its_place_in_the_line()
+    public async Task A_shop_that_redeploys_often_keeps_its_place_in_the_queue()
     {
         var (busy, patient) = (Guid.CreateVersion7(), Guid.CreateVersion7());
         await RequestAsync(busy);
@@ -85,18 +85,18 @@ public sealed class QueueTests(PostgresServer server) : IAsyncLifetime
         var newest = await RequestAsync(busy);
 
         (await ClaimAsync(_one))!.Id.ShouldBe(newest);
-        // Having had its turn, it is behind.
+        // After its deployment it is last in the queue.
         await RequestAsync(busy);
         (await ClaimAsync(_one))!.Id.ShouldBe(waiting);
     }
 
     [Fact]
-    public async Task Many_workers_claim_each_deployment_once_and_one_of_a_shop_at_a_time()
+    public async Task Concurrent_workers_claim_each_deployment_once_and_one_per_shop_at_a_time()
     {
         var shops = Enumerable.Range(0, 10).Select(_ => Guid.CreateVersion7()).ToList();
         foreach (var shop in shops)
             await RequestAsync(shop);
-        // A second one of each, which superseding normally prevents.
+        // A second queued deployment of each shop, which superseding normally prevents.
         await ExecuteAsync(
             """
             insert into deployments (id, shop_id, sequence, kind, priority, slug, spec, created_at)
@@ -117,13 +117,13 @@ public sealed class QueueTests(PostgresServer server) : IAsyncLifetime
     }
 
     [Fact]
-    public async Task A_worker_whose_lease_was_taken_changes_nothing_any_more()
+    public async Task A_worker_that_lost_its_lease_can_not_write()
     {
         await RequestAsync(Guid.CreateVersion7());
         var late = (await ClaimAsync(_one))!;
         var steps = await StepsAsync(late);
         await ExecuteAsync("update deployments set lease_until = now() - interval '1 second'");
-        // Both dead workers' rows go too; what is looked at here is the lease.
+        // This also removes the rows of both workers, which hold no session lock here; the test is about the lease.
         (await Get<ReleaseOrphanedLeases>().ExecuteAsync(None)).ShouldBe(1);
         var current = (await ClaimAsync(_other))!;
         current.Id.ShouldBe(late.Id);
@@ -145,17 +145,17 @@ public sealed class QueueTests(PostgresServer server) : IAsyncLifetime
         (await Get<ActivateRelease>().ExecuteAsync(current, release, steps, None)).ShouldBe(DeploymentStatus.Live);
         await Should.ThrowAsync<LeaseLostException>(() => Get<FailDeployment>().ExecuteAsync(current, steps, DeploymentStatus.Failed, null, None));
 
-        // of messages the last number: they themselves go when they are delivered
+        // For messages only the last sequence number is compared, because delivered ones are deleted.
         async Task<string> WrittenAsync() => string.Join('\n', await Task.WhenAll(
             new[] { "deployments", "stores", "release_files", "files", "deployment_steps", "(select partition_key, last_sequence from outbox_keys)" }.Select(RowsAsync)));
     }
 
     [Fact]
-    public async Task A_lease_holds_as_long_as_it_is_renewed()
+    public async Task A_lease_is_held_as_long_as_it_is_renewed()
     {
         await RequestAsync(Guid.CreateVersion7());
         var job = (await ClaimAsync(Guid.CreateVersion7()))!;
-        await using var alive = await HoldSignOfLifeAsync(job.Worker);
+        await using var alive = await RegisterLiveWorkerAsync(job.Worker);
         await ExecuteAsync("update deployments set lease_until = now() - interval '1 second'");
 
         (await Get<RenewLeases>().ExecuteAsync([job], None)).Single().ShouldBe((job.Id, job.FencingToken, false));
@@ -164,19 +164,19 @@ public sealed class QueueTests(PostgresServer server) : IAsyncLifetime
     }
 
     [Fact]
-    public async Task A_lease_that_is_renewed_while_it_is_about_to_be_taken_is_kept()
+    public async Task A_lease_renewed_while_it_is_being_released_is_kept()
     {
         var shop = Guid.CreateVersion7();
         await RequestAsync(shop);
         var job = (await ClaimAsync(Guid.CreateVersion7()))!;
-        await using var alive = await HoldSignOfLifeAsync(job.Worker);
+        await using var alive = await RegisterLiveWorkerAsync(job.Worker);
         await ExecuteAsync("update deployments set lease_until = now() - interval '1 second'");
         await using var connection = await _database.DataSource.OpenConnectionAsync();
         await using var holding = await connection.BeginTransactionAsync();
         await ShopLock.Take(shop).ExecuteAsync(holding, None);
 
         var taking = Get<ReleaseOrphanedLeases>().ExecuteAsync(None);
-        await SomebodyWaitsAsync();
+        await UntilBlockedAsync();
         (await Get<RenewLeases>().ExecuteAsync([job], None)).ShouldHaveSingleItem();
         await holding.CommitAsync();
 
@@ -185,7 +185,7 @@ public sealed class QueueTests(PostgresServer server) : IAsyncLifetime
     }
 
     [Fact]
-    public async Task A_worker_that_waits_for_files_of_another_release_renews_its_lease_meanwhile()
+    public async Task A_worker_waiting_for_files_of_another_release_can_renew_its_lease()
     {
         await RequestAsync(Guid.CreateVersion7());
         var job = (await ClaimAsync(_one))!;
@@ -196,7 +196,7 @@ public sealed class QueueTests(PostgresServer server) : IAsyncLifetime
         await new Statements("insert into files (digest, size, content) values (@Bytes, 0, '')", new { page.Digest.Bytes }).ExecuteAsync(holding, None);
 
         var storing = Get<StoreRelease>().ExecuteAsync(job, [page], None);
-        await SomebodyWaitsAsync();
+        await UntilBlockedAsync();
         (await Get<RenewLeases>().ExecuteAsync([job], None).WaitAsync(TimeSpan.FromSeconds(10))).ShouldHaveSingleItem();
 
         await holding.CommitAsync();
@@ -204,7 +204,7 @@ public sealed class QueueTests(PostgresServer server) : IAsyncLifetime
     }
 
     [Fact]
-    public async Task A_release_is_stored_while_somebody_who_has_the_shops_lock_waits_for_the_deployment()
+    public async Task A_release_can_be_stored_while_a_holder_of_the_shops_lock_waits_for_the_deployment()
     {
         var shop = Guid.CreateVersion7();
         await RequestAsync(shop);
@@ -217,12 +217,12 @@ public sealed class QueueTests(PostgresServer server) : IAsyncLifetime
     }
 
     [Fact]
-    public async Task A_worker_without_a_sign_of_life_loses_its_leases_before_they_run_out()
+    public async Task A_worker_without_a_session_lock_loses_its_leases_before_they_expire()
     {
         await RequestAsync(Guid.CreateVersion7());
         var worker = Guid.CreateVersion7();
         DeploymentJob job;
-        await using (await HoldSignOfLifeAsync(worker))
+        await using (await RegisterLiveWorkerAsync(worker))
         {
             job = (await ClaimAsync(worker))!;
             (await Get<ReleaseOrphanedLeases>().ExecuteAsync(None)).ShouldBe(0);
@@ -237,7 +237,7 @@ public sealed class QueueTests(PostgresServer server) : IAsyncLifetime
     }
 
     [Fact]
-    public async Task A_deployment_that_kills_its_workers_fails_in_the_end()
+    public async Task A_deployment_that_kills_its_workers_eventually_fails()
     {
         var deployment = await RequestAsync(Guid.CreateVersion7());
         for (var n = 0; n < 20; n++)
@@ -253,7 +253,7 @@ public sealed class QueueTests(PostgresServer server) : IAsyncLifetime
     }
 
     [Fact]
-    public async Task A_deployment_that_comes_back_after_a_newer_one_was_accepted_is_superseded()
+    public async Task A_deployment_returned_after_a_newer_one_was_accepted_is_superseded()
     {
         var shop = Guid.CreateVersion7();
         var older = await RequestAsync(shop);
@@ -267,7 +267,7 @@ public sealed class QueueTests(PostgresServer server) : IAsyncLifetime
     }
 
     [Fact]
-    public async Task The_pointer_never_goes_back_to_an_older_deployment()
+    public async Task An_older_deployment_never_replaces_the_release_of_a_newer_one()
     {
         var shop = Guid.CreateVersion7();
         await RequestAsync(shop);
@@ -282,7 +282,7 @@ public sealed class QueueTests(PostgresServer server) : IAsyncLifetime
     }
 
     [Fact]
-    public async Task A_request_for_a_cancel_is_seen_at_the_renewal_and_at_the_activation()
+    public async Task A_cancellation_is_noticed_at_lease_renewal_and_at_activation()
     {
         var shop = Guid.CreateVersion7();
         var deployment = await RequestAsync(shop);
@@ -305,7 +305,7 @@ public sealed class QueueTests(PostgresServer server) : IAsyncLifetime
     [InlineData("status = 'running'")]
     [InlineData("status = 'running', worker = gen_random_uuid()")]
     [InlineData("status = 'live'")]
-    public async Task The_database_refuses_a_deployment_that_contradicts_itself(string change)
+    public async Task The_database_refuses_inconsistent_deployments(string change)
     {
         await RequestAsync(Guid.CreateVersion7());
         (await Should.ThrowAsync<PostgresException>(() => ExecuteAsync($"update deployments set {change}"))).SqlState.ShouldBe(PostgresErrorCodes.CheckViolation);
@@ -314,7 +314,7 @@ public sealed class QueueTests(PostgresServer server) : IAsyncLifetime
     }
 
     [Fact]
-    public async Task A_slug_that_a_deleted_shop_still_has_is_waited_for()
+    public async Task Activation_waits_for_a_slug_still_used_by_a_deleted_shop()
     {
         var (first, second) = (Guid.CreateVersion7(), Guid.CreateVersion7());
         foreach (var shop in new[] { first, second })
@@ -338,8 +338,8 @@ public sealed class QueueTests(PostgresServer server) : IAsyncLifetime
         return await DeploymentSteps.ReadAsync(connection, null, job.Id, job.Kind, None);
     }
 
-    /// <summary>What a living worker has: its row, and a session that holds its lock.</summary>
-    private async Task<NpgsqlConnection> HoldSignOfLifeAsync(Guid worker)
+    /// <summary>Registers a live worker: its row, and a session that holds its advisory lock.</summary>
+    private async Task<NpgsqlConnection> RegisterLiveWorkerAsync(Guid worker)
     {
         var key = Random.Shared.Next(2_000_000, int.MaxValue);
         var connection = new NpgsqlConnection(_database.ConnectionString + ";Pooling=false");

@@ -5,7 +5,7 @@ using Platform.TestSupport;
 
 namespace Platform.StoreDeployer.Tests.Deployments;
 
-/// <summary>Processes of their own, killed, paused and stopped in the middle of a deployment.</summary>
+/// <summary>Separate processes that are killed, paused and stopped during a deployment.</summary>
 public sealed class TakeoverTests(PostgresServer server) : IAsyncLifetime
 {
     private readonly Guid _shop = Guid.CreateVersion7();
@@ -44,7 +44,7 @@ public sealed class TakeoverTests(PostgresServer server) : IAsyncLifetime
     }
 
     [Fact]
-    public async Task A_killed_workers_deployment_is_taken_over_at_once()
+    public async Task The_deployment_of_a_killed_worker_is_taken_over_at_once()
     {
         await using var doomed = await DeployerProcess.StartAsync(_database.ConnectionString, _neighbours);
         var deployment = await BeginAsync(doomed);
@@ -54,7 +54,7 @@ public sealed class TakeoverTests(PostgresServer server) : IAsyncLifetime
         var fetches = _neighbours.Fetches;
         var watch = Stopwatch.StartNew();
         doomed.Kill();
-        // Long before the lease of 15 s runs out.
+        // Long before the lease of 15 s expires.
         await Eventually.TrueAsync(() => _neighbours.Fetches > fetches, TimeSpan.FromSeconds(10));
         watch.Elapsed.ShouldBeLessThan(TimeSpan.FromSeconds(10));
         _neighbours.Open();
@@ -63,7 +63,7 @@ public sealed class TakeoverTests(PostgresServer server) : IAsyncLifetime
     }
 
     [Fact]
-    public async Task A_paused_workers_deployment_is_taken_over_when_its_lease_runs_out_and_its_awakening_changes_nothing()
+    public async Task The_deployment_of_a_paused_worker_is_taken_over_when_its_lease_expires_and_the_resumed_worker_changes_nothing()
     {
         (string, string)[] shortLeases = [("Deployments:Lease", "00:00:02"), ("Deployments:LeaseRenewal", "00:00:00.5")];
         await using var paused = await DeployerProcess.StartAsync(_database.ConnectionString, _neighbours, shortLeases);
@@ -84,14 +84,14 @@ public sealed class TakeoverTests(PostgresServer server) : IAsyncLifetime
             await paused.ContinueAsync();
         }
 
-        // It comes back to life, finds that it is not its any more, and serves the store like the other.
+        // The resumed worker finds that it lost its lease, and serves the store like the other one.
         await Eventually.Async(async () => (await paused.PageAsync("mugs")).ShouldContain("Mug shop"), TimeSpan.FromSeconds(30));
         await AssertLiveOnceAsync(paused, deployment);
         _neighbours.MessagesAbout(deployment).Count(message => message.Type == "deployment.finished").ShouldBe(1);
     }
 
     [Fact]
-    public async Task A_worker_that_is_told_to_stop_gives_its_lease_back_and_is_gone_within_4_seconds()
+    public async Task A_worker_stopped_by_SIGTERM_returns_its_lease_and_exits_within_4_seconds()
     {
         await using var stopping = await DeployerProcess.StartAsync(_database.ConnectionString, _neighbours, ("Deployments:DrainTimeout", "00:00:00.5"));
         var deployment = await BeginAsync(stopping);
@@ -105,7 +105,7 @@ public sealed class TakeoverTests(PostgresServer server) : IAsyncLifetime
     }
 
     [Fact]
-    public async Task Two_workers_share_a_queue_and_do_each_deployment_once()
+    public async Task Two_workers_share_a_queue_and_run_each_deployment_once()
     {
         await using var one = await DeployerProcess.StartAsync(_database.ConnectionString, _neighbours);
         await using var other = new DeployerHost(_database.ConnectionString, _neighbours);
@@ -120,7 +120,7 @@ public sealed class TakeoverTests(PostgresServer server) : IAsyncLifetime
 
         foreach (var (slug, _) in deployments)
         {
-            // Whoever activated it, both serve it.
+            // Both processes serve it, regardless of which one activated it.
             await Eventually.Async(async () => (await one.PageAsync(slug)).ShouldContain($"Shop number {slug[5..]}<"));
             await Eventually.Async(async () => (await other.PageAsync(slug)).ShouldContain($"Shop number {slug[5..]}<"));
         }

@@ -5,7 +5,7 @@ using Platform.TestSupport;
 
 namespace Platform.StoreDeployer.Tests.Edges;
 
-/// <summary>StoreDeployer with the way to Backend at hand, who has a real inbox here.</summary>
+/// <summary>StoreDeployer with a fault proxy in front of Backend, which is a real inbox here.</summary>
 public sealed class BackendEdge(PostgresServer server) : IAsyncLifetime
 {
     public TestDatabase Database { get; private set; } = null!;
@@ -41,7 +41,7 @@ public sealed class BackendEdge(PostgresServer server) : IAsyncLifetime
     }
 }
 
-/// <summary>What becomes of deployments, and of what Backend is told of them, with each fault between StoreDeployer and Backend.</summary>
+/// <summary>Deployments, and the messages to Backend about them, during each fault between StoreDeployer and Backend.</summary>
 public sealed class BackendEdgeTests(BackendEdge edge) : IClassFixture<BackendEdge>
 {
     public static TheoryData<Fault> Slow => EdgeFaults.Slow;
@@ -50,7 +50,7 @@ public sealed class BackendEdgeTests(BackendEdge edge) : IClassFixture<BackendEd
 
     [Theory]
     [MemberData(nameof(Slow))]
-    public async Task Backend_is_told_in_order_and_once_over_a_slow_way(Fault fault)
+    public async Task Backend_applies_messages_once_and_in_order_over_a_slow_connection(Fault fault)
     {
         await ConnectedAsync();
         var shop = Guid.CreateVersion7();
@@ -63,12 +63,12 @@ public sealed class BackendEdgeTests(BackendEdge edge) : IClassFixture<BackendEd
 
     [Theory]
     [MemberData(nameof(Broken))]
-    public async Task Deployments_go_live_over_a_broken_way_and_Backend_is_told_in_order_and_once_when_it_is_whole_again(Fault fault)
+    public async Task Deployments_go_live_during_a_fault_and_Backend_applies_messages_once_and_in_order_after_it(Fault fault)
     {
         await ConnectedAsync();
         var (shop, deployments) = (Guid.CreateVersion7(), new List<Guid>());
         var deliveries = edge.Backend.Deliveries;
-        // only a refusal has a body that can be cut
+        // Only refusals have a body that can be cut.
         edge.Backend.IsOverloaded = fault is CutBodyFault;
         var scope = edge.Backend.Way.Faults.Start(fault);
 
@@ -83,7 +83,7 @@ public sealed class BackendEdgeTests(BackendEdge edge) : IClassFixture<BackendEd
             while (!waits && fault is FlapFault);
 
             waits.ShouldBeTrue();
-            // they may have waited already, for what went wrong before this fault
+            // The messages may already have been waiting because of an earlier failure.
             await Eventually.TrueAsync(() => scope.Struck > 0);
             deployments.Add(await LiveAsync(shop));
         });
@@ -97,7 +97,7 @@ public sealed class BackendEdgeTests(BackendEdge edge) : IClassFixture<BackendEd
         }
     }
 
-    /// <summary>Makes sure that there is a connection for a fault to strike.</summary>
+    /// <summary>Makes sure that there is an open connection for the fault to affect.</summary>
     private async Task ConnectedAsync()
     {
         var shop = Guid.CreateVersion7();
@@ -113,8 +113,8 @@ public sealed class BackendEdgeTests(BackendEdge edge) : IClassFixture<BackendEd
         return deployment;
     }
 
-    /// <summary>Waits until Backend knows all that is to be known of a shop's deployments.</summary>
-    /// <returns>The number of messages that this took.</returns>
+    /// <summary>Waits until Backend has applied all messages about a shop's deployments.</summary>
+    /// <returns>The number of messages.</returns>
     private async Task<int> ToldAsync(Guid shop, IReadOnlyList<Guid> deployments)
     {
         await Eventually.Async(async () => (await ScalarAsync("select (select count(*) from outbox) + (select sum(failures) from outbox_destinations)")).ShouldBe(0));
@@ -132,7 +132,7 @@ public sealed class BackendEdgeTests(BackendEdge edge) : IClassFixture<BackendEd
         return told.Count;
     }
 
-    /// <summary>Whether what was sent last has to wait for Backend; false when it has arrived.</summary>
+    /// <summary>Whether the last message is waiting for Backend; false if it has arrived.</summary>
     private Task<bool> WaitsAsync() => Eventually.Async(async () =>
     {
         if (await ScalarAsync("select failures::bigint from outbox_destinations where destination = 'backend'") > 0)

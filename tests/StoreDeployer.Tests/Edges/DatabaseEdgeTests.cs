@@ -5,7 +5,7 @@ using Platform.TestSupport;
 
 namespace Platform.StoreDeployer.Tests.Edges;
 
-/// <summary>StoreDeployer with the way to its database at hand, and a live store. One failure of a step would end a deployment here.</summary>
+/// <summary>StoreDeployer with a fault proxy in front of its database, and a live store. A single failure of a step makes a deployment fail here.</summary>
 public sealed class DatabaseEdge(PostgresServer server) : IAsyncLifetime
 {
     public DatabaseWay Way { get; private set; } = null!;
@@ -43,7 +43,7 @@ public sealed class DatabaseEdge(PostgresServer server) : IAsyncLifetime
     }
 }
 
-/// <summary>What a deployment, Backend and a store's visitor see of each fault between StoreDeployer and its database.</summary>
+/// <summary>Deployments, messages and live stores during each fault between StoreDeployer and its database.</summary>
 public sealed class DatabaseEdgeTests(DatabaseEdge edge) : IClassFixture<DatabaseEdge>
 {
     public static TheoryData<Fault> Slow => EdgeFaults.Slow;
@@ -52,7 +52,7 @@ public sealed class DatabaseEdgeTests(DatabaseEdge edge) : IClassFixture<Databas
 
     [Theory]
     [MemberData(nameof(Slow))]
-    public async Task Deployments_go_live_over_a_slow_way(Fault fault)
+    public async Task Deployments_go_live_over_a_slow_connection(Fault fault)
     {
         await DatabaseWay.RecoversAsync(ReadAsync);
         var shop = new EdgeShop(edge);
@@ -64,7 +64,7 @@ public sealed class DatabaseEdgeTests(DatabaseEdge edge) : IClassFixture<Databas
 
     [Theory]
     [MemberData(nameof(Broken))]
-    public async Task A_deployment_under_way_and_one_that_is_asked_for_again_go_live_once_when_a_broken_way_is_whole_again(Fault fault)
+    public async Task A_running_deployment_and_one_requested_during_a_fault_go_live_once_after_it(Fault fault)
     {
         await DatabaseWay.RecoversAsync(ReadAsync);
         var underWay = new EdgeShop(edge);
@@ -100,7 +100,7 @@ public sealed class DatabaseEdgeTests(DatabaseEdge edge) : IClassFixture<Databas
         return edge.Deployer.Http.SendAsync(request);
     }
 
-    /// <summary>A shop whose deployment is asked for with one message, however often that is sent. Its bundle is in no cache.</summary>
+    /// <summary>A shop whose deployment is requested with one message, which may be sent repeatedly. Its bundle is not cached.</summary>
     private sealed class EdgeShop
     {
         private static readonly TimeSpan LessThanALease = TimeSpan.FromSeconds(10);

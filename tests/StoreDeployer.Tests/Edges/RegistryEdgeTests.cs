@@ -8,7 +8,7 @@ using Platform.TestSupport;
 
 namespace Platform.StoreDeployer.Tests.Edges;
 
-/// <summary>StoreDeployer with the way to TemplateRegistry at hand. One failure of a step would end a deployment here.</summary>
+/// <summary>StoreDeployer with a fault proxy in front of TemplateRegistry. A single failure of a step makes a deployment fail here.</summary>
 public sealed class RegistryEdge(PostgresServer server) : IAsyncLifetime
 {
     public TestDatabase Database { get; private set; } = null!;
@@ -45,7 +45,7 @@ public sealed class RegistryEdge(PostgresServer server) : IAsyncLifetime
     }
 }
 
-/// <summary>What a deployment sees of each fault between StoreDeployer and TemplateRegistry, from where it fetches its bundle.</summary>
+/// <summary>Deployments during each fault between StoreDeployer and TemplateRegistry, from which they fetch bundles.</summary>
 public sealed class RegistryEdgeTests(RegistryEdge edge) : IClassFixture<RegistryEdge>
 {
     private static int _bundles;
@@ -56,7 +56,7 @@ public sealed class RegistryEdgeTests(RegistryEdge edge) : IClassFixture<Registr
 
     [Theory]
     [MemberData(nameof(Slow))]
-    public async Task A_deployment_goes_live_over_a_slow_way(Fault fault)
+    public async Task A_deployment_goes_live_over_a_slow_connection(Fault fault)
     {
         var scope = edge.Way.Faults.Start(fault);
 
@@ -67,7 +67,7 @@ public sealed class RegistryEdgeTests(RegistryEdge edge) : IClassFixture<Registr
 
     [Theory]
     [MemberData(nameof(Broken))]
-    public async Task A_deployment_waits_while_the_way_is_broken_and_goes_live_without_having_failed(Fault fault)
+    public async Task A_deployment_waits_during_a_fault_and_goes_live_after_it_without_a_failure(Fault fault)
     {
         await LiveAsync(await DeployAsync());
         var deployments = new List<Guid>();
@@ -94,7 +94,7 @@ public sealed class RegistryEdgeTests(RegistryEdge edge) : IClassFixture<Registr
     }
 
     [Fact]
-    public async Task A_deployment_waits_when_the_connection_is_reset_in_the_middle_of_its_bundle()
+    public async Task A_deployment_waits_if_the_connection_is_reset_while_downloading_its_bundle()
     {
         await LiveAsync(await DeployAsync());
         var before = edge.Way.BytesToClient;
@@ -111,7 +111,7 @@ public sealed class RegistryEdgeTests(RegistryEdge edge) : IClassFixture<Registr
         await LiveAsync(deployment);
     }
 
-    /// <summary>Asks for a deployment of a shop of its own, with a bundle that is in no cache.</summary>
+    /// <summary>Requests the deployment of a new shop, with a bundle that is not cached.</summary>
     private Task<Guid> DeployAsync(string comment = "")
     {
         var number = Interlocked.Increment(ref _bundles).ToString(CultureInfo.InvariantCulture);
@@ -119,7 +119,7 @@ public sealed class RegistryEdgeTests(RegistryEdge edge) : IClassFixture<Registr
         return edge.Deployer.RequestAsync(Guid.CreateVersion7(), $"edge-{number}", digest);
     }
 
-    /// <summary>Whether the deployment has to wait for the registry; false when it is live.</summary>
+    /// <summary>Whether the deployment is waiting for the registry; false if it is live.</summary>
     private Task<bool> WaitsAsync(Guid deployment) => Eventually.Async(async () =>
     {
         var seen = await edge.Deployer.DeploymentAsync(deployment);

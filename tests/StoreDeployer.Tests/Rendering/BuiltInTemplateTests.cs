@@ -7,7 +7,7 @@ using Platform.TestSupport;
 
 namespace Platform.StoreDeployer.Tests.Rendering;
 
-/// <summary>The template that shops open with, rendered for shops of every size.</summary>
+/// <summary>The built-in template, rendered for shops of different sizes.</summary>
 public sealed class BuiltInTemplateTests
 {
     private static readonly string Folder = Path.Combine(RepositoryRoot.Path, "TemplateRegistry", "BuiltIn", "aurora");
@@ -16,7 +16,7 @@ public sealed class BuiltInTemplateTests
     [InlineData(0)]
     [InlineData(1)]
     [InlineData(500)]
-    public async Task It_makes_a_whole_store(int products)
+    public async Task It_renders_a_complete_store(int products)
     {
         using var zip = new MemoryStream();
         await ZipFile.CreateFromDirectoryAsync(Folder, zip, TestContext.Current.CancellationToken);

@@ -46,7 +46,7 @@ internal static class Bundles
 
     public const string Header = """<header><a href="{{link "index.html"}}">{{shop.name}}</a></header>""";
 
-    /// <summary>A whole, good template, as text entries.</summary>
+    /// <summary>The text entries of a complete, valid template.</summary>
     public static Dictionary<string, string> Entries(string? index = null, string? css = null) => new()
     {
         ["template.json"] = Manifest,
@@ -66,7 +66,7 @@ internal static class Bundles
             foreach (var (path, text) in entries)
             {
                 var entry = archive.CreateEntry(path);
-                // The same entries are always the same bundle.
+                // A fixed time, so that the same entries always give the same bundle.
                 entry.LastWriteTime = new DateTimeOffset(2026, 1, 1, 0, 0, 0, TimeSpan.Zero);
                 using var content = entry.Open();
                 content.Write(Encoding.UTF8.GetBytes(text));
@@ -76,7 +76,7 @@ internal static class Bundles
         return stream.ToArray();
     }
 
-    /// <summary>A bundle as one that got past every check would be.</summary>
+    /// <summary>A bundle that bypasses all checks.</summary>
     public static TemplateBundle Unchecked(IReadOnlyDictionary<string, string> entries)
     {
         var issues = new TemplateIssues();

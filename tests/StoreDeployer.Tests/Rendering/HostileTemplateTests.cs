@@ -4,7 +4,7 @@ using Platform.StoreDeployer.Rendering;
 
 namespace Platform.StoreDeployer.Tests.Rendering;
 
-/// <summary>Templates that got past the check at publishing and past ours: the limits behind it hold by themselves.</summary>
+/// <summary>The limits of rendering, tested with templates that bypass the checks at publishing and unpacking.</summary>
 public sealed class HostileTemplateTests
 {
     private static readonly ProductSpec[] Products = [.. Enumerable.Range(0, 500).Select(n => new ProductSpec($"p{n}", $"Product {n}", n, "EUR"))];
@@ -27,22 +27,22 @@ public sealed class HostileTemplateTests
     private static string Repeat(string text, int times) => new StringBuilder().Insert(0, text, times).ToString();
 
     [Fact]
-    public void Loops_within_loops_end_although_they_write_nothing() =>
+    public void Nested_loops_without_output_are_limited() =>
         Should.Throw<RenderException>(() => Render(
             With("{{#each products}}{{#each ../products}}{{#each ../../products}}{{#each @root.products}}{{/each}}{{/each}}{{/each}}{{/each}}"),
             products: Products)).Code.ShouldBe("render-limit");
 
     [Fact]
-    public void Loops_over_objects_count_as_well() =>
+    public void Loops_over_objects_are_limited() =>
         Should.Throw<RenderException>(() => Render(
             With("{{#each products}}{{#each this}}{{#each @root.settings}}{{/each}}{{/each}}{{/each}}"), products: Products)).Code.ShouldBe("render-limit");
 
     [Fact]
-    public void A_partial_that_includes_itself_ends() =>
+    public void A_partial_that_includes_itself_is_limited() =>
         Should.Throw<RenderException>(() => Render(With("{{> loop}}", ("partials/loop.hbs", "x{{> loop}}")))).Code.ShouldBe("template-invalid");
 
     [Fact]
-    public void Partials_that_multiply_end_although_they_write_nothing()
+    public void Exponentially_many_partials_without_output_are_limited()
     {
         var entries = With("{{> p0}}");
         for (var n = 0; n < 12; n++)
@@ -53,26 +53,26 @@ public sealed class HostileTemplateTests
     }
 
     [Fact]
-    public void A_page_can_not_grow_without_end() =>
+    public void The_size_of_a_page_is_limited() =>
         Should.Throw<RenderException>(() => Render(With("{{#each products}}" + new string('x', 10_000) + "{{/each}}"), products: Products)).Code.ShouldBe("render-limit");
 
     [Fact]
-    public void A_store_can_not_grow_without_end() =>
+    public void The_size_of_a_store_is_limited() =>
         Should.Throw<RenderException>(() => Render(
             With("", ("pages/product.hbs", new string('x', 10_000))), new RenderLimits { StoreSize = 1_000_000 }, Products)).Code.ShouldBe("render-limit");
 
     [Fact]
-    public void Time_is_limited() =>
+    public void Rendering_time_is_limited() =>
         Should.Throw<TimeoutException>(() => Render(With("{{#each products}}x{{/each}}"), new RenderLimits { Time = TimeSpan.Zero }, Products));
 
     [Theory]
     [InlineData("{{#if shop}}", "{{/if}}")]
     [InlineData("{{#each products}}", "{{/each}}")]
-    public void Deep_nesting_is_refused_before_the_compiler_runs_out_of_stack(string open, string close) =>
+    public void Deep_nesting_is_refused_before_it_overflows_the_compilers_stack(string open, string close) =>
         Should.Throw<RenderException>(() => Render(With(Repeat(open, 5_000) + Repeat(close, 5_000)))).Code.ShouldBe("template-invalid");
 
     [Fact]
-    public void Nested_expressions_are_refused_before_the_compiler_runs_out_of_stack() =>
+    public void Nested_expressions_are_refused_before_they_overflow_the_compilers_stack() =>
         Should.Throw<RenderException>(() => Render(With("{{link " + Repeat("(link ", 5_000) + "\"x\"" + Repeat(")", 5_000) + "}}"))).Code.ShouldBe("template-invalid");
 
     [Theory]
@@ -85,7 +85,7 @@ public sealed class HostileTemplateTests
     [InlineData("{{#with shop.name}}{{Length}}{{/with}}")]
     [InlineData("{{lookup shop 'Count'}}{{lookup products 'Count'}}")]
     [InlineData("{{@root.Count}}{{page.Keys.Count}}{{year.GetTypeCode}}")]
-    public void Members_of_dotnet_objects_can_not_be_seen(string template) => Render(With(template)).ShouldBe("");
+    public void Members_of_dotnet_objects_are_not_accessible(string template) => Render(With(template)).ShouldBe("");
 
     [Fact]
     public void Files_can_not_be_read()
@@ -104,7 +104,7 @@ public sealed class HostileTemplateTests
     }
 
     [Fact]
-    public void The_check_of_the_registry_is_made_again()
+    public void The_registrys_checks_are_repeated()
     {
         var zip = Bundles.Zip(With("{{{settings.tagline}}}"));
 
@@ -122,6 +122,6 @@ public sealed class HostileTemplateTests
     }
 
     [Fact]
-    public void What_is_no_zip_is_refused() =>
+    public void A_file_that_is_not_a_zip_is_refused() =>
         Should.Throw<RenderException>(() => TemplateBundle.Open(Encoding.UTF8.GetBytes("not a zip"))).Code.ShouldBe("bundle-invalid");
 }

@@ -16,7 +16,7 @@ public sealed class StoreTemplateTests
     private static string Text(ReleaseFile file) => Encoding.UTF8.GetString(file.Content.Span);
 
     [Fact]
-    public void A_store_has_every_page_and_asset_with_links_that_fit_each_page()
+    public void A_store_has_all_pages_and_assets_with_links_relative_to_each_page()
     {
         var files = Render(Bundles.Store(products: Mug));
 
@@ -28,7 +28,7 @@ public sealed class StoreTemplateTests
         Text(files["index.html"]).ShouldContain("Mug €1,234.50");
         Text(files["products/a-1/index.html"]).ShouldContain($"href=\"../../{css}\"");
         Text(files["products/a-1/index.html"]).ShouldContain("<a href=\"../../\">");
-        // Shown at any address, so it can't be relative to its own.
+        // The 404 page is shown at any address, so its links can't be relative.
         Text(files["404.html"]).ShouldContain($"href=\"/stores/mugs/{css}\"");
     }
 
@@ -46,11 +46,11 @@ public sealed class StoreTemplateTests
     }
 
     [Fact]
-    public void A_style_sheet_that_names_a_missing_file_fails_for_good() =>
+    public void A_style_sheet_that_refers_to_a_missing_file_fails_permanently() =>
         Should.Throw<RenderException>(() => Render(Bundles.Store(), Bundles.Entries(css: "a { background: url('none.png') }"))).Code.ShouldBe("asset-missing");
 
     [Fact]
-    public void Settings_take_the_merchants_values_and_the_defaults()
+    public void Settings_have_the_merchants_values_or_the_defaults()
     {
         var page = Text(Render(Bundles.Store(settings: new { accent = "#112233", banner = true }))["index.html"]);
 
@@ -63,7 +63,7 @@ public sealed class StoreTemplateTests
     }
 
     [Fact]
-    public void A_setting_that_does_not_fit_its_parameter_is_not_used() =>
+    public void A_setting_invalid_for_its_parameter_is_ignored() =>
         Text(Render(Bundles.Store(settings: new { accent = "red;} body{display:none" }))["index.html"]).ShouldContain("--accent: #0f766e");
 
     [Theory]
@@ -72,7 +72,7 @@ public sealed class StoreTemplateTests
     [InlineData("' onmouseover='alert(1)")]
     [InlineData("{{shop.slug}} {{{settings.about}}} {{> header}}")]
     [InlineData("&lt;script&gt; 😀 ünïcode")]
-    public void What_a_merchant_types_stays_text(string typed)
+    public void Merchants_text_is_escaped(string typed)
     {
         var files = Render(Bundles.Store(typed, new { tagline = typed, about = typed + "\nsecond" }, Mug with { Name = typed, Description = typed }));
 
@@ -111,7 +111,7 @@ public sealed class StoreTemplateTests
     [InlineData("\n  {{> header}}  {{> header}}\n")]
     [InlineData("\n<p>\n  \n  {{> header}}</p>")]
     [InlineData("{{#each products}}\n  {{else}}  {{> header}}\n{{/each}}")]
-    public void A_partial_that_is_indented_on_a_line_of_its_own_escapes_too(string page)
+    public void An_indented_partial_on_a_line_of_its_own_escapes_its_output(string page)
     {
         var entries = Bundles.Entries(index: page);
         entries["partials/header.hbs"] = "{{shop.name}}";
@@ -132,7 +132,7 @@ public sealed class StoreTemplateTests
     }
 
     [Fact]
-    public void One_template_renders_many_shops_at_once()
+    public void One_template_renders_many_shops_concurrently()
     {
         var template = new StoreTemplate(TemplateBundle.Open(Bundles.Zip(Bundles.Entries())), new RenderLimits());
 
@@ -144,13 +144,13 @@ public sealed class StoreTemplateTests
     }
 
     [Fact]
-    public void Two_products_at_one_address_fail_for_good() =>
+    public void Two_products_with_the_same_address_fail_permanently() =>
         Should.Throw<RenderException>(() => Render(Bundles.Store(products: [Mug, Mug with { Sku = "a-1" }]))).Code.ShouldBe("duplicate-product");
 
     [Theory]
     [InlineData(1234.5, "EUR", "€1,234.50")]
     [InlineData(1234, "JPY", "¥1,234")]
     [InlineData(0, "CHF", "CHF 0.00")]
-    public void Prices_are_written_for_people(double price, string currency, string expected) =>
+    public void Prices_are_formatted_by_currency(double price, string currency, string expected) =>
         Currencies.Format((decimal)price, currency).ShouldBe(expected);
 }

@@ -8,11 +8,11 @@ using Platform.TestSupport;
 
 namespace Platform.StoreDeployer.Tests.Stores;
 
-/// <summary>Live stores stay up when the database is stopped; everything else says so, and comes back by itself.</summary>
-public sealed class DatabaseAwayTests
+/// <summary>While the database is stopped, live stores stay up and everything else answers 503, and recovers by itself.</summary>
+public sealed class DatabaseUnavailableTests
 {
     [Fact]
-    public async Task Live_stores_answer_while_the_database_is_stopped_also_after_a_restart_of_the_service()
+    public async Task Live_stores_answer_while_the_database_is_stopped_even_after_a_restart_of_the_service()
     {
         await using var server = await PostgresServer.StartNewAsync(TestContext.Current.CancellationToken);
         var database = new TestDatabase(server);
@@ -40,7 +40,7 @@ public sealed class DatabaseAwayTests
         }
         finally
         {
-            // Its directory stays: it is the next one's.
+            // Its cache is kept for the next process.
             await deployer.StopAsync();
         }
 
@@ -59,7 +59,7 @@ public sealed class DatabaseAwayTests
     }
 
     [Fact]
-    public async Task A_store_whose_next_release_can_not_be_fetched_is_served_as_it_was()
+    public async Task The_old_release_is_served_if_the_files_of_the_new_one_can_not_be_read()
     {
         await using var server = await PostgresServer.StartNewAsync(TestContext.Current.CancellationToken);
         var database = new TestDatabase(server);
@@ -74,7 +74,7 @@ public sealed class DatabaseAwayTests
         await other.ReadyAsync();
         (await other.PageAsync("mugs")).ShouldContain("Present shop");
 
-        // the pointer can be read, and what it points at can not
+        // The active release can be read, but its files can't.
         await ExecuteAsync("alter table files rename column content to withheld");
         await ExecuteAsync(
             """

@@ -9,7 +9,7 @@ using Platform.TestSupport;
 
 namespace Platform.StoreDeployer.Tests.Stores;
 
-/// <summary>How a live store answers.</summary>
+/// <summary>The responses of live stores.</summary>
 public sealed class StoreTests(TestDatabase database) : IClassFixture<TestDatabase>, IAsyncLifetime
 {
     private readonly Guid _shop = Guid.CreateVersion7();
@@ -48,7 +48,7 @@ public sealed class StoreTests(TestDatabase database) : IClassFixture<TestDataba
     private async Task<string> StylesheetAsync() =>
         Regex.Match(await _deployer.PageAsync(_slug), "_assets/[0-9a-f]{64}/store.css", RegexOptions.None, TimeSpan.FromSeconds(1)).Value;
 
-    // Moved first, at one go: the release before may still be on its way into the cache.
+    // Moved away first, in one step: files of the previous release may still be written to the cache.
     private void DeleteCache()
     {
         var away = $"{_deployer.CacheDirectory}-away";
@@ -57,7 +57,7 @@ public sealed class StoreTests(TestDatabase database) : IClassFixture<TestDataba
     }
 
     [Fact]
-    public async Task A_page_is_checked_for_changes_each_time_by_its_digest()
+    public async Task Pages_are_revalidated_by_their_digest()
     {
         using var page = await SendAsync($"/stores/{_slug}/");
         page.StatusCode.ShouldBe(HttpStatusCode.OK);
@@ -79,7 +79,7 @@ public sealed class StoreTests(TestDatabase database) : IClassFixture<TestDataba
     }
 
     [Fact]
-    public async Task HEAD_says_what_GET_would_without_the_content()
+    public async Task HEAD_returns_the_headers_of_GET_without_content()
     {
         using var get = await SendAsync($"/stores/{_slug}/");
         using var head = await SendAsync($"/stores/{_slug}/", HttpMethod.Head);
@@ -92,7 +92,7 @@ public sealed class StoreTests(TestDatabase database) : IClassFixture<TestDataba
     }
 
     [Fact]
-    public async Task An_asset_may_be_kept_for_ever()
+    public async Task Assets_are_cacheable_and_immutable()
     {
         using var css = await SendAsync($"/stores/{_slug}/{await StylesheetAsync()}");
         css.StatusCode.ShouldBe(HttpStatusCode.OK);
@@ -101,13 +101,13 @@ public sealed class StoreTests(TestDatabase database) : IClassFixture<TestDataba
     }
 
     [Fact]
-    public async Task A_store_is_taken_down_everywhere_also_when_that_began_before_the_last_activation_and_had_to_wait_for_it()
+    public async Task Taking_a_store_down_reaches_all_processes_even_if_its_transaction_began_before_the_last_activation()
     {
         await DeployAsync("Second shop");
         await using var other = new DeployerHost(database.ConnectionString, _neighbours, ("Stores:PollInterval", "00:00:00.1"));
         await other.ReadyAsync();
         await Eventually.Async(async () => (await other.PageAsync(_slug)).ShouldContain("Second shop"));
-        // one that waits, so that the deletion has to wait for it too after it has taken the store down
+        // A queued deployment whose row is locked, so that the deletion waits again after it has taken the store down.
         await using var queued = await BeginAsync(
             """
             insert into deployments (id, shop_id, sequence, kind, priority, slug, spec, available_at, created_at)
@@ -162,7 +162,7 @@ public sealed class StoreTests(TestDatabase database) : IClassFixture<TestDataba
     }
 
     [Fact]
-    public async Task A_page_that_was_loaded_before_an_activation_still_gets_its_assets_while_its_release_is_retained()
+    public async Task Assets_of_earlier_releases_are_served_while_these_are_retained()
     {
         var old = await StylesheetAsync();
 
@@ -172,9 +172,9 @@ public sealed class StoreTests(TestDatabase database) : IClassFixture<TestDataba
     }
 
     [Fact]
-    public async Task Releases_beyond_those_retained_are_collected_with_the_files_that_only_they_had()
+    public async Task Releases_beyond_the_retained_ones_are_deleted_with_files_that_only_they_use()
     {
-        // Other tests' shops have the plain style sheet too.
+        // A unique style sheet, because other tests' shops share the plain one.
         await DeployAsync("first", Bundles.Entries(css: $"/* only of {_slug} */"));
         var old = await StylesheetAsync();
         await DeployAsync("second", Bundles.Entries(css: "a { color: lime }"));
@@ -196,7 +196,7 @@ public sealed class StoreTests(TestDatabase database) : IClassFixture<TestDataba
     }
 
     [Fact]
-    public async Task A_release_that_was_rolled_back_to_counts_among_those_retained_by_when_it_was_live_last()
+    public async Task Releases_are_retained_by_the_time_they_were_last_live()
     {
         var first = await StylesheetAsync();
         await DeployAsync("second", Bundles.Entries(css: "a { color: teal }"));
@@ -218,9 +218,9 @@ public sealed class StoreTests(TestDatabase database) : IClassFixture<TestDataba
     }
 
     [Fact]
-    public async Task A_store_whose_end_this_process_has_not_heard_of_is_gone_and_no_error_when_its_files_are_collected()
+    public async Task A_store_taken_down_by_another_process_answers_410_if_its_files_were_already_deleted()
     {
-        // Other tests' shops have the plain pages too.
+        // Unique pages, because other tests' shops share the plain ones.
         await DeployAsync($"only of {_slug}");
         DeleteCache();
         await using (var command = database.DataSource.CreateCommand("update stores set taken_down_at = now(), changed_at = now(), active_release = null where shop_id = $1"))
@@ -236,7 +236,7 @@ public sealed class StoreTests(TestDatabase database) : IClassFixture<TestDataba
     }
 
     [Fact]
-    public async Task A_folder_without_its_slash_is_redirected_to_it()
+    public async Task A_folder_without_a_trailing_slash_is_redirected()
     {
         foreach (var path in new[] { $"/stores/{_slug}", $"/stores/{_slug}/products/a-1" })
         {
@@ -255,7 +255,7 @@ public sealed class StoreTests(TestDatabase database) : IClassFixture<TestDataba
     [InlineData("_assets/")]
     [InlineData("..%2f..%2fetc/passwd")]
     [InlineData("%2e%2e/%2e%2e/appsettings.json")]
-    public async Task What_is_not_there_gets_the_stores_own_page(string path)
+    public async Task Unknown_paths_get_the_stores_404_page(string path)
     {
         using var missing = await SendAsync($"/stores/{_slug}/{path}", ifNoneMatch: "*");
         missing.StatusCode.ShouldBe(HttpStatusCode.NotFound);
@@ -267,7 +267,7 @@ public sealed class StoreTests(TestDatabase database) : IClassFixture<TestDataba
     [InlineData("/stores/nobody/")]
     [InlineData("/stores/No..body/")]
     [InlineData("/stores/%f0%9f%98%80/")]
-    public async Task An_address_without_a_store_says_so_to_people(string path)
+    public async Task An_unknown_slug_gets_a_404_page(string path)
     {
         using var missing = await SendAsync(path);
         missing.StatusCode.ShouldBe(HttpStatusCode.NotFound);
@@ -276,7 +276,7 @@ public sealed class StoreTests(TestDatabase database) : IClassFixture<TestDataba
     }
 
     [Fact]
-    public async Task Every_answer_has_the_security_headers()
+    public async Task All_responses_have_security_headers()
     {
         foreach (var path in new[] { $"/stores/{_slug}/", $"/stores/{_slug}/none", $"/stores/{_slug}/{await StylesheetAsync()}", $"/stores/{_slug}", "/stores/nobody/" })
         {
@@ -291,7 +291,7 @@ public sealed class StoreTests(TestDatabase database) : IClassFixture<TestDataba
     }
 
     [Fact]
-    public async Task Stores_are_only_read()
+    public async Task Stores_refuse_other_methods_than_GET_and_HEAD()
     {
         using var response = await SendAsync($"/stores/{_slug}/", HttpMethod.Post);
         response.StatusCode.ShouldBe(HttpStatusCode.MethodNotAllowed);
@@ -299,7 +299,7 @@ public sealed class StoreTests(TestDatabase database) : IClassFixture<TestDataba
     }
 
     [Fact]
-    public async Task Readers_see_one_release_or_the_other_while_releases_change()
+    public async Task Readers_never_see_a_mixture_of_releases()
     {
         using var done = new CancellationTokenSource();
         var readers = Enumerable.Range(0, 3).Select(_ => Task.Run(async () =>
@@ -328,7 +328,7 @@ public sealed class StoreTests(TestDatabase database) : IClassFixture<TestDataba
     }
 
     [Fact]
-    public async Task A_cached_file_that_was_damaged_is_not_served()
+    public async Task A_corrupt_cache_file_is_not_served()
     {
         var css = await StylesheetAsync();
         var digest = css.Split('/')[1];
@@ -340,7 +340,7 @@ public sealed class StoreTests(TestDatabase database) : IClassFixture<TestDataba
     }
 
     [Fact]
-    public async Task The_cache_may_be_deleted_at_any_time()
+    public async Task The_cache_can_be_deleted_at_any_time()
     {
         DeleteCache();
 
