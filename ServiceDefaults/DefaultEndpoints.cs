@@ -2,6 +2,7 @@ using Microsoft.AspNetCore.Http.HttpResults;
 using OpenTelemetry.Metrics;
 using Platform.ServiceDefaults.Communication;
 using Platform.ServiceDefaults.Health;
+using Platform.ServiceDefaults.Observability;
 using Platform.ServiceDefaults.Problems;
 
 namespace Platform.ServiceDefaults;
@@ -19,7 +20,7 @@ internal static class DefaultEndpoints
         group.MapGet("/ready", Ready).WithName("GetReady").WithSummary("Readiness: started and not draining.");
         group.MapGet("/health", Health).WithName("GetHealth").WithSummary("The state of the service and of what it depends on.")
             .Produces<HealthReport>(StatusCodes.Status503ServiceUnavailable);
-        group.MapPrometheusScrapingEndpoint("/metrics", endpoints.ServiceProvider.GetRequiredService<MeterProvider>(), configureBranchedPipeline: null, optionsName: null)
+        group.MapPrometheusScrapingEndpoint("/metrics", endpoints.ServiceProvider.GetRequiredKeyedService<MeterProvider>(TelemetryExtensions.Prometheus), configureBranchedPipeline: null, optionsName: null)
             .ExcludeFromDescription();
     }
 

@@ -64,7 +64,7 @@ public static class ServiceDefaultsExtensions
     }
 
     /// <summary>
-    /// Adds the middleware, outermost first: span, correlation, problems, routing, readiness and drain, authentication (of a service that has any), admission, internal
+    /// Adds the middleware, outermost first: routing, correlation, the caller's trace, problems, readiness and drain, authentication (of a service that has any), admission, internal
     /// token, authorization (the same), body size, deadline, then the checks of route, query and body.
     /// </summary>
     /// <exception cref="OptionsValidationException">A secret is missing, outside of Development.</exception>
@@ -74,11 +74,11 @@ public static class ServiceDefaultsExtensions
         _ = app.Services.GetRequiredService<IOptions<RequiredSecrets>>().Value;
         _ = app.Services.GetRequiredService<InternalTokens>();
         var knowsCallers = app.Services.GetService<IAuthenticationSchemeProvider>() is not null;
-        app.UseMiddleware<ServerSpanMiddleware>();
+        app.UseRouting();
         app.UseMiddleware<CorrelationMiddleware>();
+        app.UseMiddleware<CallerTraceMiddleware>();
         app.UseExceptionHandler();
         app.UseStatusCodePages();
-        app.UseRouting();
         app.UseMiddleware<DrainMiddleware>();
         if (knowsCallers)
         {

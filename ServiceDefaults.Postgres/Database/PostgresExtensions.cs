@@ -2,6 +2,7 @@ using System.Reflection;
 using System.Runtime.CompilerServices;
 using Microsoft.Extensions.Configuration.Memory;
 using Microsoft.Extensions.DependencyInjection.Extensions;
+using OpenTelemetry.Trace;
 using Platform.ServiceDefaults.Communication;
 using Platform.ServiceDefaults.Health;
 using Platform.ServiceDefaults.Postgres.Idempotency;
@@ -33,6 +34,7 @@ public static class PostgresExtensions
             configuration => HasCredentials(configuration.GetConnectionString(connectionName)),
             $"The password of the database is missing: give ConnectionStrings:{connectionName} a Password, a Passfile or an SSL Certificate.");
         services.TryAddSingleton(TimeProvider.System);
+        services.ConfigureOpenTelemetryTracerProvider(tracing => tracing.AddNpgsql().AddProcessor<RootStatementFilter>());
         // What a connection is given back with is a rollback and nothing more: nobody changes the state of a pooled session, and three statements at each use to make
         // sure of that are a sixth of the server's work.
         services.AddSingleton(provider => CreateDataSource(provider, connectionName, pool => pool.ConnectionStringBuilder.NoResetOnClose = true));

@@ -3,18 +3,18 @@ using System.Diagnostics.Metrics;
 
 namespace Platform.ServiceDefaults.Observability;
 
-/// <summary>The source of the platform's own spans and the names of its meters, all of them exported.</summary>
+/// <summary>The source of the platform's own spans and the names of its meters. All of them are exported.</summary>
 public static class PlatformTelemetry
 {
     /// <summary>Name of <see cref="Source"/>.</summary>
     public const string SourceName = "Platform";
 
-    /// <summary>What every meter's name starts with: <c>platform.messaging</c>, <c>platform.deployments</c>.</summary>
+    /// <summary>Prefix of every meter's name, as in <c>platform.messaging</c>.</summary>
     public const string MeterPrefix = "platform.";
 
-    /// <summary>Spans of work that is no HTTP call: jobs, messages, steps.</summary>
+    /// <summary>Source of spans for jobs, their steps, messages and calls of service clients.</summary>
     public static ActivitySource Source { get; } = new(SourceName);
 
-    /// <summary>Makes the meter <c>platform.<paramref name="area"/></c>; keep it in a field of a singleton.</summary>
+    /// <summary>Creates the meter <c>platform.<paramref name="area"/></c>; keep it in a field of a singleton.</summary>
     public static Meter CreateMeter(this IMeterFactory factory, string area) => factory.Create(new MeterOptions(MeterPrefix + area));
 }

@@ -4,12 +4,12 @@ using Platform.ServiceDefaults.Security;
 namespace Platform.ServiceDefaults.Observability;
 
 /// <summary>
-/// Continues the trace of a caller that shows the internal token, and begins a new one for everybody else: a stranger's <c>traceparent</c> could join
-/// requests that have nothing to do with each other, and decide what is sampled.
+/// Continues the trace of a caller that shows the internal token. For any other caller the server's span starts a new trace, because a stranger's <c>traceparent</c> could
+/// merge unrelated requests into one trace and force sampling; <see cref="CallerTraceMiddleware"/> decides later what to do with it.
 /// </summary>
 internal sealed class TrustedCallersPropagator(InternalTokens tokens) : DistributedContextPropagator
 {
-    private readonly DistributedContextPropagator _w3c = CreateDefaultPropagator();
+    private readonly DistributedContextPropagator _w3c = CreateW3CPropagator();
 
     public override IReadOnlyCollection<string> Fields => _w3c.Fields;
 
