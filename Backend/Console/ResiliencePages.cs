@@ -1,5 +1,6 @@
 using System.Text.Json;
 using Platform.Backend.Console.Pages;
+using Platform.Backend.Owners;
 using Platform.Backend.Shops;
 using Platform.Backend.Status;
 using Platform.Backend.Templates;
@@ -25,6 +26,7 @@ internal static class ResiliencePages
         string? said,
         ServiceProbes probes,
         CommunicationStatus communication,
+        Caller caller,
         Backlogs backlogs,
         DeadLetters deadLetters,
         StoreDeployerMessages deployer,
@@ -45,7 +47,7 @@ internal static class ResiliencePages
             [nameof(ResiliencePage.Services)] = await states,
             [nameof(ResiliencePage.TemplatesStaleFor)] = stale,
             [nameof(ResiliencePage.Messages)] = (IReadOnlyList<MessagesOfService>)[await own, await theirs],
-            [nameof(ResiliencePage.Calls)] = (IReadOnlyList<LoggedCall>)[.. communication.Calls.Take(ShownCalls)],
+            [nameof(ResiliencePage.Calls)] = (IReadOnlyList<LoggedCall>)[.. communication.CallsFor(caller).Take(ShownCalls)],
             [nameof(ResiliencePage.Said)] = said,
             [nameof(ResiliencePage.RefreshSeconds)] = (int?)RefreshSeconds,
         });

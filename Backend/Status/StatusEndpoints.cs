@@ -20,10 +20,17 @@ internal static class StatusEndpoints
         group.MapGet("/api/status/services", GetServices).WithName("GetServiceStatus").WithSummary(Summary);
         group.MapGet("/v1/api/status/services", GetServices).WithName("GetServiceStatusV1").WithSummary($"{Summary} The same as /api/status/services.");
         group.MapGet("/api/status/calls", GetCalls).WithName("GetCallStatus")
-            .WithSummary("Shows this replica's last hundred calls to other services that were not plain successes, newest first, with each decision made for them.");
+            .WithSummary("Shows the last calls of this replica to other services that were not plain successes, newest first, with each decision made for them.")
+            .WithDescription("Of the last hundred, those made for the caller's own requests; all of them for an administrator.");
     }
 
-    private static Ok<CallStatus> GetCalls(CommunicationStatus communication, TimeProvider time) => TypedResults.Ok(new CallStatus(time.GetUtcNow(), communication.Calls));
+    /// <summary>The logged calls that <paramref name="caller"/> may see, newest first.</summary>
+    public static IEnumerable<LoggedCall> CallsFor(this CommunicationStatus communication, Caller caller) => caller.OnlyOf is { } owner
+        ? communication.Calls.Where(call => call.Caller == owner.ToString())
+        : communication.Calls;
+
+    private static Ok<CallStatus> GetCalls(CommunicationStatus communication, Caller caller, TimeProvider time) =>
+        TypedResults.Ok(new CallStatus(time.GetUtcNow(), [.. communication.CallsFor(caller)]));
 
     private static async Task<Ok<ServiceStatus>> GetServices(ServiceProbes probes, TimeProvider time, CancellationToken cancellationToken) =>
         TypedResults.Ok(new ServiceStatus(time.GetUtcNow(), await probes.AskAllAsync(cancellationToken)));

@@ -44,7 +44,7 @@ internal sealed partial class CommunicationSignals
     public void Observe(Destination destination)
     {
         _observed.Add(destination);
-        // shown from the start: the first one is otherwise no increase to who reads the counter
+        // Create every series up front: Prometheus' increase() misses the first value of a new series.
         _retriesRefused.Add(0, To(destination.Name), new("refused_by", "budget"));
         _rejections.Add(0, To(destination.Name), new("refused_by", "breaker"));
         _deadlines.Add(0, To(destination.Name), new("at", "headers"));
@@ -81,7 +81,7 @@ internal sealed partial class CommunicationSignals
 
     /// <param name="destination">Whose breaker.</param>
     /// <param name="change">What it did.</param>
-    /// <param name="open">For how long it had not been closed, when it closed.</param>
+    /// <param name="open">How long it had not been closed, when it closes.</param>
     public void BreakerChanged(string destination, CircuitTransition change, TimeSpan? open)
     {
         if (open is { } time)
@@ -114,7 +114,7 @@ internal sealed partial class CommunicationSignals
     [LoggerMessage(LogLevel.Debug, "event=resilience A retry to {Destination} was refused by the {By}")]
     private static partial void LogRetryRefused(ILogger logger, string destination, string by);
 
-    [LoggerMessage(LogLevel.Warning, "event=resilience The time for a call to {Destination} was up while waiting for its {At}")]
+    [LoggerMessage(LogLevel.Warning, "event=resilience A call to {Destination} timed out while waiting for its {At}")]
     private static partial void LogDeadline(ILogger logger, string destination, string at);
 }
 

@@ -1,11 +1,12 @@
 using System.Diagnostics;
 using System.Globalization;
 using System.Net.Sockets;
+using System.Security.Claims;
 using Polly;
 
 namespace Platform.ServiceDefaults.Communication;
 
-/// <summary>One call to a destination, from its first send to the end of its answer, and what was decided on the way.</summary>
+/// <summary>One call to a destination, from its first attempt to the end of the response, with the decisions taken on the way.</summary>
 internal sealed class ServiceCall(Destination destination, HttpRequestMessage request, TimeSpan total, Activity? activity)
 {
     public static readonly ResiliencePropertyKey<ServiceCall> Key = new("platform.service-call");
@@ -19,27 +20,30 @@ internal sealed class ServiceCall(Destination destination, HttpRequestMessage re
 
     public DateTimeOffset StartedAt { get; } = destination.Time.GetUtcNow();
 
-    /// <summary>Which send this is, from 1.</summary>
+    /// <summary>On whose behalf it is made. Read at the start, because a call that nobody awaits may outlive the request.</summary>
+    public ClaimsPrincipal? User { get; } = destination.Calls.CurrentUser;
+
+    /// <summary>The number of the current attempt, from 1.</summary>
     public int Attempt { get; set; }
 
-    /// <summary>Whether anything went on its way, and was not refused here.</summary>
+    /// <summary>Whether anything was sent, as opposed to refused here.</summary>
     public bool WasSent { get; set; }
 
-    /// <summary>The last permission of the breaker: a body that breaks off later counts too.</summary>
+    /// <summary>The breaker's last permission, kept because a body that breaks off later counts as a failure too.</summary>
     public CircuitPass Pass { get; set; }
 
     public TimeSpan Elapsed => Destination.Time.GetElapsedTime(_began);
 
     public TimeSpan Left => total - Elapsed is var left && left > TimeSpan.Zero ? left : TimeSpan.Zero;
 
-    /// <summary>The time of the next send: the policy's, or what is left of the call.</summary>
+    /// <summary>Timeout of the next attempt: the policy's, but at most what is left of the call.</summary>
     public TimeSpan AttemptTimeout => Destination.Policy.AttemptTimeout is var attempt && attempt < Left ? attempt : Left;
 
     public bool HasDecisions => _decisions is not null;
 
     public IReadOnlyList<string> Decisions => _decisions ?? [];
 
-    /// <summary>Notes a decision for <c>/api/status/calls</c> and as an event on the call's span.</summary>
+    /// <summary>Records a decision for <c>/api/status/calls</c> and as an event on the call's span.</summary>
     public void Decide(string name, string explanation)
     {
         (_decisions ??= []).Add(explanation);
@@ -56,17 +60,17 @@ internal sealed class ServiceCall(Destination destination, HttpRequestMessage re
     public static string Milliseconds(TimeSpan time) => string.Create(CultureInfo.InvariantCulture, $"{time.TotalMilliseconds:0} ms");
 }
 
-/// <summary>How a send ended, for those who decide over retries and breakers.</summary>
+/// <summary>How an attempt ended, as retries and breakers see it.</summary>
 internal readonly record struct SendResult(SendKind Kind, string Text, bool NeverConnected = false)
 {
-    /// <summary>For metrics: one of few, where <see cref="Text"/> may be what an exception says.</summary>
+    /// <summary>For metrics: of low cardinality, whereas <see cref="Text"/> may be an exception's message.</summary>
     public string Label
     {
         get => field ?? Text;
         init;
     }
 
-    /// <summary>Reads an outcome. <paramref name="cutShort"/>: the caller's time ended the send before the policy's would have.</summary>
+    /// <summary>Classifies an outcome. <paramref name="cutShort"/>: the caller's deadline ended the attempt before the policy's timeout would have.</summary>
     public static SendResult Of(Outcome<HttpResponseMessage> outcome, bool cutShort, CancellationToken cancellationToken)
     {
         if (outcome.Result is { } response)
@@ -77,7 +81,7 @@ internal readonly record struct SendResult(SendKind Kind, string Text, bool Neve
             {
                 < 500 and not (408 or 429) => new(SendKind.Success, text),
                 501 or 505 => new(SendKind.Success, text),
-                // the service in the middle is well, what it depends on isn't, and the retrying was done there
+                // The service itself is healthy; its own downstream call failed and was already retried there.
                 _ when CommunicationHeaders.SaysNoRetry(response) => new(SendKind.FailedFurtherDown, text),
                 429 => new(SendKind.Busy, text),
                 503 when response.Headers.RetryAfter is not null => new(SendKind.Busy, text),
@@ -88,7 +92,7 @@ internal readonly record struct SendResult(SendKind Kind, string Text, bool Neve
         return outcome.Exception switch
         {
             Polly.Timeout.TimeoutRejectedException => new(cutShort ? SendKind.CutShort : SendKind.Failure, "timed out"),
-            // the connection time-out of SocketsHttpHandler comes as a cancellation that nobody asked for
+            // SocketsHttpHandler reports its ConnectTimeout as a cancellation that nobody requested.
             OperationCanceledException { InnerException: TimeoutException } when !cancellationToken.IsCancellationRequested =>
                 new(SendKind.Failure, "connection timed out", NeverConnected: true),
             OperationCanceledException => new(SendKind.CutShort, "cancelled"),
@@ -100,7 +104,7 @@ internal readonly record struct SendResult(SendKind Kind, string Text, bool Neve
                 Label = failure.HttpRequestError.ToString(),
             },
             IOException failure => new(SendKind.Failure, failure.Message) { Label = nameof(IOException) },
-            // SocketsHttpHandler lets it out as it is when a connection is reset in the moment it is made
+            // SocketsHttpHandler doesn't wrap it when a connection is reset while it is being established.
             SocketException failure => new(SendKind.Failure, failure.Message, NeverConnected: true) { Label = failure.SocketErrorCode.ToString() },
             _ => new(SendKind.CutShort, outcome.Exception?.GetType().Name ?? "nothing"),
         };
@@ -109,18 +113,18 @@ internal readonly record struct SendResult(SendKind Kind, string Text, bool Neve
 
 internal enum SendKind
 {
-    /// <summary>An answer that isn't the service's fault, 4xx included.</summary>
+    /// <summary>A response that isn't the service's failure, including 4xx.</summary>
     Success,
 
-    /// <summary>The service failed: retried if it may be, and counted by the breaker.</summary>
+    /// <summary>The service failed: retried if allowed, and counted by the breaker.</summary>
     Failure,
 
-    /// <summary>The service said when to come again: retried, not counted.</summary>
+    /// <summary>The service said when to retry: retried, not counted.</summary>
     Busy,
 
-    /// <summary>The service failed because something behind it did: neither retried nor counted.</summary>
+    /// <summary>The service failed because a dependency of its own did: neither retried nor counted.</summary>
     FailedFurtherDown,
 
-    /// <summary>The caller gave up or had no more time: says nothing about the service.</summary>
+    /// <summary>The caller gave up or ran out of time: says nothing about the service.</summary>
     CutShort,
 }

@@ -1,5 +1,6 @@
 using System.Diagnostics;
 using System.Net.Sockets;
+using System.Security.Claims;
 using Platform.ServiceDefaults.Correlation;
 using Platform.ServiceDefaults.Observability;
 using Polly;
@@ -9,14 +10,14 @@ using Polly.Timeout;
 namespace Platform.ServiceDefaults.Communication;
 
 /// <summary>
-/// The outermost handler of a service client: sets the time for the whole call, tells what became of it, and covers the body, which is read after
-/// every handler has returned.
+/// The outermost handler of a service client: sets the total timeout, records the outcome, and covers the body, which is read after every handler
+/// has returned.
 /// </summary>
 internal sealed class ServiceCallHandler(Destination destination, Uri service) : DelegatingHandler
 {
     protected override async Task<HttpResponseMessage> SendAsync(HttpRequestMessage request, CancellationToken cancellationToken)
     {
-        // where the address is still the one that was asked for, and not what discovery made of it
+        // Checked here, where the address is still the requested one: service discovery rewrites it further in.
         if (request.RequestUri is not { } uri || uri.Scheme != service.Scheme || !string.Equals(uri.Authority, service.Authority, StringComparison.OrdinalIgnoreCase))
         {
             throw new InvalidOperationException($"This client calls {service} only: it does not take its token to {request.RequestUri}.");
@@ -103,6 +104,7 @@ internal sealed class ServiceCallHandler(Destination destination, Uri service) :
             call.Elapsed.TotalMilliseconds,
             call.Decisions,
             activity?.TraceId.ToHexString(),
-            CorrelationContext.Current));
+            CorrelationContext.Current,
+            call.User?.FindFirstValue(ClaimTypes.NameIdentifier)));
     }
 }

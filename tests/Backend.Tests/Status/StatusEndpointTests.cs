@@ -1,4 +1,5 @@
 using System.Net;
+using Platform.Backend.Tests.Console;
 using Platform.TestSupport;
 
 namespace Platform.Backend.Tests.Status;
@@ -67,4 +68,30 @@ public sealed class StatusEndpointTests(BackendHost backend) : IClassFixture<Bac
         ((string)call["outcome"]!).ShouldNotBeNullOrWhiteSpace();
         call["decisions"]!.AsArray().Select(decision => (string)decision!).ShouldContain(decision => decision.StartsWith("send 1 failed", StringComparison.Ordinal));
     }
+
+    [Fact]
+    public async Task Calls_are_shown_to_the_caller_on_whose_behalf_they_were_made_and_to_administrators()
+    {
+        var (mine, others) = (await backend.MakeKeyAsync("read"), await backend.MakeKeyAsync("read"));
+        using var caller = backend.Connect((string)mine["key"]!);
+        using var sameOwner = backend.Connect((string)(await backend.MakeKeyAsync("read", mine["owner"]!.AsObject().Id()))["key"]!);
+        using var other = backend.Connect((string)others["key"]!);
+        (await caller.GetAsync("/api/templates/mine")).StatusCode.ShouldBe(HttpStatusCode.NotFound);
+        (await other.GetAsync("/api/templates/others")).StatusCode.ShouldBe(HttpStatusCode.NotFound);
+
+        (await CallsAsync(caller)).ShouldBe([$"GET /templates/mine for {mine["owner"]!["id"]}"]);
+        (await CallsAsync(sameOwner)).ShouldBe([$"GET /templates/mine for {mine["owner"]!["id"]}"]);
+        (await CallsAsync(other)).ShouldBe([$"GET /templates/others for {others["owner"]!["id"]}"]);
+        var all = await CallsAsync(backend.Client);
+        all.ShouldContain($"GET /templates/mine for {mine["owner"]!["id"]}");
+        all.ShouldContain($"GET /templates/others for {others["owner"]!["id"]}");
+
+        using var browser = new ConsoleBrowser(backend.Client.BaseAddress!, (string)mine["key"]!);
+        await browser.OpenAsync("/resilience");
+        browser.Text.ShouldContain("GET /templates/mine");
+        browser.Text.ShouldNotContain("GET /templates/others");
+    }
+
+    private static async Task<IReadOnlyList<string>> CallsAsync(HttpClient client) =>
+        [.. (await (await client.GetAsync("/api/status/calls")).ReadAsync(HttpStatusCode.OK))["calls"]!.AsArray().Select(call => $"{call!["request"]} for {call["caller"]}")];
 }
