@@ -8,17 +8,17 @@ using Platform.ServiceDefaults.Security;
 
 namespace Platform.ServiceDefaults;
 
-/// <summary>Endpoint metadata that takes a header which the handler does not see as a parameter.</summary>
+/// <summary>Endpoint metadata that reads a request header which is not a parameter of the handler.</summary>
 public interface IHeaderDescription
 {
     /// <summary>The header's name.</summary>
     string Name { get; }
 
-    /// <summary>What it does, in a sentence.</summary>
+    /// <summary>What the header does, in a sentence.</summary>
     string Description { get; }
 }
 
-/// <summary>What <c>/openapi/v1.json</c> says of every operation without its author having to.</summary>
+/// <summary>Adds to <c>/openapi/v1.json</c> what follows from endpoint metadata: headers, security and error responses.</summary>
 internal static class ApiDescription
 {
     private const string TokenScheme = "internalToken";
@@ -86,7 +86,7 @@ internal static class ApiDescription
             operation.Security = [new OpenApiSecurityRequirement { [new OpenApiSecuritySchemeReference(TokenScheme, context.Document)] = [] }];
         }
 
-        // the policy's name is what the caller needs, and OpenAPI has a place for that
+        // Policies are named after the scope that they require.
         if (metadata.OfType<IAuthorizeData>().LastOrDefault() is { Policy: { } scope })
         {
             AddProblem(operation.Responses, StatusCodes.Status401Unauthorized);

@@ -7,7 +7,7 @@ using Platform.ServiceDefaults.Problems;
 
 namespace Platform.ServiceDefaults;
 
-/// <summary><c>/alive</c>, <c>/ready</c>, <c>/health</c> and <c>/metrics</c>.</summary>
+/// <summary>Maps <c>/alive</c>, <c>/ready</c>, <c>/health</c> and <c>/metrics</c>.</summary>
 internal static class DefaultEndpoints
 {
     public static bool IsProbe(PathString path) =>
@@ -18,10 +18,10 @@ internal static class DefaultEndpoints
         var group = endpoints.MapGroup("").WithTags("Health").AvailableBeforeReady().WithPriority(RequestPriority.Exempt).DisableHttpMetrics().AllowAnonymous();
         group.MapGet("/alive", Alive).WithName("GetAlive").WithSummary("Liveness: the process answers.");
         group.MapGet("/ready", Ready).WithName("GetReady").WithSummary("Readiness: started and not draining.");
-        group.MapGet("/health", Health).WithName("GetHealth").WithSummary("The state of the service and of what it depends on.")
+        group.MapGet("/health", Health).WithName("GetHealth").WithSummary("The state of the service and its dependencies.")
             .Produces<HealthReport>(StatusCodes.Status503ServiceUnavailable);
         group.MapPrometheusScrapingEndpoint("/metrics", endpoints.ServiceProvider.GetRequiredKeyedService<MeterProvider>(TelemetryExtensions.Prometheus), configureBranchedPipeline: null, optionsName: null)
-            .ExcludeFromDescription();
+            .WithMetadata(new HttpMethodMetadata([HttpMethods.Get])).ExcludeFromDescription();
     }
 
     private static Ok<ProbeAnswer> Alive() => TypedResults.Ok(new ProbeAnswer("alive"));
@@ -31,10 +31,10 @@ internal static class DefaultEndpoints
         : readiness.IsDraining ? Problem.Unavailable("The service is stopping.", TimeSpan.FromSeconds(1))
         : Problem.Unavailable($"The service is starting: waiting for {string.Join(", ", readiness.Waiting)}.", TimeSpan.FromSeconds(1));
 
-    private static async Task<JsonHttpResult<HealthReport>> Health(DependencyChecks checks, HttpContext context, CancellationToken cancellationToken)
+    private static async Task<JsonHttpResult<HealthReport>> Health(HealthReports reports, HttpContext context, CancellationToken cancellationToken)
     {
         context.Response.Headers.CacheControl = "no-store";
-        var report = await checks.ReportAsync(cancellationToken);
+        var report = await reports.CreateAsync(cancellationToken);
         return TypedResults.Json(report, statusCode: report.Status == "unhealthy" ? StatusCodes.Status503ServiceUnavailable : StatusCodes.Status200OK);
     }
 

@@ -1,7 +1,7 @@
 namespace Platform.ServiceDefaults;
 
 /// <summary>
-/// Endpoint metadata that runs around the endpoint, before its parameters are bound and its body is read (a filter runs after both).
+/// Endpoint metadata that wraps the endpoint before its parameters are bound and its body is read. Endpoint filters run after both.
 /// </summary>
 public interface IEndpointMiddleware
 {

@@ -5,16 +5,16 @@ using System.Text.Unicode;
 
 namespace Platform.ServiceDefaults;
 
-/// <summary>How the platform writes JSON: camelCase, enums as camelCase strings, no nulls, and text left readable except for what HTML would misread.</summary>
+/// <summary>The platform's JSON: camelCase, enums as camelCase strings, no nulls, and no escaping except of characters special in HTML.</summary>
 public static class PlatformJson
 {
     /// <summary>
-    /// For what other services send: messages, answers, stored documents. Unknown fields are ignored, so that a newer sender
-    /// may add some; a missing <c>required</c> member or a null where none is allowed is still an error.
+    /// For data from other services: messages, responses, stored documents. Ignores unknown fields, so that newer senders may add some. A missing <c>required</c> member and a
+    /// forbidden null are errors.
     /// </summary>
     public static JsonSerializerOptions Tolerant { get; } = Create(strict: false);
 
-    /// <summary>Makes <paramref name="options"/> those of the public API: in addition, unknown and repeated fields are errors.</summary>
+    /// <summary>Configures <paramref name="options"/> for the public API: unknown and duplicate fields are errors, too.</summary>
     public static void ConfigureStrict(JsonSerializerOptions options) => Configure(options, strict: true);
 
     private static JsonSerializerOptions Create(bool strict)

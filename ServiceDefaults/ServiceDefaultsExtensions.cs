@@ -12,12 +12,12 @@ using Platform.ServiceDefaults.Security;
 
 namespace Platform.ServiceDefaults;
 
-/// <summary>What every service has: three calls in <c>Program.cs</c>.</summary>
+/// <summary>The defaults of every service: three calls in <c>Program.cs</c>.</summary>
 public static class ServiceDefaultsExtensions
 {
     /// <summary>
     /// Adds telemetry, service discovery, resilience on every <see cref="HttpClient"/>, health, problem details, strict JSON,
-    /// request time-outs, OpenAPI, correlation, the internal token, and a shutdown that is over within 4 s.
+    /// request time-outs, OpenAPI, correlation, the internal token, and a shutdown within 4 s.
     /// </summary>
     public static TBuilder AddServiceDefaults<TBuilder>(this TBuilder builder) where TBuilder : IHostApplicationBuilder
     {
@@ -40,11 +40,12 @@ public static class ServiceDefaultsExtensions
 
         services.AddSingleton<Readiness>();
         services.AddSingleton<IReadiness>(provider => provider.GetRequiredService<Readiness>());
-        services.AddSingleton<DependencyChecks>();
+        services.AddHealthChecks();
+        services.AddSingleton<HealthReports>();
         services.AddHostedService<DrainOnStop>();
         services.Configure<HostOptions>(options =>
         {
-            // Kestrel takes up to another second to cut connections off, and in 4 s the service is to be gone
+            // The service must be gone within 4 s, and Kestrel takes up to a second more to abort connections.
             options.ShutdownTimeout = TimeSpan.FromSeconds(2.5);
             options.ServicesStopConcurrently = true;
         });
@@ -64,29 +65,31 @@ public static class ServiceDefaultsExtensions
     }
 
     /// <summary>
-    /// Adds the middleware, outermost first: routing, correlation, the caller's trace, problems, readiness and drain, authentication (of a service that has any), admission, internal
-    /// token, authorization (the same), body size, deadline, then the checks of route, query and body.
+    /// Adds the middleware, outermost first: routing, correlation, the caller's trace, problems, HEAD and OPTIONS, readiness and drain, authentication (if the service has any),
+    /// admission, internal token, authorization (likewise), body encoding and size, deadline, then the checks of route, query and body.
     /// </summary>
     /// <exception cref="OptionsValidationException">A secret is missing, outside of Development.</exception>
     public static WebApplication UseServiceDefaults(this WebApplication app)
     {
-        // read now, so that what is missing is said at the start
+        // Resolved now, so that a missing secret fails the start.
         _ = app.Services.GetRequiredService<IOptions<RequiredSecrets>>().Value;
         _ = app.Services.GetRequiredService<InternalTokens>();
         var knowsCallers = app.Services.GetService<IAuthenticationSchemeProvider>() is not null;
+        app.Use(HeadAndOptions.RouteHeadAsGetAsync);
         app.UseRouting();
         app.UseMiddleware<CorrelationMiddleware>();
         app.UseMiddleware<CallerTraceMiddleware>();
         app.UseExceptionHandler();
         app.UseStatusCodePages();
+        app.Use(HeadAndOptions.AnswerAsync);
         app.UseMiddleware<DrainMiddleware>();
         if (knowsCallers)
         {
-            // before admission, whose rates are those of callers where these are known
+            // Before admission, which limits authenticated callers by name instead of address.
             app.UseAuthentication();
         }
 
-        // knows the token's callers by itself, so that who guesses at tokens meets the rate limit too
+        // Before the token check, so that guessing tokens is rate-limited. Admission recognises internal callers itself.
         app.UseMiddleware<AdmissionMiddleware>();
         app.UseMiddleware<InternalTokenMiddleware>();
         if (knowsCallers)
@@ -94,7 +97,7 @@ public static class ServiceDefaultsExtensions
             app.UseAuthorization();
         }
 
-        app.UseMiddleware<BodySizeMiddleware>();
+        app.UseMiddleware<RequestBodyMiddleware>();
         app.UseMiddleware<RequestDeadlineMiddleware>();
         app.UseMiddleware<EndpointMiddlewareRunner>();
         app.UseMiddleware<RequestChecks>();
@@ -109,16 +112,18 @@ public static class ServiceDefaultsExtensions
         return app;
     }
 
-    // lowest in priority: appsettings, environment and command line all override them
+    // Lowest precedence: appsettings, environment and command line override them.
     private static void AddConfigurationDefaults(IHostApplicationBuilder builder)
     {
         var defaults = new Dictionary<string, string?>(StringComparer.OrdinalIgnoreCase)
         {
-            // a call is a span; two Information lines for each call, on both sides, only drown what matters
+            // Calls are traced as spans. Two more lines per call, on both sides, would only hide what matters.
             ["Logging:LogLevel:Default"] = "Information",
             ["Logging:LogLevel:Microsoft.AspNetCore"] = "Warning",
             ["Logging:LogLevel:System.Net.Http.HttpClient"] = "Warning",
             ["Logging:LogLevel:Polly"] = "Warning",
+            // It logs an error for each poll of /health while something is down. Breakers already log the change.
+            ["Logging:LogLevel:Microsoft.Extensions.Diagnostics.HealthChecks"] = "None",
             ["Logging:Console:FormatterName"] = builder.Environment.IsDevelopment() ? "simple" : "json",
             ["Logging:Console:FormatterOptions:SingleLine"] = "true",
             ["Logging:Console:FormatterOptions:UseUtcTimestamp"] = "true",

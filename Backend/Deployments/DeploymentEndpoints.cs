@@ -65,7 +65,7 @@ internal static class DeploymentEndpoints
             .Produces<Deployment>(200, "text/event-stream").Produces(204).ProducesValidationProblem()
             .WithSummary("Follows a deployment by server-sent events.")
             .WithDescription("Events are `progressed`, and `finished` at the end; the data of each is the deployment. Resumes after `Last-Event-ID`; 204 if no more events will follow.")
-            .DisableRequestTimeout().WithPlaceUntilHeaders();
+            .DisableRequestTimeout().WithStreamingResponse();
         deployments.MapPost("/cancel", Cancel).WithName("CancelDeployment").RequireScope(Scopes.Deploy).WithPriority(RequestPriority.Deployment).ProducesProblem(409).ProducesProblem(422)
             .WithSummary("Cancels a deployment. It may still go live if the request comes too late.");
         deployments.MapPost("/retry", Retry).WithName("RetryDeployment").RequireScope(Scopes.Deploy).WithPriority(RequestPriority.Deployment).ProducesProblem(409).ProducesProblem(422)

@@ -1,24 +1,23 @@
 using System.Diagnostics.Metrics;
-using Microsoft.AspNetCore.Http.Timeouts;
 using Platform.ServiceDefaults.Observability;
 using Platform.ServiceDefaults.Problems;
 using Platform.ServiceDefaults.Security;
 
 namespace Platform.ServiceDefaults.Communication;
 
-/// <summary>Who gets in first when it is tight, the least important first.</summary>
+/// <summary>Which requests are admitted first under overload, in ascending order.</summary>
 public enum RequestPriority
 {
-    /// <summary>What changes nothing: GET, HEAD, OPTIONS and TRACE, unless their endpoint says otherwise.</summary>
+    /// <summary>GET, HEAD, OPTIONS and TRACE, unless their endpoint sets another.</summary>
     Read,
 
-    /// <summary>Every other method, unless its endpoint says otherwise.</summary>
+    /// <summary>Every other method, unless its endpoint sets another.</summary>
     Write,
 
-    /// <summary>What accepts work of the platform, or takes it back.</summary>
+    /// <summary>Starts or cancels work of the platform.</summary>
     Deployment,
 
-    /// <summary>Always let in, from every client: probes and metrics, which tell most when it is tight.</summary>
+    /// <summary>Always admitted, from every client: probes and metrics, which are needed most under overload.</summary>
     Exempt,
 }
 
@@ -29,37 +28,37 @@ public sealed class RequestPriorityMetadata(RequestPriority priority)
     public RequestPriority Priority { get; } = priority;
 }
 
-/// <summary>Says how endpoints are let in.</summary>
+/// <summary>Configures the admission of endpoints.</summary>
 public static class AdmissionExtensions
 {
-    /// <summary>Gives requests a priority other than that of their method.</summary>
+    /// <summary>Overrides the priority that follows from the method.</summary>
     public static TBuilder WithPriority<TBuilder>(this TBuilder builder, RequestPriority priority) where TBuilder : IEndpointConventionBuilder =>
         builder.WithMetadata(new RequestPriorityMetadata(priority));
 
-    /// <summary>For streams that stay open, such as server-sent events: a request gives its place back when its answer's headers go out.</summary>
-    public static TBuilder WithPlaceUntilHeaders<TBuilder>(this TBuilder builder) where TBuilder : IEndpointConventionBuilder =>
-        builder.WithMetadata(PlaceUntilHeaders.Instance);
+    /// <summary>Marks endpoints whose response stays open, such as server-sent events: they count against the concurrency limit only until the headers are sent.</summary>
+    public static TBuilder WithStreamingResponse<TBuilder>(this TBuilder builder) where TBuilder : IEndpointConventionBuilder =>
+        builder.WithMetadata(StreamingResponse.Instance);
 
     internal static void AddAdmission(this IServiceCollection services)
     {
         services.AddSingleton<ClientRateLimit>();
-        services.AddSingleton<Places>();
+        services.AddSingleton<PriorityConcurrencyLimiter>();
         services.AddSingleton<AdmissionSignals>();
     }
 }
 
-internal sealed class PlaceUntilHeaders
+internal sealed class StreamingResponse
 {
-    public static readonly PlaceUntilHeaders Instance = new();
+    public static readonly StreamingResponse Instance = new();
 }
 
 /// <summary>
-/// Lets requests in, or refuses them at once: 429 to a client over its rate (<see cref="ClientRateLimit"/>), 503 when there is no place (<see cref="Places"/>), both with
-/// <c>Retry-After</c>. Callers with the internal token and <see cref="RequestPriority.Exempt"/> endpoints are always let in. The body is not read before, and the request's
-/// time does not run yet. ASP.NET Core's own rate limiting middleware keeps its lease until the end of the request, which for a stream may be never.
+/// Admits requests or rejects them at once: 429 to a client over its rate (<see cref="ClientRateLimit"/>), 503 without a permit (<see cref="PriorityConcurrencyLimiter"/>), both with
+/// <c>Retry-After</c>. Callers with the internal token and <see cref="RequestPriority.Exempt"/> endpoints are always admitted. Runs before the body is read and before the request's
+/// deadline starts. ASP.NET Core's rate limiting middleware has no priorities and holds its lease until the request ends, which for a stream may be never.
 /// </summary>
 internal sealed class AdmissionMiddleware(
-    RequestDelegate next, ClientRateLimit rates, Places places, AdmissionSignals signals, IOptions<AdmissionOptions> options, IOptionsMonitor<RequestOptions> requests)
+    RequestDelegate next, ClientRateLimit rates, PriorityConcurrencyLimiter limiter, AdmissionSignals signals, IOptions<AdmissionOptions> options, IOptionsMonitor<RequestOptions> requests)
 {
     private readonly TimeSpan _queueTimeout = options.Value.QueueTimeout;
 
@@ -74,7 +73,7 @@ internal sealed class AdmissionMiddleware(
         if (!rates.TryTake(context, out var retryAfter))
         {
             signals.Refused("rate", priority, context.Request);
-            return Problem.TooManyRequests("This client sends more requests than it may. Try again later.", retryAfter).ExecuteAsync(context);
+            return Problem.TooManyRequests("This client exceeds its request rate. Try again later.", retryAfter).ExecuteAsync(context);
         }
 
         return EnterAsync(context, priority);
@@ -82,7 +81,7 @@ internal sealed class AdmissionMiddleware(
 
     private async Task EnterAsync(HttpContext context, RequestPriority priority)
     {
-        if (!await places.EnterAsync(priority, WaitOf(context), context.RequestAborted))
+        if (!await limiter.EnterAsync(priority, WaitOf(context), context.RequestAborted))
         {
             if (context.RequestAborted.IsCancellationRequested)
             {
@@ -91,18 +90,18 @@ internal sealed class AdmissionMiddleware(
             }
 
             signals.Refused("concurrency", priority, context.Request);
-            await Problem.Unavailable("The service has as much to do as it can. Try again later.", _queueTimeout).ExecuteAsync(context);
+            await Problem.Unavailable("The service is overloaded. Try again later.", _queueTimeout).ExecuteAsync(context);
             return;
         }
 
-        var place = new Place(places);
-        if (context.GetEndpoint()?.Metadata.GetMetadata<PlaceUntilHeaders>() is not null)
+        var permit = new Permit(limiter);
+        if (context.GetEndpoint()?.Metadata.GetMetadata<StreamingResponse>() is not null)
         {
             context.Response.OnStarting(static state =>
             {
-                ((Place)state).Leave();
+                ((Permit)state).Leave();
                 return Task.CompletedTask;
-            }, place);
+            }, permit);
         }
 
         try
@@ -111,7 +110,7 @@ internal sealed class AdmissionMiddleware(
         }
         finally
         {
-            place.Leave();
+            permit.Leave();
         }
     }
 
@@ -126,20 +125,12 @@ internal sealed class AdmissionMiddleware(
 
     private TimeSpan WaitOf(HttpContext context)
     {
-        var metadata = context.GetEndpoint()?.Metadata;
-        if (metadata?.GetMetadata<DisableRequestTimeoutAttribute>() is not null)
-        {
-            return _queueTimeout;
-        }
-
-        var timeout = metadata?.GetMetadata<RequestTimeoutPolicy>()?.Timeout
-            ?? metadata?.GetMetadata<RequestTimeoutAttribute>()?.Timeout
-            ?? requests.CurrentValue.Timeout;
-        return timeout > TimeSpan.Zero && timeout < _queueTimeout ? timeout : _queueTimeout;
+        var timeout = RequestDeadlineMiddleware.ConfiguredTimeoutOf(context, requests.CurrentValue);
+        return timeout > TimeSpan.Zero && timeout < _queueTimeout ? timeout.Value : _queueTimeout;
     }
 
-    // a stream leaves at its headers, and any request at its end
-    private sealed class Place(Places places)
+    // A stream's permit is released with its headers and again at the end of the request: only the first counts.
+    private sealed class Permit(PriorityConcurrencyLimiter limiter)
     {
         private bool _left;
 
@@ -147,46 +138,43 @@ internal sealed class AdmissionMiddleware(
         {
             if (!Interlocked.Exchange(ref _left, true))
             {
-                places.Leave();
+                limiter.Leave();
             }
         }
     }
 }
 
-/// <summary>The metrics of admission, and its log lines: a flood of requests must not become a flood of lines.</summary>
+/// <summary>Metrics and log of admission. Logs at most one line per second and reason, so that a flood of requests does not flood the log.</summary>
 internal sealed partial class AdmissionSignals
 {
+    private static readonly string[] Priorities = ["read", "write", "deployment"];
+
     private readonly TimeProvider _time;
     private readonly ILogger<AdmissionSignals> _logger;
     private readonly Counter<long> _rejections;
     private readonly Lock _lock = new();
     private readonly Dictionary<string, (long LoggedAt, int Unlogged)> _logged = new(StringComparer.Ordinal);
 
-    public AdmissionSignals(Places places, IMeterFactory meters, TimeProvider time, ILogger<AdmissionSignals> logger)
+    public AdmissionSignals(PriorityConcurrencyLimiter limiter, IMeterFactory meters, TimeProvider time, ILogger<AdmissionSignals> logger)
     {
         (_time, _logger) = (time, logger);
         var meter = meters.CreateMeter("communication");
         _rejections = meter.CreateCounter<long>("platform.communication.admission.rejections", "{request}", "Requests refused, by reason (rate, concurrency) and priority");
         foreach (var reason in (string[])["rate", "concurrency"])
         {
-            foreach (var priority in (string[])["read", "write", "deployment"])
+            foreach (var priority in Priorities)
             {
                 _rejections.Add(0, new("reason", reason), new("priority", priority));
             }
         }
 
-        meter.CreateObservableUpDownCounter("platform.communication.admission.in_flight", () => places.Taken, "{request}", "Requests that hold a place");
-        meter.CreateObservableUpDownCounter("platform.communication.admission.queue", () => places.Waiting, "{request}", "Requests that wait for a place");
+        meter.CreateObservableUpDownCounter("platform.communication.admission.in_flight", () => limiter.Taken, "{request}", "Requests in flight");
+        meter.CreateObservableUpDownCounter("platform.communication.admission.queue", () => limiter.Waiting, "{request}", "Requests waiting for admission");
     }
 
     public void Refused(string reason, RequestPriority priority, HttpRequest request)
     {
-        _rejections.Add(1, new("reason", reason), new("priority", priority switch
-        {
-            RequestPriority.Read => "read",
-            RequestPriority.Write => "write",
-            _ => "deployment",
-        }));
+        _rejections.Add(1, new("reason", reason), new("priority", Priorities[(int)priority]));
         int refused;
         lock (_lock)
         {
@@ -205,6 +193,6 @@ internal sealed partial class AdmissionSignals
         LogRefused(_logger, refused, reason, request.Method, request.Path, priority);
     }
 
-    [LoggerMessage(LogLevel.Warning, "event=resilience {Count} requests were refused for their {Reason} since the last such line; this one is {Method} {Path}, priority {Priority}")]
+    [LoggerMessage(LogLevel.Warning, "event=resilience Rejected {Count} requests by {Reason} limit since the last such line, most recently {Method} {Path} of priority {Priority}")]
     private static partial void LogRefused(ILogger logger, int count, string reason, string method, string path, RequestPriority priority);
 }

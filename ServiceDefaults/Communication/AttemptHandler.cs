@@ -5,18 +5,18 @@ using Polly;
 
 namespace Platform.ServiceDefaults.Communication;
 
-/// <summary>Gives each send its headers: the internal token, the correlation id, its number and the time the receiver has.</summary>
+/// <summary>Sets the headers of each attempt: internal token, correlation id, attempt number and the time that the receiver has.</summary>
 internal sealed class AttemptHandler(InternalTokens tokens) : DelegatingHandler
 {
-    /// <summary>What an answer needs on its way back: the receiver stops this much before its caller does.</summary>
-    private static readonly TimeSpan WayBack = TimeSpan.FromMilliseconds(50);
+    /// <summary>Time for the response to travel back: the receiver stops this much earlier than its caller.</summary>
+    private static readonly TimeSpan ReturnTrip = TimeSpan.FromMilliseconds(50);
 
     protected override Task<HttpResponseMessage> SendAsync(HttpRequestMessage request, CancellationToken cancellationToken)
     {
         if (request.GetResilienceContext()?.Properties.GetValue(ServiceCall.Key, null!) is { } call)
         {
             call.WasSent = true;
-            var left = call.AttemptTimeout - WayBack;
+            var left = call.AttemptTimeout - ReturnTrip;
             Set(request, CommunicationHeaders.RequestAttempt, call.Attempt.ToString(CultureInfo.InvariantCulture));
             Set(request, CommunicationHeaders.RequestTimeout, ((long)Math.Max(1, left.TotalMilliseconds)).ToString(CultureInfo.InvariantCulture));
         }

@@ -9,13 +9,13 @@ public enum CircuitState
     /// <summary>Calls are refused at once.</summary>
     Open = 1,
 
-    /// <summary>One trial call passes; the others are refused until it is answered.</summary>
+    /// <summary>One trial call passes; others are refused until it ends.</summary>
     HalfOpen = 2,
 }
 
-/// <summary>What a breaker has counted, and where it stands; a consistent snapshot.</summary>
-/// <param name="State">Where the breaker stands.</param>
-/// <param name="Since">When it came to stand there, UTC.</param>
+/// <summary>A consistent snapshot of a breaker's state and counts.</summary>
+/// <param name="State">The state.</param>
+/// <param name="Since">When this state was entered, UTC.</param>
 /// <param name="Counts">Totals since the process started.</param>
 /// <param name="FailureRatio">Failures over calls in the sampling window, 0 to 1; 0 when there were none.</param>
 /// <param name="LastError">The last failure counted, or null when there was none.</param>
@@ -37,15 +37,17 @@ public sealed record CircuitCounts(
 public readonly record struct CircuitTransition(CircuitState From, CircuitState To, string Reason);
 
 /// <summary>
-/// Refuses calls to a destination that fails, until it answers again. Opens when the failure ratio of the sampling window
-/// reaches <see cref="CircuitBreakerOptions.FailureRatio"/> at <see cref="CircuitBreakerOptions.MinimumThroughput"/> calls or more, when that many calls
-/// in a row failed, or when <see cref="CircuitBreakerOptions.ConnectFailures"/> connection attempts in a row did: a destination that is gone is known long before
-/// the ratio has its sample. The ratio is judged once in a tenth of the window: judged at each call it would sooner or later cross the threshold by
-/// chance, and cut off a destination that fails four calls in ten. Half-opens when the recovery probe was answered or the break is over; one trial decides.
+/// Refuses calls to a failing destination until it recovers. Opens on any of three conditions:
+/// <list type="bullet">
+/// <item>the failure ratio of the sampling window reaches <see cref="CircuitBreakerOptions.FailureRatio"/> with at least <see cref="CircuitBreakerOptions.MinimumThroughput"/> calls;</item>
+/// <item><see cref="CircuitBreakerOptions.MinimumThroughput"/> calls in a row fail;</item>
+/// <item><see cref="CircuitBreakerOptions.ConnectFailures"/> connection attempts in a row fail, which reveals an unreachable destination long before the window has enough calls.</item>
+/// </list>
+/// Becomes half-open when the recovery probe succeeds or the break duration has passed. One trial call then closes or reopens it.
 /// </summary>
 /// <remarks>
-/// The state machine is the one of Nygard's "Release It!", with a sliding window of one-tenth slices. It belongs to a destination, not to a pipeline, so that
-/// it outlives configuration reloads and can be read at any time. Options are read at each decision: a reload takes effect at once and resets nothing.
+/// The state machine of Nygard's "Release It!" over a sliding window of ten slices. It belongs to a destination, not to a Polly pipeline, so that its state survives
+/// configuration reloads and can be read at any time. Options are read at each decision, so a reload takes effect at once and resets nothing.
 /// </remarks>
 public sealed class CircuitBreaker(Func<CircuitBreakerOptions> options, TimeProvider time)
 {
@@ -54,14 +56,14 @@ public sealed class CircuitBreaker(Func<CircuitBreakerOptions> options, TimeProv
     private readonly Lock _gate = new();
     private readonly (long Slice, int Successes, int Failures)[] _window = new (long, int, int)[Slices];
     private Action<CircuitTransition>? _changed;
-    private CircuitState _state;
+    private volatile CircuitState _state;
     private DateTimeOffset _since = time.GetUtcNow();
     private long _openedAt;
     private int _generation;
     private bool _trialUnderway;
     private int _connectFailures;
     private int _failuresSinceSuccess;
-    private long _judgedSlice = -1;
+    private long _evaluatedSlice = -1;
     private long _requests, _successes, _failures, _rejected, _successesInARow, _failuresInARow;
     private string? _lastError;
     private DateTimeOffset? _lastErrorAt;
@@ -75,24 +77,15 @@ public sealed class CircuitBreaker(Func<CircuitBreakerOptions> options, TimeProv
         }
     }
 
-    /// <summary>Where the breaker stands now.</summary>
-    public CircuitState State
-    {
-        get
-        {
-            lock (_gate)
-            {
-                return _state;
-            }
-        }
-    }
+    /// <summary>The current state.</summary>
+    public CircuitState State => _state;
 
-    /// <summary>How often a recovery probe asks while the breaker is open: nobody who is refused has to wait longer. Endless when nothing probes.</summary>
+    /// <summary>Interval of the recovery probe while the breaker is open, which caps the Retry-After of refused calls. <see cref="TimeSpan.MaxValue"/> without a probe.</summary>
     internal TimeSpan ProbeInterval { get; set; } = TimeSpan.MaxValue;
 
-    /// <summary>Asks to make a call. When it may be made, exactly one of the members of <paramref name="pass"/> must be called with its end.</summary>
-    /// <param name="pass">The permission; its end belongs to the state in which it was given.</param>
-    /// <param name="retryAfter">When refused: until the recovery probe has asked again or the break is over, whichever is sooner.</param>
+    /// <summary>Asks whether a call may be made. If so, report its result by exactly one method of <paramref name="pass"/>.</summary>
+    /// <param name="pass">The permission. If the state changes before the call ends, its result still counts in the totals but no longer affects the state.</param>
+    /// <param name="retryAfter">When refused: the time until the next recovery probe or the end of the break, whichever is sooner.</param>
     public bool TryPass(out CircuitPass pass, out TimeSpan retryAfter)
     {
         CircuitTransition? change = null;
@@ -141,7 +134,7 @@ public sealed class CircuitBreaker(Func<CircuitBreakerOptions> options, TimeProv
         }
     }
 
-    /// <summary>Opens at once, whatever the counts say: something surer than calls has shown that the destination does not answer.</summary>
+    /// <summary>Opens at once, whatever the counts: something more reliable than a failed call has shown that the destination is unavailable.</summary>
     public void Trip(string reason)
     {
         CircuitTransition? change = null;
@@ -157,7 +150,7 @@ public sealed class CircuitBreaker(Func<CircuitBreakerOptions> options, TimeProv
         Raise(change);
     }
 
-    /// <summary>The recovery probe got an answer: the next call is the trial, without waiting for the end of the break.</summary>
+    /// <summary>The recovery probe succeeded: become half-open now instead of at the end of the break.</summary>
     public void ProbeAnswered()
     {
         CircuitTransition? change = null;
@@ -165,26 +158,22 @@ public sealed class CircuitBreaker(Func<CircuitBreakerOptions> options, TimeProv
         {
             if (_state == CircuitState.Open)
             {
-                change = Move(CircuitState.HalfOpen, "the recovery probe was answered");
+                change = Move(CircuitState.HalfOpen, "the recovery probe succeeded");
             }
         }
 
         Raise(change);
     }
 
-    /// <summary>A consistent copy of state and counts.</summary>
+    /// <summary>Takes a consistent snapshot of state and counts.</summary>
     public CircuitSnapshot Snapshot()
     {
         lock (_gate)
         {
             var (successes, failures) = Window();
             return new(
-                _state,
-                _since,
-                new(_requests, _successes, _failures, _rejected, _successesInARow, _failuresInARow),
-                failures == 0 ? 0 : (double)failures / (successes + failures),
-                _lastError,
-                _lastErrorAt);
+                _state, _since, new(_requests, _successes, _failures, _rejected, _successesInARow, _failuresInARow),
+                failures == 0 ? 0 : (double)failures / (successes + failures), _lastError, _lastErrorAt);
         }
     }
 
@@ -284,14 +273,16 @@ public sealed class CircuitBreaker(Func<CircuitBreakerOptions> options, TimeProv
             return $"{_failuresSinceSuccess} calls in a row failed";
         }
 
+        // The ratio is evaluated once per slice, and not in the first one after a change of state. Evaluated at each call, chance would sooner or later push a destination that fails
+        // 40 % of its calls over a threshold of 50 %.
         var now = SliceNow();
-        if (_judgedSlice == now)
+        if (_evaluatedSlice == now)
         {
             return null;
         }
 
-        var first = _judgedSlice < 0;
-        _judgedSlice = now;
+        var first = _evaluatedSlice < 0;
+        _evaluatedSlice = now;
         var calls = successes + failures;
         return !first && calls >= policy.MinimumThroughput && failures >= policy.FailureRatio * calls
             ? $"{failures} of {calls} calls failed in {policy.SamplingDuration.TotalSeconds:0.#} s"
@@ -305,7 +296,7 @@ public sealed class CircuitBreaker(Func<CircuitBreakerOptions> options, TimeProv
         _since = time.GetUtcNow();
         _generation++;
         _trialUnderway = false;
-        (_connectFailures, _failuresSinceSuccess, _judgedSlice) = (0, 0, -1);
+        (_connectFailures, _failuresSinceSuccess, _evaluatedSlice) = (0, 0, -1);
         if (to == CircuitState.Open)
         {
             _openedAt = time.GetTimestamp();
@@ -357,17 +348,17 @@ public sealed class CircuitBreaker(Func<CircuitBreakerOptions> options, TimeProv
     }
 }
 
-/// <summary>The permission to make one call. One of its members is called with the call's end, once.</summary>
+/// <summary>The permission to make one call. Call exactly one of its methods, once, when the call has ended.</summary>
 public readonly struct CircuitPass(CircuitBreaker breaker, int generation)
 {
-    /// <summary>The destination answered as it should.</summary>
+    /// <summary>The call succeeded.</summary>
     public void Succeeded() => breaker.Succeeded(generation);
 
-    /// <summary>The destination failed.</summary>
-    /// <param name="error">What went wrong, in one line, for people.</param>
-    /// <param name="neverConnected">No connection came about: refused, reset or timed out before it stood.</param>
+    /// <summary>The call failed.</summary>
+    /// <param name="error">What went wrong, in one human-readable line.</param>
+    /// <param name="neverConnected">No connection was established: refused, reset or timed out while connecting.</param>
     public void Failed(string error, bool neverConnected = false) => breaker.Failed(generation, error, neverConnected);
 
-    /// <summary>The end says nothing about the destination: the caller gave up, or the answer was a refusal for other reasons.</summary>
+    /// <summary>The result says nothing about the destination's health: the caller gave up, or the response was a 429 or similar.</summary>
     public void Left() => breaker.Left(generation);
 }

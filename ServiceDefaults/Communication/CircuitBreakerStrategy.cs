@@ -5,8 +5,8 @@ using Polly;
 namespace Platform.ServiceDefaults.Communication;
 
 /// <summary>
-/// Asks the destination's breaker before each send. A refusal is an answer, 503 with <c>Retry-After</c> and <c>X-Should-Retry: false</c>, and not an
-/// exception: while a dependency is down refusals are most of what happens, and a throw costs tens of microseconds.
+/// Asks the destination's breaker before each attempt. A refused call gets a 503 response with <c>Retry-After</c> and <c>X-Should-Retry: false</c> instead of an
+/// exception: during an outage most calls are refused, and throwing costs tens of microseconds each.
 /// </summary>
 internal sealed class CircuitBreakerStrategy(Destination destination) : ResilienceStrategy<HttpResponseMessage>
 {

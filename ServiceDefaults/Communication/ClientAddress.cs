@@ -4,8 +4,8 @@ using System.Net.Sockets;
 namespace Platform.ServiceDefaults.Communication;
 
 /// <summary>
-/// What an address stands for when clients are told apart by it: that of the connection, of which an IPv6 client has a whole /64. <c>X-Forwarded-For</c> says whatever its
-/// sender likes and is not looked at.
+/// Identifies a client by its connection's address; for IPv6 by the /64 network, since one client usually has a whole one. <c>X-Forwarded-For</c> is ignored because anybody can
+/// set it.
 /// </summary>
 internal static class ClientAddress
 {

@@ -4,14 +4,14 @@ using System.Threading.RateLimiting;
 namespace Platform.ServiceDefaults.Communication;
 
 /// <summary>
-/// A token bucket for each client: the authenticated caller, else its <see cref="ClientAddress"/>. Buckets of clients that have been quiet for a while are freed by
+/// A token bucket for each client: the authenticated caller, else its <see cref="ClientAddress"/>. Buckets of idle clients are evicted by
 /// <see cref="PartitionedRateLimiter{TResource}"/>.
 /// </summary>
 internal sealed class ClientRateLimit(IOptions<AdmissionOptions> options, TimeProvider time) : IDisposable
 {
     private readonly PartitionedRateLimiter<HttpContext> _buckets = Create(options.Value, time);
 
-    /// <summary>Takes one token; if there is none, says in how much time there will be.</summary>
+    /// <summary>Takes one token, or returns the time until there is one.</summary>
     public bool TryTake(HttpContext context, out TimeSpan retryAfter)
     {
         using var lease = _buckets.AttemptAcquire(context);
@@ -27,7 +27,7 @@ internal sealed class ClientRateLimit(IOptions<AdmissionOptions> options, TimePr
         return PartitionedRateLimiter.Create<HttpContext, object>(context => RateLimitPartition.Get(ClientOf(context), newBucket));
     }
 
-    // a name is a string and an address is not, so that nobody takes an address for a name
+    // Names are strings and addresses are not, so a caller named like an address has a bucket of its own.
     private static object ClientOf(HttpContext context)
     {
         if (context.User.Identity?.IsAuthenticated == true
@@ -40,9 +40,8 @@ internal sealed class ClientRateLimit(IOptions<AdmissionOptions> options, TimePr
     }
 
     /// <summary>
-    /// A token bucket, kept as the moment at which it will be full again (the generic cell rate algorithm of ITU-T I.371, which admits the
-    /// same requests): it needs no timer that fills it, and knows to the tick when there is a token again. The framework's own knows that
-    /// to a whole period only, and has a clock that a test can't move.
+    /// A token bucket stored as the time at which it will be full again (the generic cell rate algorithm of ITU-T I.371, which admits the same requests). It needs no refill
+    /// timer and has an exact Retry-After. <see cref="TokenBucketRateLimiter"/> has the precision of its replenishment period, and takes no <see cref="TimeProvider"/>.
     /// </summary>
     private sealed class TokenBucket(double perSecond, int burst, TimeProvider time) : RateLimiter
     {

@@ -3,13 +3,13 @@ namespace Platform.ServiceDefaults.Communication;
 /// <summary>The platform's own headers on calls between services.</summary>
 public static class CommunicationHeaders
 {
-    /// <summary>How long the caller will wait, in whole milliseconds. Taken only from callers that show the internal token.</summary>
+    /// <summary>How long the caller will wait, in whole milliseconds. Honoured only for callers with the internal token.</summary>
     public const string RequestTimeout = "X-Request-Timeout-Ms";
 
-    /// <summary>Which send of the request this is, from 1.</summary>
+    /// <summary>The attempt's number, from 1.</summary>
     public const string RequestAttempt = "X-Request-Attempt";
 
-    /// <summary><c>false</c> on an error that came from further down: retrying was done there.</summary>
+    /// <summary><c>false</c> on an error that a dependency of the called service caused: that call was already retried.</summary>
     public const string ShouldRetry = "X-Should-Retry";
 
     internal static bool SaysNoRetry(HttpResponseMessage response) =>

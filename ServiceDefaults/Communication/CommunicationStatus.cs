@@ -2,19 +2,19 @@ using Platform.ServiceDefaults.Health;
 
 namespace Platform.ServiceDefaults.Communication;
 
-/// <summary>What this process knows of one of its dependencies.</summary>
+/// <summary>What this process knows about one of its dependencies.</summary>
 /// <param name="CircuitBreaker">Its breaker.</param>
 /// <param name="FailureRatio">Failures over calls in the sampling window, 0 to 1.</param>
 /// <param name="RetryBudgetLeft">Retries that would be allowed now.</param>
-/// <param name="Latency">How long calls take; null when there was none yet, and for what is not called over HTTP.</param>
-/// <param name="LastError">The last failure that the breaker counted, if there was one.</param>
+/// <param name="Latency">Duration of calls; null before the first call, and for dependencies that are not called over HTTP.</param>
+/// <param name="LastError">The last failure that the breaker counted, or null.</param>
 /// <param name="LastErrorAt">When that was, UTC.</param>
-/// <param name="Fallbacks">What its uses do without it.</param>
+/// <param name="Fallbacks">What its uses do while it is unavailable.</param>
 public sealed record DestinationStatus(
     CircuitBreakerReport CircuitBreaker, double FailureRatio, double RetryBudgetLeft, LatencyReport? Latency, string? LastError, DateTimeOffset? LastErrorAt,
     IReadOnlyList<FallbackStatus> Fallbacks);
 
-/// <summary>How this process gets on with its dependencies: the services that it calls, and its database.</summary>
+/// <summary>The state of this process's dependencies: the services that it calls, and its database.</summary>
 public sealed class CommunicationStatus
 {
     private readonly Destinations _destinations;
@@ -27,7 +27,7 @@ public sealed class CommunicationStatus
     public IReadOnlyDictionary<string, DestinationStatus> Services => new SortedDictionary<string, DestinationStatus>(
         _destinations.All.ToDictionary(destination => destination.Name, StatusOf, StringComparer.Ordinal), StringComparer.Ordinal);
 
-    /// <summary>Asks the dependency itself, past its breaker: why it does not answer, for people; null when it does. Takes a second at most.</summary>
+    /// <summary>Probes the dependency, bypassing its breaker. Returns a human-readable reason when it does not answer, else null. Takes at most a second.</summary>
     public Task<string?> FindErrorAsync(string name, CancellationToken cancellationToken) => _destinations[name].FindErrorAsync(cancellationToken);
 
     /// <summary>The last hundred calls that were not plain successes, newest first.</summary>

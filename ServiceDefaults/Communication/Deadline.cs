@@ -1,15 +1,15 @@
 namespace Platform.ServiceDefaults.Communication;
 
-/// <summary>When the work that the current code does for a caller has to be done; it flows with the execution context into every call made for it.</summary>
+/// <summary>The deadline of the current request. It flows with the execution context into every call made on its behalf.</summary>
 public static class Deadline
 {
     private static readonly AsyncLocal<Entry?> Current = new();
 
-    /// <summary>What is left, or null when nobody waits. Never negative.</summary>
+    /// <summary>The time left, never negative; null without a deadline.</summary>
     public static TimeSpan? Left => Current.Value is not { } entry ? null : Max(entry.Total - entry.Time.GetElapsedTime(entry.Began));
 
-    /// <summary>Begins work that has to be done within <paramref name="total"/>, or within what is left already when that is less.</summary>
-    /// <returns>Ends it.</returns>
+    /// <summary>Sets a deadline <paramref name="total"/> from now, unless there is an earlier one.</summary>
+    /// <returns>Restores the previous deadline when disposed.</returns>
     public static IDisposable Begin(TimeSpan total, TimeProvider time)
     {
         var outer = Current.Value;

@@ -2,7 +2,7 @@ using System.Net;
 
 namespace Platform.ServiceDefaults.Communication;
 
-/// <summary>A response's body that may be read for as long as its call has time. The time-out of an attempt ends with the headers; without this a body could trickle for ever.</summary>
+/// <summary>Applies the call's deadline to reading the response's body. The attempt time-out only covers the headers, so without this a slow body could take for ever.</summary>
 internal sealed class DeadlineContent : HttpContent
 {
     private readonly HttpContent _inner;
@@ -63,12 +63,12 @@ internal sealed class DeadlineContent : HttpContent
             _call.Destination.Signals.DeadlineExpired(name, "body");
             throw new ServiceCallException(name, ServiceCallFailure.TimedOut, $"{name} did not send the whole body in time.", exception);
         }
-        // an HttpIOException when the body ends too early, the socket's own IOException when the connection is reset
+        // HttpIOException when the body ends early, the socket's IOException when the connection is reset.
         catch (Exception exception) when (exception is IOException or HttpRequestException)
         {
             var name = _call.Destination.Name;
-            _call.Pass.Failed("the body broke off");
-            throw new ServiceCallException(name, ServiceCallFailure.Unreachable, $"The body from {name} broke off: {exception.Message}", exception);
+            _call.Pass.Failed("the body was cut off");
+            throw new ServiceCallException(name, ServiceCallFailure.Unreachable, $"The body from {name} was cut off: {exception.Message}", exception);
         }
     }
 
@@ -82,11 +82,7 @@ internal sealed class DeadlineContent : HttpContent
 
         public override long Length => throw new NotSupportedException();
 
-        public override long Position
-        {
-            get => throw new NotSupportedException();
-            set => throw new NotSupportedException();
-        }
+        public override long Position { get => throw new NotSupportedException(); set => throw new NotSupportedException(); }
 
         public override ValueTask<int> ReadAsync(Memory<byte> buffer, CancellationToken cancellationToken = default) =>
             content.WithinAsync(token => inner.ReadAsync(buffer, token), cancellationToken);
@@ -95,7 +91,7 @@ internal sealed class DeadlineContent : HttpContent
             ReadAsync(buffer.AsMemory(offset, count), cancellationToken).AsTask();
 
         public override int Read(byte[] buffer, int offset, int count) =>
-            throw new NotSupportedException("Read asynchronously: a synchronous read could not be ended by the deadline.");
+            throw new NotSupportedException("Read asynchronously: the deadline can't cancel a synchronous read.");
 
         public override void Flush()
         {

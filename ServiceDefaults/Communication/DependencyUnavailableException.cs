@@ -1,8 +1,8 @@
 namespace Platform.ServiceDefaults.Communication;
 
 /// <summary>
-/// A dependency that this request can't do without is down. The caller gets a 503 problem with <c>Retry-After</c>, and <c>X-Should-Retry: false</c>
-/// because the retrying was done here already.
+/// A dependency that this request needs is unavailable. The caller gets a 503 problem with <c>Retry-After</c>, and <c>X-Should-Retry: false</c> because the call was already
+/// retried here.
 /// </summary>
 public sealed class DependencyUnavailableException(string dependency, Exception? inner, TimeSpan? retryAfter = null)
     : Exception($"{dependency} is unavailable.", inner)
@@ -10,6 +10,6 @@ public sealed class DependencyUnavailableException(string dependency, Exception?
     /// <summary>The dependency's name, such as <c>template-registry</c>.</summary>
     public string Dependency { get; } = dependency;
 
-    /// <summary>When to try again; 5 s unless said otherwise.</summary>
+    /// <summary>When to try again; 5 s by default.</summary>
     public TimeSpan RetryAfter { get; } = retryAfter ?? TimeSpan.FromSeconds(5);
 }

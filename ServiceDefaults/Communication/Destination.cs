@@ -5,9 +5,8 @@ using Platform.ServiceDefaults.Health;
 namespace Platform.ServiceDefaults.Communication;
 
 /// <summary>
-/// All that a process knows of one dependency. Pipelines come and go with configuration and clients; this stays, so an open breaker
-/// stays open and a spent budget stays spent. Service clients use it by themselves; what is not called over HTTP, such as a database, is guarded
-/// by <see cref="TryPass"/> and <see cref="RetryAsync"/>.
+/// This process's state of one dependency: breaker, retry budget, concurrency limit and latency. It outlives Polly pipelines, which are rebuilt with clients and configuration.
+/// Service clients use it automatically. Guard other dependencies, such as a database, with <see cref="TryPass"/> and <see cref="RetryAsync"/>.
 /// </summary>
 public sealed class Destination : IDisposable
 {
@@ -19,12 +18,7 @@ public sealed class Destination : IDisposable
 
     internal Destination(ServicePolicy policy, Func<CancellationToken, Task<string?>> probe, bool probeIsUse, CommunicationSignals signals, CallLog calls, TimeProvider time)
     {
-        _policy = policy;
-        _probe = probe;
-        ProbeIsUse = probeIsUse;
-        Signals = signals;
-        Calls = calls;
-        Time = time;
+        (_policy, _probe, ProbeIsUse, Signals, Calls, Time) = (policy, probe, probeIsUse, signals, calls, time);
         Breaker = new(() => Policy.CircuitBreaker, time);
         Budget = new(() => Policy.RetryBudget);
         Breaker.Subscribe(change => signals.BreakerChanged(Name, change, TimeOpen(change)));
@@ -34,7 +28,7 @@ public sealed class Destination : IDisposable
     /// <summary>The dependency's name.</summary>
     public string Name => _policy.Name;
 
-    /// <summary>The policy as it is configured now.</summary>
+    /// <summary>The current policy.</summary>
     public ServiceClientOptions Policy => _policy.Current;
 
     /// <summary>Its breaker.</summary>
@@ -43,10 +37,10 @@ public sealed class Destination : IDisposable
     /// <summary>Its retry budget.</summary>
     public RetryBudget Budget { get; }
 
-    /// <summary>How long the last calls took.</summary>
+    /// <summary>Durations of recent calls.</summary>
     internal LatencyWindow Latency { get; } = new();
 
-    /// <summary>Whether an answer to the probe is as good as a successful use, so that it closes the breaker.</summary>
+    /// <summary>Whether a successful probe closes the breaker without a trial call.</summary>
     internal bool ProbeIsUse { get; }
 
     internal CommunicationSignals Signals { get; }
@@ -55,7 +49,7 @@ public sealed class Destination : IDisposable
 
     internal TimeProvider Time { get; }
 
-    /// <summary>The places at this destination. A reload that changes their number begins with new ones; calls under way keep the old.</summary>
+    /// <summary>The concurrency limiter. Replaced when a reload changes its limits; calls in flight keep the old one.</summary>
     internal ConcurrencyLimiter Limiter
     {
         get
@@ -79,28 +73,24 @@ public sealed class Destination : IDisposable
         }
     }
 
-    // From the first opening on: a trial that fails does not begin anew.
+    // Measured from the first opening: a failed trial does not restart the outage.
     private TimeSpan? TimeOpen(CircuitTransition change)
     {
         lock (_gate)
         {
-            switch (change)
+            if (change.From == CircuitState.Closed)
             {
-                case { From: CircuitState.Closed }:
-                    _openedAt = Time.GetTimestamp();
-                    return null;
-                case { To: CircuitState.Closed }:
-                    return Time.GetElapsedTime(_openedAt);
-                default:
-                    return null;
+                _openedAt = Time.GetTimestamp();
             }
+
+            return change.To == CircuitState.Closed ? Time.GetElapsedTime(_openedAt) : null;
         }
     }
 
-    /// <summary>Asks the dependency itself, past its breaker: why it does not answer, for people; null when it does.</summary>
+    /// <summary>Probes the dependency, bypassing its breaker. Returns a human-readable reason when it does not answer, else null.</summary>
     public Task<string?> FindErrorAsync(CancellationToken cancellationToken) => _probe(cancellationToken);
 
-    /// <summary>As <see cref="CircuitBreaker.TryPass"/>, and a refusal is counted and seen on the current span.</summary>
+    /// <summary>Like <see cref="CircuitBreaker.TryPass"/>, and records a refusal in metrics and on the current span.</summary>
     public bool TryPass(out CircuitPass pass, out TimeSpan retryAfter)
     {
         if (Breaker.TryPass(out pass, out retryAfter))
@@ -114,10 +104,9 @@ public sealed class Destination : IDisposable
     }
 
     /// <summary>
-    /// Runs <paramref name="read"/>, which must be harmless to repeat, and again after a failure that <paramref name="isTransient"/> says may be over soon:
-    /// at most <see cref="RetryOptions.Sends"/> times, within <paramref name="within"/> and the caller's deadline, and while the budget lasts.
+    /// Runs <paramref name="read"/>, which must be idempotent, and retries it after failures that are transient according to <paramref name="isTransient"/>:
+    /// at most <see cref="RetryOptions.Sends"/> attempts, within <paramref name="within"/>, the caller's deadline and the retry budget. The last exception is rethrown.
     /// </summary>
-    /// <remarks>Any exception of the last run is thrown as it is.</remarks>
     public async Task<T> RetryAsync<T>(Func<Task<T>> read, Func<Exception, bool> isTransient, TimeSpan within, CancellationToken cancellationToken)
     {
         var began = Time.GetTimestamp();
@@ -172,7 +161,7 @@ public sealed class Destination : IDisposable
     }
 }
 
-/// <summary>The dependencies of this process by name.</summary>
+/// <summary>This process's dependencies by name.</summary>
 public sealed class Destinations : IDisposable
 {
     private readonly Dictionary<string, Destination> _all;
@@ -189,7 +178,7 @@ public sealed class Destinations : IDisposable
         StringComparer.Ordinal);
 
     /// <summary>The dependency of that name.</summary>
-    /// <exception cref="KeyNotFoundException">None of that name was added.</exception>
+    /// <exception cref="KeyNotFoundException">No dependency of that name was added.</exception>
     public Destination this[string name] => _all[name];
 
     internal IReadOnlyCollection<Destination> All => _all.Values;
@@ -210,14 +199,14 @@ internal sealed record DestinationRegistration(string Name, Func<IServiceProvide
 public static class DestinationExtensions
 {
     /// <summary>
-    /// Adds the dependency <paramref name="name"/> with a breaker, a retry budget, a recovery probe and a line in <c>/health</c>; its policy is
-    /// <see cref="ServiceClientOptions"/> from <c>Services:name</c>, of which retries, budget and breaker count. A second registration of one name changes nothing.
+    /// Adds the dependency <paramref name="name"/> with a breaker, a retry budget, a recovery probe and an entry in <c>/health</c>. Its policy is the <c>Retry</c>, <c>RetryBudget</c>
+    /// and <c>CircuitBreaker</c> of <see cref="ServiceClientOptions"/> from <c>Services:name</c>. Registering a name again has no effect.
     /// </summary>
-    /// <param name="services">Where to add it.</param>
+    /// <param name="services">The service collection.</param>
     /// <param name="name">Its name, in configuration, metrics and reports.</param>
-    /// <param name="findError">Asks the dependency, within a second: why it does not answer, for people; null when it does.</param>
-    /// <param name="probeIsUse">Whether that is a use like any other, whose success closes an open breaker at once, and not only a sign that a use may be tried.</param>
-    /// <param name="required">Whether nothing can be served without it: <c>/health</c> is then <c>unhealthy</c> and not <c>degraded</c> when it is down.</param>
+    /// <param name="findError">Probes the dependency within a second. Returns a human-readable reason when it does not answer, else null.</param>
+    /// <param name="probeIsUse">Whether a successful probe closes an open breaker at once, instead of only allowing a trial call.</param>
+    /// <param name="required">Whether <c>/health</c> is <c>unhealthy</c> rather than <c>degraded</c> while it is down, because nothing can be served without it.</param>
     public static IServiceCollection AddDestination(
         this IServiceCollection services, string name, Func<IServiceProvider, CancellationToken, Task<string?>> findError, bool probeIsUse, bool required)
     {

@@ -2,29 +2,29 @@ using System.Diagnostics;
 
 namespace Platform.ServiceDefaults.Communication;
 
-/// <summary>What a use of a dependency does while the dependency can't be used.</summary>
+/// <summary>What a use of a dependency does while the dependency is unavailable.</summary>
 public enum FallbackKind
 {
-    /// <summary>A stale or partial answer, marked as such.</summary>
+    /// <summary>Serves a stale or partial answer, marked as such.</summary>
     FailOpen,
 
-    /// <summary>Accepted now, done later.</summary>
+    /// <summary>Accepts the work now and does it later.</summary>
     Queue,
 
-    /// <summary>503 with <c>Retry-After</c>.</summary>
+    /// <summary>Answers 503 with <c>Retry-After</c>.</summary>
     FailClosed,
 
-    /// <summary>Logged, counted, ignored.</summary>
+    /// <summary>Logs, counts and ignores the failure.</summary>
     BestEffort,
 }
 
 /// <summary>
-/// Names what one use of a dependency does without it. Declared once, beside the use, and registered by <see cref="FallbackExtensions.AddFallback"/>, so that
+/// Describes what one use of a dependency does while it is unavailable. Declared once, next to that use, and registered by <see cref="FallbackExtensions.AddFallback"/>, so that
 /// <c>/api/status/services</c> shows it before it is ever needed.
 /// </summary>
 /// <param name="destination">The dependency.</param>
 /// <param name="use">What it is used for, in a word or two.</param>
-/// <param name="kind">What happens without it.</param>
+/// <param name="kind">What happens while it is unavailable.</param>
 public sealed class Fallback(string destination, string use, FallbackKind kind)
 {
     /// <summary>The dependency.</summary>
@@ -33,7 +33,7 @@ public sealed class Fallback(string destination, string use, FallbackKind kind)
     /// <summary>What it is used for.</summary>
     public string Use { get; } = use;
 
-    /// <summary>What happens without it.</summary>
+    /// <summary>What happens while it is unavailable.</summary>
     public FallbackKind Kind { get; } = kind;
 
     /// <summary><c>fail-open</c>, <c>queue</c>, <c>fail-closed</c> or <c>best-effort</c>.</summary>
@@ -46,21 +46,21 @@ public sealed class Fallback(string destination, string use, FallbackKind kind)
     };
 }
 
-/// <summary>A fallback as it is shown.</summary>
+/// <summary>A fallback and its use, as shown in reports.</summary>
 /// <param name="Use">What the dependency is used for.</param>
 /// <param name="Kind"><c>fail-open</c>, <c>queue</c>, <c>fail-closed</c> or <c>best-effort</c>.</param>
-/// <param name="Used">How often this process fell back to it.</param>
-/// <param name="LastUsedAt">When it last did, UTC.</param>
+/// <param name="Used">How often this process has used it.</param>
+/// <param name="LastUsedAt">When it was last used, UTC.</param>
 public sealed record FallbackStatus(string Use, string Kind, long Used, DateTimeOffset? LastUsedAt);
 
 /// <summary>Registers fallbacks.</summary>
 public static class FallbackExtensions
 {
-    /// <summary>Adds a fallback to what is shown of its dependency.</summary>
+    /// <summary>Adds a fallback to the reports about its dependency.</summary>
     public static IServiceCollection AddFallback(this IServiceCollection services, Fallback fallback) => services.AddSingleton(fallback);
 }
 
-/// <summary>Counts the uses of fallbacks, and notes them on the span in hand.</summary>
+/// <summary>Counts uses of fallbacks and records them on the current span.</summary>
 public sealed class Fallbacks
 {
     private readonly Dictionary<Fallback, Uses> _uses;
@@ -70,7 +70,7 @@ public sealed class Fallbacks
     internal Fallbacks(IEnumerable<Fallback> declared, CommunicationSignals signals, TimeProvider time) =>
         (_uses, _signals, _time) = (declared.Distinct().ToDictionary(fallback => fallback, _ => new Uses()), signals, time);
 
-    /// <summary>Says that <paramref name="fallback"/> is used now, with an answer of the given age if it has one.</summary>
+    /// <summary>Records a use of <paramref name="fallback"/>, with the age of the stale answer if there is one.</summary>
     /// <exception cref="KeyNotFoundException">The fallback was not registered.</exception>
     public void Use(Fallback fallback, TimeSpan? age = null)
     {

@@ -4,7 +4,7 @@ namespace Platform.ServiceDefaults.Communication;
 
 internal static class HttpClientDefaults
 {
-    /// <summary>What every <see cref="HttpClient"/> of the factory gets: resilience by authority, service discovery, and the shared connection pool. Service clients get their own pipeline instead.</summary>
+    /// <summary>Gives every <see cref="HttpClient"/> of the factory the standard resilience handler per authority, service discovery and the shared connection pool. Service clients replace these with their own pipeline.</summary>
     public static void AddHttpClientDefaults(this IServiceCollection services)
     {
         services.AddServiceDiscovery();
@@ -22,8 +22,8 @@ internal static class HttpClientDefaults
         {
             client.AddStandardResilienceHandler(options =>
             {
-                // a POST that timed out may have been done
-#pragma warning disable EXTEXP0001 // small, and unchanged since it came
+                // A POST that timed out may have taken effect.
+#pragma warning disable EXTEXP0001 // Experimental, but small and unchanged since its first release.
                 options.Retry.DisableForUnsafeHttpMethods();
 #pragma warning restore EXTEXP0001
             }).SelectPipelineByAuthority();

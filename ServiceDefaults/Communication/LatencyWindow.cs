@@ -1,12 +1,12 @@
 namespace Platform.ServiceDefaults.Communication;
 
-/// <summary>How long the last calls took, retries and waiting included.</summary>
-/// <param name="P50Ms">Milliseconds that half of them did not exceed.</param>
-/// <param name="P95Ms">Milliseconds that 95 % of them did not exceed.</param>
-/// <param name="Calls">How many calls that is; 256 at most.</param>
+/// <summary>Durations of recent calls, including retries and waiting.</summary>
+/// <param name="P50Ms">Median in milliseconds.</param>
+/// <param name="P95Ms">95th percentile in milliseconds.</param>
+/// <param name="Calls">Number of calls, at most 256.</param>
 public sealed record LatencyReport(double P50Ms, double P95Ms, int Calls);
 
-/// <summary>The last calls' durations. Percentiles by nearest rank.</summary>
+/// <summary>Keeps the durations of the last 256 calls. Percentiles are by nearest rank.</summary>
 internal sealed class LatencyWindow
 {
     private readonly Lock _gate = new();
@@ -21,7 +21,7 @@ internal sealed class LatencyWindow
         }
     }
 
-    /// <summary>Null when there was no call yet.</summary>
+    /// <summary>Null before the first call.</summary>
     public LatencyReport? Report()
     {
         double[] sorted;

@@ -1,22 +1,22 @@
 namespace Platform.ServiceDefaults.Communication;
 
-/// <summary>Asks a service whether it is ready, past its breaker and without retries.</summary>
+/// <summary>Asks a service's <c>/ready</c>, bypassing its breaker and without retries.</summary>
 internal sealed class ReadinessProbe(IHttpClientFactory clients, TimeProvider time)
 {
-    private static readonly TimeSpan Patience = TimeSpan.FromSeconds(1);
+    private static readonly TimeSpan Timeout = TimeSpan.FromSeconds(1);
 
     internal static string ClientName(string service) => $"probe:{service}";
 
-    /// <summary>Why the service is not ready, for people; null when it is. Takes a second at most.</summary>
+    /// <summary>Returns a human-readable reason why the service is not ready, or null when it is. Takes at most a second.</summary>
     public async Task<string?> FindErrorAsync(string service, CancellationToken cancellationToken)
     {
-        using var patience = new CancellationTokenSource(Patience, time);
-        using var either = CancellationTokenSource.CreateLinkedTokenSource(patience.Token, cancellationToken);
+        using var timeout = new CancellationTokenSource(Timeout, time);
+        using var either = CancellationTokenSource.CreateLinkedTokenSource(timeout.Token, cancellationToken);
         try
         {
             using var client = clients.CreateClient(ClientName(service));
             using var response = await client.GetAsync(new Uri("ready", UriKind.Relative), HttpCompletionOption.ResponseHeadersRead, either.Token);
-            // a service that has no /ready is there when it says so
+            // A service without /ready that answers 404 is available.
             return (int)response.StatusCode < 500 ? null : $"/ready answered {(int)response.StatusCode}";
         }
         catch (OperationCanceledException) when (!cancellationToken.IsCancellationRequested)

@@ -1,8 +1,8 @@
 namespace Platform.ServiceDefaults.Communication;
 
 /// <summary>
-/// Asks a destination whose breaker is open (a service its <c>/ready</c>) about every second, so that the first call after its return does not have to wait for
-/// the end of the break. A destination that is ready and yet fails its trial is asked at intervals that double up to 30 s.
+/// Probes destinations whose breaker is open about once a second (services at <c>/ready</c>), so that calls resume soon after a recovery and not only at the end of the
+/// break. Whenever a probe succeeds and the trial call still fails, the interval doubles, up to 30 s.
 /// </summary>
 internal sealed partial class RecoveryProbes(Destinations destinations, TimeProvider time, ILogger<RecoveryProbes> logger) : BackgroundService
 {
@@ -13,21 +13,21 @@ internal sealed partial class RecoveryProbes(Destinations destinations, TimeProv
 
     private async Task WatchAsync(Destination destination, CancellationToken stoppingToken)
     {
-        // not disposed: a call that is still under way while the service stops may open the breaker
+        // Not disposed: a call in flight while the service stops may still open the breaker and release it.
         var opened = new SemaphoreSlim(0);
         var breaker = destination.Breaker;
         breaker.ProbeInterval = ShortestInterval;
-        var saidReady = false;
+        var probeSucceeded = false;
         breaker.Subscribe(change =>
         {
             switch (change)
             {
                 case { To: CircuitState.Closed }:
                     breaker.ProbeInterval = ShortestInterval;
-                    Volatile.Write(ref saidReady, false);
+                    Volatile.Write(ref probeSucceeded, false);
                     break;
-                // not after a trial at the end of the break: one that was away for long would be found back that much later
-                case { To: CircuitState.Open, From: CircuitState.HalfOpen } when Interlocked.Exchange(ref saidReady, false):
+                // Only if a probe had succeeded. A trial at the end of the break says nothing about probing, and a longer interval would delay noticing the recovery.
+                case { To: CircuitState.Open, From: CircuitState.HalfOpen } when Interlocked.Exchange(ref probeSucceeded, false):
                     breaker.ProbeInterval = breaker.ProbeInterval * 2 is var doubled && doubled < LongestInterval ? doubled : LongestInterval;
                     opened.Release();
                     break;
@@ -54,7 +54,7 @@ internal sealed partial class RecoveryProbes(Destinations destinations, TimeProv
                 }
                 else
                 {
-                    Volatile.Write(ref saidReady, true);
+                    Volatile.Write(ref probeSucceeded, true);
                     breaker.ProbeAnswered();
                     if (destination.ProbeIsUse && breaker.TryPass(out var trial, out _))
                     {
@@ -65,6 +65,6 @@ internal sealed partial class RecoveryProbes(Destinations destinations, TimeProv
         }
     }
 
-    [LoggerMessage(LogLevel.Debug, "event=resilience {Destination} is not back yet: {Reason}")]
+    [LoggerMessage(LogLevel.Debug, "event=resilience {Destination} is still unavailable: {Reason}")]
     private static partial void LogNotReady(ILogger logger, string destination, string reason);
 }

@@ -9,22 +9,23 @@ namespace Platform.ServiceDefaults.Communication;
 /// <summary>Configuration <c>Requests</c>.</summary>
 public sealed class RequestOptions
 {
-    /// <summary>How long a request may take when its caller sets no shorter time; then it is cancelled and answered 504. 30 s.</summary>
+    /// <summary>Time limit of a request whose caller sets no shorter one. It is then cancelled and answered 504. 30 s.</summary>
     [Range(typeof(TimeSpan), "00:00:00.100", "01:00:00", ConvertValueInInvariantCulture = true, ParseLimitsInInvariantCulture = true)]
     public TimeSpan Timeout { get; set; } = TimeSpan.FromSeconds(30);
 
-    /// <summary>Largest request body in bytes, where an endpoint sets no other limit. 1 MiB.</summary>
+    /// <summary>Largest request body in bytes, unless the endpoint sets another limit. 1 MiB.</summary>
     [Range(1024, 1024 * 1024 * 1024)]
     public long MaxBodySize { get; set; } = 1024 * 1024;
 }
 
 /// <summary>
-/// Cancels a request when its time is up, and answers 504. A caller with the internal token may shorten the time by <c>X-Request-Timeout-Ms</c>.
-/// <c>[RequestTimeout]</c>, <c>WithRequestTimeout</c> and <c>DisableRequestTimeout</c> work as in ASP.NET Core.
+/// Cancels a request at its deadline and answers 504. A caller with the internal token may shorten the time by <c>X-Request-Timeout-Ms</c>.
+/// <c>[RequestTimeout]</c>, <c>WithRequestTimeout</c> and <c>DisableRequestTimeout</c> work as in ASP.NET Core, whose own middleware knows neither callers' deadlines nor
+/// <see cref="Deadline"/>, which passes what is left on to every call made for the request.
 /// </summary>
 internal sealed class RequestDeadlineMiddleware(RequestDelegate next, IOptionsMonitor<RequestOptions> options, TimeProvider time)
 {
-    // timers are that exact: a call that was given all that was left may end this much before the request's own timer
+    // Timer precision: a call that was given all the time left may time out this much before the request does.
     private static readonly TimeSpan Tolerance = TimeSpan.FromMilliseconds(20);
 
     public async Task InvokeAsync(HttpContext context)
@@ -54,7 +55,7 @@ internal sealed class RequestDeadlineMiddleware(RequestDelegate next, IOptionsMo
                 context.Response.Headers[CommunicationHeaders.ShouldRetry] = "false";
             }
 
-            await Problem.Of(StatusCodes.Status504GatewayTimeout, "The request took longer than it was given.").ExecuteAsync(context);
+            await Problem.Of(StatusCodes.Status504GatewayTimeout, "The request exceeded its time limit.").ExecuteAsync(context);
         }
         finally
         {
@@ -62,23 +63,20 @@ internal sealed class RequestDeadlineMiddleware(RequestDelegate next, IOptionsMo
         }
     }
 
-    // a cancelled command may surface as its driver's own exception
+    // A cancelled database command may surface as the driver's own exception.
     private static bool IsCancellation(Exception exception) =>
         exception is OperationCanceledException or TimeoutException || exception.InnerException is OperationCanceledException;
 
+    /// <summary>The time limit that applies to the endpoint; null for none.</summary>
+    public static TimeSpan? ConfiguredTimeoutOf(HttpContext context, RequestOptions options) => context.GetEndpoint()?.Metadata is var metadata
+        && metadata?.GetMetadata<DisableRequestTimeoutAttribute>() is not null ? null
+        : metadata?.GetMetadata<RequestTimeoutPolicy>()?.Timeout ?? metadata?.GetMetadata<RequestTimeoutAttribute>()?.Timeout ?? options.Timeout;
+
     private TimeSpan? TimeoutOf(HttpContext context)
     {
-        var metadata = context.GetEndpoint()?.Metadata;
-        if (metadata?.GetMetadata<DisableRequestTimeoutAttribute>() is not null)
-        {
-            return null;
-        }
-
-        var timeout = metadata?.GetMetadata<RequestTimeoutPolicy>()?.Timeout
-            ?? metadata?.GetMetadata<RequestTimeoutAttribute>()?.Timeout
-            ?? options.CurrentValue.Timeout;
-        return long.TryParse(context.Request.Headers[CommunicationHeaders.RequestTimeout], NumberStyles.None, CultureInfo.InvariantCulture, out var milliseconds)
-            && milliseconds < timeout.TotalMilliseconds
+        var timeout = ConfiguredTimeoutOf(context, options.CurrentValue);
+        return timeout is not null && long.TryParse(context.Request.Headers[CommunicationHeaders.RequestTimeout], NumberStyles.None, CultureInfo.InvariantCulture, out var milliseconds)
+            && milliseconds < timeout.Value.TotalMilliseconds
             && context.IsInternalCaller()
             ? TimeSpan.FromMilliseconds(Math.Max(1, milliseconds))
             : timeout;

@@ -1,13 +1,12 @@
 namespace Platform.ServiceDefaults.Communication;
 
 /// <summary>
-/// Limits how much load retries may add to a destination: each success earns a fraction of a retry, each retry spends one. While most
-/// calls succeed there is always budget; when the destination is down it is used up after <see cref="RetryBudgetOptions.Reserve"/> retries and
-/// the load stays that of the first sends.
+/// Limits the load that retries add to a destination: each success earns a fraction of a retry, and each retry spends one. While most calls succeed, the budget never runs
+/// out. During an outage it is spent after <see cref="RetryBudgetOptions.Reserve"/> retries, and only first attempts are sent.
 /// </summary>
 /// <remarks>
-/// The scheme of Finagle's RetryBudget and gRPC's retry throttling (gRFC A6), one per destination and process. It starts with the reserve.
-/// Thousandths are counted, so that a fraction such as 0.1 adds up exactly.
+/// The scheme of Finagle's RetryBudget and gRPC's retry throttling (gRFC A6), one per destination and process. Counts in thousandths, so that fractions such as 0.1 add up
+/// exactly.
 /// </remarks>
 public sealed class RetryBudget(Func<RetryBudgetOptions> options)
 {
@@ -15,10 +14,10 @@ public sealed class RetryBudget(Func<RetryBudgetOptions> options)
 
     private long _saved = (long)(options().Reserve * Unit);
 
-    /// <summary>Retries that could be taken now, fractions included.</summary>
+    /// <summary>Retries available now, including fractions.</summary>
     public double Left => (double)Volatile.Read(ref _saved) / Unit;
 
-    /// <summary>A call succeeded: a fraction of a retry is saved, up to <see cref="RetryBudgetOptions.MaxSaved"/>.</summary>
+    /// <summary>Call after a success: saves a fraction of a retry, up to <see cref="RetryBudgetOptions.MaxSaved"/>.</summary>
     public void Earn()
     {
         var policy = options();
@@ -36,7 +35,7 @@ public sealed class RetryBudget(Func<RetryBudgetOptions> options)
         while (Interlocked.CompareExchange(ref _saved, Math.Min(most, seen + earned), seen) != seen);
     }
 
-    /// <summary>Takes one retry, or says that there is none left.</summary>
+    /// <summary>Takes one retry. False when there is none left.</summary>
     public bool TryTake()
     {
         long seen;

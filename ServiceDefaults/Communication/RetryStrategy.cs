@@ -4,12 +4,12 @@ using Polly;
 namespace Platform.ServiceDefaults.Communication;
 
 /// <summary>
-/// Sends a call again when that may help, may be done twice, fits into what is left of the call's time and is in the destination's
-/// <see cref="RetryBudget"/>. Backs off exponentially with full jitter ("Exponential Backoff And Jitter", Brooker 2015).
+/// Retries a failed call if the failure is transient, the request is repeatable, there is time left and the destination's <see cref="RetryBudget"/> allows it.
+/// Backs off exponentially with full jitter ("Exponential Backoff And Jitter", Brooker 2015).
 /// </summary>
 internal sealed class RetryStrategy(Destination destination) : ResilienceStrategy<HttpResponseMessage>
 {
-    /// <summary>A retry that could not even be sent and answered in this time isn't begun.</summary>
+    /// <summary>No retry starts with less time left than this: it couldn't be answered.</summary>
     private static readonly TimeSpan LeastUsefulTime = TimeSpan.FromMilliseconds(10);
 
     protected override async ValueTask<Outcome<HttpResponseMessage>> ExecuteCore<TState>(
@@ -93,11 +93,11 @@ internal sealed class RetryStrategy(Destination destination) : ResilienceStrateg
         }
     }
 
-    // a state change is repeated only under a key that makes the repetition harmless
+    // Other methods are repeatable only with an idempotency key.
     private static bool IsRepeatable(HttpRequestMessage request) =>
         request.Method.Method is "GET" or "HEAD" or "OPTIONS" or "TRACE" or "PUT" or "DELETE" || request.Headers.Contains("Idempotency-Key");
 
-    // every other content may be a stream that has been read to its end
+    // Other content may be a stream that has already been consumed.
     private static bool IsReplayable(HttpContent? content) =>
         content is null or ByteArrayContent or ReadOnlyMemoryContent or System.Net.Http.Json.JsonContent;
 

@@ -1,8 +1,8 @@
 namespace Platform.ServiceDefaults.Communication;
 
 /// <summary>
-/// A call to a service of the platform came to no answer. Retrying was done already, where it could help; a request that fails of it is answered
-/// with 503 (504 when its own time was up), <c>Retry-After</c> and <c>X-Should-Retry: false</c>.
+/// A call to another service got no response, after any retries. If it fails a request, that is answered with 503 (504 at the request's own deadline), <c>Retry-After</c> and
+/// <c>X-Should-Retry: false</c>.
 /// </summary>
 public sealed class ServiceCallException : HttpRequestException
 {
@@ -16,22 +16,22 @@ public sealed class ServiceCallException : HttpRequestException
     /// <summary>The service that was called.</summary>
     public string Destination { get; }
 
-    /// <summary>When a person may try again: 1 s when this process was too busy, else 5 s.</summary>
+    /// <summary>When to try again: 1 s when this process was too busy, else 5 s.</summary>
     public TimeSpan RetryAfter => TimeSpan.FromSeconds(Failure is ServiceCallFailure.Busy ? 1 : 5);
 
-    /// <summary>Why there is no answer.</summary>
+    /// <summary>Why there is no response.</summary>
     public ServiceCallFailure Failure { get; }
 }
 
-/// <summary>Why a call came to no answer.</summary>
+/// <summary>Why a call got no response.</summary>
 public enum ServiceCallFailure
 {
-    /// <summary>No connection, or it broke off.</summary>
+    /// <summary>No connection, or it was lost.</summary>
     Unreachable,
 
-    /// <summary>The time for the call was up.</summary>
+    /// <summary>The call exceeded its time limit.</summary>
     TimedOut,
 
-    /// <summary>All places at the destination and in its queue were taken.</summary>
+    /// <summary>The destination's concurrency limit and queue were exhausted.</summary>
     Busy,
 }

@@ -17,10 +17,10 @@ internal sealed class ServiceCallHandler(Destination destination, Uri service) :
 {
     protected override async Task<HttpResponseMessage> SendAsync(HttpRequestMessage request, CancellationToken cancellationToken)
     {
-        // Checked here, where the address is still the requested one: service discovery rewrites it further in.
+        // Checked before service discovery replaces the address.
         if (request.RequestUri is not { } uri || uri.Scheme != service.Scheme || !string.Equals(uri.Authority, service.Authority, StringComparison.OrdinalIgnoreCase))
         {
-            throw new InvalidOperationException($"This client calls {service} only: it does not take its token to {request.RequestUri}.");
+            throw new InvalidOperationException($"This client only calls {service}. It must not send its token to {request.RequestUri}.");
         }
 
         var policy = destination.Policy;
@@ -41,7 +41,7 @@ internal sealed class ServiceCallHandler(Destination destination, Uri service) :
         {
             if (total <= TimeSpan.Zero)
             {
-                throw new TimeoutRejectedException("The caller's time is up.");
+                throw new TimeoutRejectedException("The caller's deadline has passed.");
             }
 
             var response = await base.SendAsync(request, cancellationToken).ConfigureAwait(false);

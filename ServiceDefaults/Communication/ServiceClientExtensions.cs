@@ -11,15 +11,14 @@ public static class ServiceClientExtensions
     /// <summary>
     /// Adds the typed client <typeparamref name="TClient"/> of the service <paramref name="name"/>: its base address is
     /// <c>https+http://name</c> through service discovery, or <c>NAME_URL</c> (<c>TEMPLATE_REGISTRY_URL</c>) when that is configured; its policy is
-    /// <see cref="ServiceClientOptions"/> from <c>Services:name</c>. Each send carries the internal token, the correlation id, its number and
-    /// the time it has, and those never go to another host: the client calls its service only, and redirects are not followed.
-    /// The service appears in <c>/health</c> as a dependency that this one can do without.
+    /// <see cref="ServiceClientOptions"/> from <c>Services:name</c>. Each attempt carries the internal token, the correlation id, its number and its time limit. These never
+    /// reach another host: the client only calls its service and does not follow redirects. The service appears in <c>/health</c> as an optional dependency.
     /// </summary>
-    /// <remarks>A wrong policy stops the service at start with an <see cref="OptionsValidationException"/> that names key, value and range.</remarks>
+    /// <remarks>An invalid policy fails the start with an <see cref="OptionsValidationException"/> that names key, value and range.</remarks>
     public static IHttpClientBuilder AddServiceClient<TClient>(this IHostApplicationBuilder builder, string name) where TClient : class =>
         builder.Services.AddHttpClient<TClient>().AddServiceCalls(builder, name);
 
-    /// <summary>As <see cref="AddServiceClient{TClient}"/>, for code that takes the client <paramref name="clientName"/> from <see cref="IHttpClientFactory"/>.</summary>
+    /// <summary>Like <see cref="AddServiceClient{TClient}"/>, for code that gets the client <paramref name="clientName"/> from <see cref="IHttpClientFactory"/>.</summary>
     public static IHttpClientBuilder AddServiceClient(this IHostApplicationBuilder builder, string clientName, string name) =>
         builder.Services.AddHttpClient(clientName).AddServiceCalls(builder, name);
 
@@ -30,7 +29,7 @@ public static class ServiceClientExtensions
         {
             builder.Services.AddDestination(
                 name, (services, cancellationToken) => services.GetRequiredService<ReadinessProbe>().FindErrorAsync(name, cancellationToken), probeIsUse: false, required: false);
-            // the probe itself must neither be refused by the breaker it watches nor be retried
+            // Outside of the pipeline: the probe must be neither refused by the breaker nor retried.
             builder.Services.AddHttpClient(ReadinessProbe.ClientName(name)).ToService(address).AddServiceDiscovery();
         }
 
@@ -38,7 +37,7 @@ public static class ServiceClientExtensions
             .AddHttpMessageHandler(provider => new ServiceCallHandler(provider.GetRequiredService<Destinations>()[name], address))
             .AddPipeline(name)
             .AddHttpMessageHandler(provider => new AttemptHandler(provider.GetRequiredService<InternalTokens>()))
-            // innermost: each send asks anew, so that the second goes to another endpoint than the first
+            // Innermost: each attempt is resolved anew, so that a retry goes to another endpoint.
             .AddServiceDiscovery();
     }
 
@@ -49,7 +48,7 @@ public static class ServiceClientExtensions
             http.Timeout = Timeout.InfiniteTimeSpan;
         })
         .RemoveAllLoggers()
-        // what the defaults give to every client would stand outside of this pipeline: two layers of retries, and one endpoint for all sends of a call
+        // Removes the default handlers. Outside of this pipeline they would retry a second time and resolve one endpoint for all attempts.
         .ConfigureAdditionalHttpMessageHandlers((handlers, _) => handlers.Clear());
 
     private static IHttpClientBuilder AddPipeline(this IHttpClientBuilder client, string name)

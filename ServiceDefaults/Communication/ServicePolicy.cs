@@ -6,8 +6,8 @@ using Microsoft.Extensions.Primitives;
 namespace Platform.ServiceDefaults.Communication;
 
 /// <summary>
-/// The policy of one dependency as it is now. Follows configuration reloads; one that is invalid is logged and the policy before it stays, because
-/// a typo must not change how a running service talks.
+/// The current policy of one dependency. Follows configuration reloads. An invalid reload is logged and ignored, because a typo must not change the behaviour of a running
+/// service.
 /// </summary>
 internal sealed partial class ServicePolicy : IDisposable
 {
@@ -16,7 +16,7 @@ internal sealed partial class ServicePolicy : IDisposable
     private readonly IDisposable _reloads;
     private volatile ServiceClientOptions _current;
 
-    /// <exception cref="OptionsValidationException">A key is unknown or a value out of its range; each failure names key, value and range.</exception>
+    /// <exception cref="OptionsValidationException">A key is unknown or a value out of range. Each failure names key, value and range.</exception>
     public ServicePolicy(string name, IConfiguration configuration, ILogger logger)
     {
         Name = name;
@@ -73,7 +73,7 @@ internal sealed partial class ServicePolicy : IDisposable
         return failures;
     }
 
-    // The binder of the framework stops at the first wrong value and doesn't say what would be right.
+    // The framework's binder stops at the first invalid value and doesn't name the valid range.
     private static void Read(IConfigurationSection section, object options, List<string> failures)
     {
         var properties = options.GetType().GetProperties();
@@ -87,7 +87,7 @@ internal sealed partial class ServicePolicy : IDisposable
 
             if (property is null)
             {
-                failures.Add($"{child.Path} is no setting; there are {string.Join(", ", properties.Select(p => p.Name))}.");
+                failures.Add($"{child.Path} is not a setting; the settings are {string.Join(", ", properties.Select(p => p.Name))}.");
             }
             else if (property.PropertyType.IsClass)
             {
@@ -104,7 +104,7 @@ internal sealed partial class ServicePolicy : IDisposable
         }
     }
 
-    // keys know no case, so service discovery's services:<name>:<endpoint>:<n> stand in the same section
+    // Keys are case-insensitive, so service discovery's services:<name>:<endpoint>:<n> are in this section too.
     private static bool IsEndpoint(IConfigurationSection child) =>
         Uri.IsWellFormedUriString(child.Value, UriKind.Absolute) || child.GetChildren().Any() && child.GetChildren().All(entry => int.TryParse(entry.Key, NumberStyles.None, CultureInfo.InvariantCulture, out _));
 
@@ -125,6 +125,6 @@ internal sealed partial class ServicePolicy : IDisposable
         ? string.Create(CultureInfo.InvariantCulture, $"{(property.PropertyType == typeof(TimeSpan) ? "a time span" : "a number")} between {range.Minimum} and {range.Maximum}")
         : "true or false";
 
-    [LoggerMessage(LogLevel.Error, "event=resilience The new policy of {Destination} is invalid and was not taken; the one before stays. {Failures}")]
+    [LoggerMessage(LogLevel.Error, "event=resilience Ignored an invalid policy for {Destination}, the previous one stays in effect: {Failures}")]
     private static partial void LogInvalidReload(ILogger logger, string destination, string failures);
 }

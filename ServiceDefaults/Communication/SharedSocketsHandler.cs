@@ -2,23 +2,23 @@ using System.Net;
 
 namespace Platform.ServiceDefaults.Communication;
 
-/// <summary>The one connection pool of the process. Handlers of the client factory come and go above it.</summary>
+/// <summary>The process's only connection pool. The client factory recreates its handlers above it.</summary>
 internal sealed class SharedSocketsHandler : IDisposable
 {
     private readonly SocketsHttpHandler _sockets = new()
     {
-        // a redirect would carry the token and the body to a host that nobody configured
+        // A redirect would send token and body to a host that nobody configured.
         AllowAutoRedirect = false,
         UseCookies = false,
         AutomaticDecompression = DecompressionMethods.All,
         ConnectTimeout = TimeSpan.FromSeconds(1),
-        // so that a changed DNS entry is noticed
+        // To notice DNS changes.
         PooledConnectionLifetime = TimeSpan.FromMinutes(2),
         PooledConnectionIdleTimeout = TimeSpan.FromMinutes(1),
         EnableMultipleHttp2Connections = true,
     };
 
-    /// <summary>A handler for one client; disposing it leaves the pool as it is.</summary>
+    /// <summary>A handler for one client. Disposing it does not affect the pool.</summary>
     public HttpMessageHandler ForClient() => new Shared(_sockets);
 
     public void Dispose() => _sockets.Dispose();

@@ -1,11 +1,9 @@
+using Microsoft.Extensions.Diagnostics.HealthChecks;
 using Platform.ServiceDefaults.Communication;
 
 namespace Platform.ServiceDefaults.Health;
 
-/// <summary>Asks one dependency whether it answers.</summary>
-internal sealed record DependencyCheck(string Name, Func<IServiceProvider, CancellationToken, Task<bool>> Check, bool Required);
-
-/// <summary>Registers what <c>/health</c> asks.</summary>
+/// <summary>Registers dependencies with ASP.NET Core's health checks. <c>/health</c> reports every registered health check, also those of other packages.</summary>
 public static class DependencyCheckExtensions
 {
     /// <summary>
@@ -14,60 +12,43 @@ public static class DependencyCheckExtensions
     /// </summary>
     public static IServiceCollection AddDependencyCheck(
         this IServiceCollection services, string name, Func<IServiceProvider, CancellationToken, Task<bool>> check, bool required) =>
-        services.AddSingleton(new DependencyCheck(name, check, required));
+        services.AddHealthChecks().Add(new(
+            name, provider => new DependencyCheck(provider, check), required ? HealthStatus.Unhealthy : HealthStatus.Degraded, tags: null)).Services;
 }
 
-internal sealed partial class DependencyChecks(
-    IEnumerable<DependencyCheck> checks, CommunicationStatus communication, IServiceProvider services, Readiness readiness, TimeProvider time, ILogger<DependencyChecks> logger)
+/// <summary>Limits the time of a check itself: the framework's time-out only cancels a token, and a check that ignores it would block the whole report.</summary>
+internal sealed class DependencyCheck(IServiceProvider services, Func<IServiceProvider, CancellationToken, Task<bool>> check) : IHealthCheck
 {
-    private static readonly TimeSpan Deadline = TimeSpan.FromSeconds(1);
-    private readonly DependencyCheck[] _checks = [.. checks];
+    private static readonly TimeSpan Timeout = TimeSpan.FromSeconds(1);
 
-    public async Task<HealthReport> ReportAsync(CancellationToken cancellationToken)
+    public async Task<HealthCheckResult> CheckHealthAsync(HealthCheckContext context, CancellationToken cancellationToken = default)
     {
-        var connected = await Task.WhenAll(_checks.Select(check => IsConnectedAsync(check, cancellationToken)));
-        var status = "healthy";
-        var dependencies = new SortedDictionary<string, string>(StringComparer.Ordinal);
-        for (var i = 0; i < _checks.Length; i++)
-        {
-            dependencies[_checks[i].Name] = connected[i] ? "connected" : "disconnected";
-            if (!connected[i])
-            {
-                status = _checks[i].Required || status == "unhealthy" ? "unhealthy" : "degraded";
-            }
-        }
-
-        var breakers = communication.Services.ToDictionary(service => service.Key, service => service.Value.CircuitBreaker, StringComparer.Ordinal);
-        // half-open is not worse than connected: where nobody calls, no trial comes to close the breaker
-        if (status == "healthy" && breakers.Values.Any(breaker => breaker.State == "open"))
-        {
-            status = "degraded";
-        }
-
-        if (!readiness.GatesAreOpen)
-        {
-            status = "unhealthy";
-        }
-
-        return new(status, time.GetUtcNow(), dependencies, breakers);
-    }
-
-    private async Task<bool> IsConnectedAsync(DependencyCheck check, CancellationToken cancellationToken)
-    {
-        using var deadline = CancellationTokenSource.CreateLinkedTokenSource(cancellationToken);
-        deadline.CancelAfter(Deadline);
+        var time = services.GetRequiredService<TimeProvider>();
+        using var timeout = new CancellationTokenSource(Timeout, time);
+        using var either = CancellationTokenSource.CreateLinkedTokenSource(timeout.Token, cancellationToken);
         try
         {
-            await using var scope = services.CreateAsyncScope();
-            return await check.Check(scope.ServiceProvider, deadline.Token).WaitAsync(deadline.Token);
+            return await check(services, either.Token).WaitAsync(either.Token) ? HealthCheckResult.Healthy() : new(context.Registration.FailureStatus);
         }
         catch (Exception exception) when (!cancellationToken.IsCancellationRequested)
         {
-            LogDisconnected(logger, check.Name, exception.Message);
-            return false;
+            return new(context.Registration.FailureStatus, exception.Message);
         }
     }
+}
 
-    [LoggerMessage(LogLevel.Debug, "Dependency {Dependency} does not answer: {Reason}")]
-    private static partial void LogDisconnected(ILogger logger, string dependency, string reason);
+/// <summary>Makes <c>/health</c>'s report: the health checks, and what they don't know of, breakers and readiness gates.</summary>
+internal sealed class HealthReports(HealthCheckService checks, CommunicationStatus communication, Readiness readiness, TimeProvider time)
+{
+    public async Task<HealthReport> CreateAsync(CancellationToken cancellationToken)
+    {
+        var report = await checks.CheckHealthAsync(cancellationToken);
+        var breakers = communication.Services.ToDictionary(service => service.Key, service => service.Value.CircuitBreaker, StringComparer.Ordinal);
+        var status = !readiness.GatesAreOpen || report.Status == HealthStatus.Unhealthy ? "unhealthy"
+            // Half-open is no worse than connected: without traffic, no trial call comes to close the breaker.
+            : report.Status == HealthStatus.Degraded || breakers.Values.Any(breaker => breaker.State == "open") ? "degraded"
+            : "healthy";
+        var dependencies = report.Entries.ToDictionary(entry => entry.Key, entry => entry.Value.Status == HealthStatus.Healthy ? "connected" : "disconnected", StringComparer.Ordinal);
+        return new(status, time.GetUtcNow(), new SortedDictionary<string, string>(dependencies, StringComparer.Ordinal), breakers);
+    }
 }

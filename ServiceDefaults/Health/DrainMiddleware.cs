@@ -2,7 +2,7 @@ using Platform.ServiceDefaults.Problems;
 
 namespace Platform.ServiceDefaults.Health;
 
-/// <summary>Answers 503 while the service starts, and asks callers to let go of their connections while it stops.</summary>
+/// <summary>Answers 503 while the service starts, and <c>Connection: close</c> while it stops.</summary>
 internal sealed class DrainMiddleware(RequestDelegate next, Readiness readiness)
 {
     public Task InvokeAsync(HttpContext context)
@@ -22,7 +22,7 @@ internal sealed class DrainMiddleware(RequestDelegate next, Readiness readiness)
 }
 
 /// <summary>
-/// On SIGTERM: <c>/ready</c> fails at once while the port stays open for <see cref="ShutdownOptions.DrainDelay"/>, so that load balancers look away first.
+/// On SIGTERM <c>/ready</c> fails at once, while the port stays open for <see cref="ShutdownOptions.DrainDelay"/>, so that load balancers stop sending requests first.
 /// </summary>
 internal sealed class DrainOnStop(Readiness readiness, IOptions<ShutdownOptions> options, TimeProvider time) : IHostedLifecycleService
 {
@@ -35,20 +35,16 @@ internal sealed class DrainOnStop(Readiness readiness, IOptions<ShutdownOptions>
     }
 
     public Task StartingAsync(CancellationToken cancellationToken) => Task.CompletedTask;
-
     public Task StartAsync(CancellationToken cancellationToken) => Task.CompletedTask;
-
     public Task StartedAsync(CancellationToken cancellationToken) => Task.CompletedTask;
-
     public Task StopAsync(CancellationToken cancellationToken) => Task.CompletedTask;
-
     public Task StoppedAsync(CancellationToken cancellationToken) => Task.CompletedTask;
 }
 
 /// <summary>Configuration <c>Shutdown</c>.</summary>
 public sealed class ShutdownOptions
 {
-    /// <summary>How long the port stays open after <c>/ready</c> began to fail. 500 ms; none in Development.</summary>
+    /// <summary>How long the port stays open after <c>/ready</c> starts to fail. 500 ms; zero in Development.</summary>
     [System.ComponentModel.DataAnnotations.Range(typeof(TimeSpan), "00:00:00", "00:00:02", ConvertValueInInvariantCulture = true, ParseLimitsInInvariantCulture = true)]
     public TimeSpan DrainDelay { get; set; } = TimeSpan.FromMilliseconds(500);
 }

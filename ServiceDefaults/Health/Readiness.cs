@@ -1,30 +1,30 @@
 namespace Platform.ServiceDefaults.Health;
 
-/// <summary>Something that must have happened before a service is ready, such as its migrations.</summary>
+/// <summary>A condition for a service to be ready, such as completed migrations.</summary>
 public sealed class ReadinessGate(string name)
 {
     private readonly TaskCompletionSource _ready = new(TaskCreationOptions.RunContinuationsAsynchronously);
 
-    /// <summary>What is waited for, as shown by <c>/ready</c>.</summary>
+    /// <summary>What the service waits for, as shown by <c>/ready</c>.</summary>
     public string Name { get; } = name;
 
-    /// <summary>Whether it has happened.</summary>
+    /// <summary>Whether the gate is open.</summary>
     public bool IsReady => _ready.Task.IsCompletedSuccessfully;
 
-    /// <summary>Opens the gate, for good.</summary>
+    /// <summary>Opens the gate permanently.</summary>
     public void MarkReady() => _ready.TrySetResult();
 
     /// <summary>Completes when the gate is open.</summary>
     public Task WaitAsync(CancellationToken cancellationToken) => _ready.Task.WaitAsync(cancellationToken);
 }
 
-/// <summary>Whether this process should be given work.</summary>
+/// <summary>Whether this process should receive requests.</summary>
 public interface IReadiness
 {
-    /// <summary>Started, every gate open, and not draining.</summary>
+    /// <summary>Whether it has started, every gate is open, and it is not draining.</summary>
     bool IsReady { get; }
 
-    /// <summary>Whether the process was told to stop and finishes what it has.</summary>
+    /// <summary>Whether the process is stopping and finishes the requests in flight.</summary>
     bool IsDraining { get; }
 
     /// <summary>Names of the gates that are still closed.</summary>
@@ -37,7 +37,7 @@ public interface IReadiness
 /// <summary>Registers readiness gates.</summary>
 public static class ReadinessExtensions
 {
-    /// <summary>Adds a gate that keeps <c>/ready</c> at 503, and all but the default endpoints, until it is opened.</summary>
+    /// <summary>Adds a gate. Until it is opened, <c>/ready</c> and all endpoints not <see cref="AvailableBeforeReady"/> answer 503.</summary>
     public static ReadinessGate AddReadinessGate(this IServiceCollection services, string name)
     {
         var gate = new ReadinessGate(name);
@@ -45,7 +45,7 @@ public static class ReadinessExtensions
         return gate;
     }
 
-    /// <summary>Lets endpoints answer while readiness gates are closed, because they can do without what is waited for.</summary>
+    /// <summary>Lets endpoints answer while readiness gates are closed.</summary>
     public static TBuilder AvailableBeforeReady<TBuilder>(this TBuilder builder) where TBuilder : IEndpointConventionBuilder =>
         builder.WithMetadata(AvailableBeforeReadyMetadata.Instance);
 }

@@ -4,15 +4,15 @@ using System.Text.Json;
 
 namespace Platform.ServiceDefaults.Paging;
 
-/// <summary>The position after which a page starts, opaque to clients: base64url of the JSON of the last row's sort key.</summary>
+/// <summary>Encodes the position after which a page starts, opaque to clients: base64url of the last row's sort key as JSON.</summary>
 public static class Cursor
 {
     private const int MaxLength = 1_000;
 
-    /// <summary>Makes a cursor from the sort key of a page's last row.</summary>
+    /// <summary>Encodes the sort key of a page's last row.</summary>
     public static string Encode<TKey>(TKey key) => Base64Url.EncodeToString(JsonSerializer.SerializeToUtf8Bytes(key, JsonSerializerOptions.Web));
 
-    /// <summary>Reads a cursor back; false when it is not one that <see cref="Encode{TKey}"/> made for this kind of key.</summary>
+    /// <summary>Decodes a cursor. False when it isn't a valid <typeparamref name="TKey"/>.</summary>
     public static bool TryDecode<TKey>(string cursor, [NotNullWhen(true)] out TKey? key)
     {
         key = default;

@@ -5,18 +5,18 @@ using Platform.ServiceDefaults.Problems;
 
 namespace Platform.ServiceDefaults.Paging;
 
-/// <summary>The query of a list: take it with <c>[AsParameters]</c> and read it with <see cref="TryRead{TKey}"/>.</summary>
-/// <param name="Cursor">The <c>nextCursor</c> of the page before; absent for the first page.</param>
+/// <summary>The query of a list. Bind it with <c>[AsParameters]</c> and validate it with <see cref="TryRead{TKey}"/>.</summary>
+/// <param name="Cursor">The <c>nextCursor</c> of the previous page; absent for the first page.</param>
 /// <param name="Limit">How many items to return, 1 to 100; 20 when absent.</param>
 public sealed record PageQuery([FromQuery(Name = "cursor")] string? Cursor, [FromQuery(Name = "limit")] int? Limit)
 {
-    /// <summary>Items on a page when the client does not say.</summary>
+    /// <summary>Default number of items on a page.</summary>
     public const int DefaultLimit = 20;
 
-    /// <summary>Most items on a page.</summary>
+    /// <summary>Maximum number of items on a page.</summary>
     public const int MaxLimit = 100;
 
-    /// <summary>Checks both values. <paramref name="after"/> is the sort key of the last row of the page before, or default on the first page.</summary>
+    /// <summary>Validates both values. <paramref name="after"/> is the sort key of the previous page's last row, or default for the first page.</summary>
     public bool TryRead<TKey>(out TKey? after, out int limit, [NotNullWhen(false)] out ValidationProblem? problem)
     {
         var errors = new ValidationErrors();

@@ -5,7 +5,7 @@ using Platform.ServiceDefaults.Communication;
 
 namespace Platform.ServiceDefaults.Problems;
 
-/// <summary>Turns the exceptions that say something to a caller into their problems. Everything else becomes a 500 that tells nothing of the inside.</summary>
+/// <summary>Maps exceptions that callers can act on to problems. All others become a 500 without internal details.</summary>
 internal sealed partial class ExceptionProblems(ILogger<ExceptionProblems> logger) : IExceptionHandler
 {
     public async ValueTask<bool> TryHandleAsync(HttpContext httpContext, Exception exception, CancellationToken cancellationToken)
@@ -18,36 +18,35 @@ internal sealed partial class ExceptionProblems(ILogger<ExceptionProblems> logge
                     StatusCodes.Status413PayloadTooLarge => "The request's body is too large.",
                     StatusCodes.Status415UnsupportedMediaType => "The request's body must be JSON, with Content-Type: application/json.",
                     StatusCodes.Status408RequestTimeout => "The request's body did not arrive in time.",
-                    // names the parameter and what it was given, nothing of the inside
+                    // Names the parameter and its value, no internal details.
                     _ => bad.Message,
                 }).ExecuteAsync(httpContext);
                 return true;
 
             case DependencyUnavailableException unavailable:
-                LogUnavailable(logger, unavailable.Dependency, httpContext.Request.Path, unavailable.InnerException?.Message);
-                httpContext.Response.Headers[CommunicationHeaders.ShouldRetry] = "false";
-                await Problem.Unavailable($"{unavailable.Dependency} does not answer. Try again later.", unavailable.RetryAfter).ExecuteAsync(httpContext);
-                return true;
+                return await AnswerUnavailableAsync(httpContext, unavailable.Dependency, unavailable.InnerException?.Message, unavailable.RetryAfter);
 
             case ServiceCallException failed:
-                LogUnavailable(logger, failed.Destination, httpContext.Request.Path, failed.Message);
-                httpContext.Response.Headers[CommunicationHeaders.ShouldRetry] = "false";
-                await Problem.Unavailable($"{failed.Destination} does not answer. Try again later.", failed.RetryAfter).ExecuteAsync(httpContext);
-                return true;
+                return await AnswerUnavailableAsync(httpContext, failed.Destination, failed.Message, failed.RetryAfter);
 
-            // what EnsureSuccessStatusCode makes of a dependency's failure
+            // Thrown by EnsureSuccessStatusCode for a dependency's failure.
             case HttpRequestException { StatusCode: null or HttpStatusCode.RequestTimeout or HttpStatusCode.TooManyRequests or >= HttpStatusCode.InternalServerError } failed:
-                LogUnavailable(logger, "What the request needs", httpContext.Request.Path, failed.Message);
-                httpContext.Response.Headers[CommunicationHeaders.ShouldRetry] = "false";
-                await Problem.Unavailable("Something that this service depends on does not answer. Try again later.", TimeSpan.FromSeconds(5)).ExecuteAsync(httpContext);
-                return true;
+                return await AnswerUnavailableAsync(httpContext, "A dependency of this service", failed.Message, TimeSpan.FromSeconds(5));
 
             default:
                 return false;
         }
     }
 
-    /// <summary>What every problem carries that the framework writes itself.</summary>
+    private async Task<bool> AnswerUnavailableAsync(HttpContext context, string dependency, string? reason, TimeSpan retryAfter)
+    {
+        LogUnavailable(logger, dependency, context.Request.Path, reason);
+        context.Response.Headers[CommunicationHeaders.ShouldRetry] = "false";
+        await Problem.Unavailable($"{dependency} does not answer. Try again later.", retryAfter).ExecuteAsync(context);
+        return true;
+    }
+
+    /// <summary>Adds trace id, correlation id and detail to problems that the framework creates.</summary>
     public static void Complete(ProblemDetailsContext context)
     {
         foreach (var (key, value) in Problem.Extensions())
@@ -83,7 +82,7 @@ internal sealed partial class ExceptionProblems(ILogger<ExceptionProblems> logge
     private static partial void LogUnavailable(ILogger logger, string dependency, string path, string? reason);
 }
 
-/// <summary>Writes problems also to clients whose Accept header does not ask for them: the framework's writer would leave those with an empty answer.</summary>
+/// <summary>Writes problems regardless of the Accept header. The framework's writer would send an empty response to clients that don't accept JSON.</summary>
 internal sealed class AnyClientProblemWriter(IOptions<ProblemDetailsOptions> options) : IProblemDetailsWriter
 {
     public bool CanWrite(ProblemDetailsContext context) => true;

@@ -4,13 +4,13 @@ using System.Text.Json.Serialization.Metadata;
 
 namespace Platform.ServiceDefaults.Problems;
 
-/// <summary>Compares a JSON text with the type that it is to become, and names every field that would keep it from that.</summary>
+/// <summary>Validates JSON against the type that it will be deserialized to, and reports every invalid field. Deserialization itself stops at the first.</summary>
 public sealed class JsonBodyCheck(JsonSerializerOptions options)
 {
-    // nobody corrects more than this at once, and an answer must not outgrow its request
+    // More is of no use to anybody, and a response must not be larger than its request.
     private const int MaxErrors = 100;
 
-    /// <summary>Adds what is wrong with <paramref name="utf8"/> to <paramref name="errors"/>; nothing when it will become a <paramref name="type"/>.</summary>
+    /// <summary>Adds every reason why <paramref name="utf8"/> isn't a valid <paramref name="type"/> to <paramref name="errors"/>.</summary>
     public void Check(ReadOnlyMemory<byte> utf8, Type type, ValidationErrors errors)
     {
         JsonDocument document;
@@ -53,14 +53,21 @@ public sealed class JsonBodyCheck(JsonSerializerOptions options)
         var contract = options.GetTypeInfo(type);
         switch (contract.Kind)
         {
+            case JsonTypeInfoKind.Dictionary:
             case JsonTypeInfoKind.Object when contract.PolymorphismOptions is null:
                 if (value.ValueKind != JsonValueKind.Object)
                 {
                     Add(path, "must be an object", errors, ref budget);
-                    return;
+                }
+                else if (contract.Kind == JsonTypeInfoKind.Object)
+                {
+                    CheckObject(value, contract, path, errors, ref budget);
+                }
+                else
+                {
+                    CheckDictionary(value, contract.ElementType!, path, errors, ref budget);
                 }
 
-                CheckObject(value, contract, path, errors, ref budget);
                 return;
 
             case JsonTypeInfoKind.Enumerable:
@@ -76,16 +83,6 @@ public sealed class JsonBodyCheck(JsonSerializerOptions options)
                     CheckValue(item, contract.ElementType!, $"{path}[{index++}]", Nullable.GetUnderlyingType(contract.ElementType!) is not null, errors, ref budget);
                 }
 
-                return;
-
-            case JsonTypeInfoKind.Dictionary:
-                if (value.ValueKind != JsonValueKind.Object)
-                {
-                    Add(path, "must be an object", errors, ref budget);
-                    return;
-                }
-
-                CheckDictionary(value, contract.ElementType!, path, errors, ref budget);
                 return;
 
             default:
@@ -177,11 +174,11 @@ public sealed class JsonBodyCheck(JsonSerializerOptions options)
         }
         catch (NotSupportedException)
         {
-            // a contract that can't be checked by itself is left to the binding
+            // Can't be validated on its own. Binding will.
         }
     }
 
-    // PostgreSQL can hold no NUL in text or jsonb, and nobody means to send one. Lone surrogates have no UTF-8 either.
+    // PostgreSQL's text and jsonb can't store NUL, and lone surrogates can't be encoded in UTF-8.
     private static void CheckNul(JsonElement value, string path, ValidationErrors errors, ref int budget)
     {
         switch (value.ValueKind)

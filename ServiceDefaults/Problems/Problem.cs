@@ -6,10 +6,10 @@ using Platform.ServiceDefaults.Correlation;
 
 namespace Platform.ServiceDefaults.Problems;
 
-/// <summary>RFC 9457 problems, with the <c>traceId</c> and <c>correlationId</c> of the request in hand.</summary>
+/// <summary>Creates RFC 9457 problems with the <c>traceId</c> and <c>correlationId</c> of the current request.</summary>
 public static class Problem
 {
-    /// <summary>400 for a request that is wrong as a whole; for fields use <see cref="ValidationErrors"/>.</summary>
+    /// <summary>400 for a request that is invalid as a whole; for fields use <see cref="ValidationErrors"/>.</summary>
     public static ProblemHttpResult BadRequest(string detail) => Of(StatusCodes.Status400BadRequest, detail);
 
     /// <summary>401.</summary>
@@ -27,7 +27,7 @@ public static class Problem
     /// <summary>410.</summary>
     public static ProblemHttpResult Gone(string detail) => Of(StatusCodes.Status410Gone, detail);
 
-    /// <summary>412: the <c>If-Match</c> is not that of the current version.</summary>
+    /// <summary>412: <c>If-Match</c> doesn't match the current version.</summary>
     public static ProblemHttpResult PreconditionFailed(string detail) => Of(StatusCodes.Status412PreconditionFailed, detail);
 
     /// <summary>413.</summary>
@@ -39,10 +39,10 @@ public static class Problem
     /// <summary>422.</summary>
     public static ProblemHttpResult Unprocessable(string detail) => Of(StatusCodes.Status422UnprocessableEntity, detail);
 
-    /// <summary>428: the call needs an <c>If-Match</c>.</summary>
+    /// <summary>428: the request must have an <c>If-Match</c>.</summary>
     public static ProblemHttpResult PreconditionRequired(string detail) => Of(StatusCodes.Status428PreconditionRequired, detail);
 
-    /// <summary>409 with <c>Retry-After</c>: it will be possible in a moment.</summary>
+    /// <summary>409 with <c>Retry-After</c>, for a conflict that will resolve itself.</summary>
     public static RetryableProblem Conflict(string detail, TimeSpan retryAfter) => new(Conflict(detail), retryAfter);
 
     /// <summary>429 with <c>Retry-After</c>.</summary>
@@ -52,7 +52,7 @@ public static class Problem
     public static RetryableProblem Unavailable(string detail, TimeSpan retryAfter) =>
         new(Of(StatusCodes.Status503ServiceUnavailable, detail), retryAfter);
 
-    /// <summary>A problem of any status.</summary>
+    /// <summary>A problem with any status.</summary>
     public static ProblemHttpResult Of(int status, string detail) => TypedResults.Problem(new ProblemDetails
     {
         Status = status,

@@ -8,8 +8,7 @@ using Microsoft.AspNetCore.Http.Metadata;
 namespace Platform.ServiceDefaults.Problems;
 
 /// <summary>
-/// Checks route values, query and JSON body against what the endpoint's handler takes, before it is bound, and names every bad field in one
-/// 400 problem. Binding itself stops at the first.
+/// Validates route values, query and JSON body against the endpoint's parameters, and reports every invalid field in one 400 problem. Binding itself stops at the first.
 /// </summary>
 internal sealed class RequestChecks(RequestDelegate next, IOptions<JsonOptions> json)
 {
@@ -86,7 +85,7 @@ internal sealed class RequestChecks(RequestDelegate next, IOptions<JsonOptions> 
         foreach (var binding in endpoint.Metadata.GetOrderedMetadata<IParameterBindingMetadata>())
         {
             var attributes = binding.ParameterInfo.GetCustomAttributes().ToArray();
-            // an explicit [FromQuery] names the value, and then HasTryParse is not told
+            // HasTryParse isn't set for parameters with an explicit [FromQuery].
             var query = attributes.OfType<IFromQueryMetadata>().FirstOrDefault();
             var type = Nullable.GetUnderlyingType(binding.ParameterInfo.ParameterType) ?? binding.ParameterInfo.ParameterType;
             if ((query is not null || binding.HasTryParse) && !attributes.OfType<IFromHeaderMetadata>().Any() && ParserOf(type) is { } parses)
@@ -101,8 +100,8 @@ internal sealed class RequestChecks(RequestDelegate next, IOptions<JsonOptions> 
     private async Task CheckBodyAsync(HttpContext context, Type type, bool isOptional, ValidationErrors errors)
     {
         var request = context.Request;
-        // one copy, checked here and then read again by the binding
-        using var body = new MemoryStream(request.ContentLength is { } length and <= 64 * 1024 ? (int)length : 0);
+        // Buffered once: validated here, then read again by model binding.
+        var body = new MemoryStream(request.ContentLength is { } length and <= 64 * 1024 ? (int)length : 0);
         await request.Body.CopyToAsync(body, context.RequestAborted);
         if (body.Length > 0)
         {
@@ -114,12 +113,8 @@ internal sealed class RequestChecks(RequestDelegate next, IOptions<JsonOptions> 
         }
 
         body.Position = 0;
-        var copy = body.ToArray();
-        request.Body = new MemoryStream(copy, writable: false);
-        if (request.ContentLength is null)
-        {
-            request.ContentLength = copy.Length;
-        }
+        request.Body = body;
+        request.ContentLength ??= body.Length;
     }
 
     private static Func<string, bool>? ParserOf(Type type)
@@ -144,7 +139,7 @@ internal sealed class RequestChecks(RequestDelegate next, IOptions<JsonOptions> 
     private sealed record CheckedParameter(string Name, Type Type, bool IsQuery, bool IsRequired, Func<string, bool> Parses);
 }
 
-/// <summary>The wording of the rules that every service shares.</summary>
+/// <summary>Wording of the validation rules that all services share.</summary>
 internal static class Rules
 {
     public const string Body = "body";

@@ -2,15 +2,15 @@ using Microsoft.AspNetCore.Http.HttpResults;
 
 namespace Platform.ServiceDefaults.Problems;
 
-/// <summary>Collects every field that breaks a rule, for one 400 problem with <c>errors: {field: [rules]}</c>. Fields are named as in the JSON: <c>products[2].price</c>.</summary>
+/// <summary>Collects invalid fields for one 400 problem with <c>errors: {field: [rules]}</c>. Fields are named as in the JSON: <c>products[2].price</c>.</summary>
 public sealed class ValidationErrors
 {
     private readonly Dictionary<string, List<string>> _errors = new(StringComparer.Ordinal);
 
-    /// <summary>Whether anything was added.</summary>
+    /// <summary>Whether there are any errors.</summary>
     public bool Any => _errors.Count > 0;
 
-    /// <summary>Adds one broken rule, worded to follow the field's name: "must be between 1 and 100".</summary>
+    /// <summary>Adds a violated rule, worded to follow the field's name: "must be between 1 and 100".</summary>
     public void Add(string field, string rule)
     {
         if (!_errors.TryGetValue(field, out var rules))
@@ -24,10 +24,10 @@ public sealed class ValidationErrors
         }
     }
 
-    /// <summary>The fields and their broken rules.</summary>
+    /// <summary>The fields and their violated rules.</summary>
     public IDictionary<string, string[]> ToDictionary() => _errors.ToDictionary(pair => pair.Key, pair => pair.Value.ToArray(), StringComparer.Ordinal);
 
-    /// <summary>The 400 problem that names them all.</summary>
+    /// <summary>The 400 problem that lists them all.</summary>
     public ValidationProblem ToResult() => TypedResults.ValidationProblem(
         ToDictionary(),
         detail: string.Join("; ", _errors.SelectMany(pair => pair.Value.Select(rule => $"{pair.Key} {rule}"))) + ".",

@@ -5,8 +5,8 @@ using Microsoft.Extensions.Primitives;
 namespace Platform.ServiceDefaults.Security;
 
 /// <summary>
-/// A secret from the configuration that can be changed with no downtime: one value under its key, or a list <c>key:0..n</c>. The first is the one to use, all are
-/// accepted, and both follow configuration reloads.
+/// A secret from configuration that can be rotated without downtime: one value under its key, or a list <c>key:0..n</c>. The first is used, all are accepted, and both follow
+/// configuration reloads.
 /// </summary>
 public sealed class ConfiguredSecret : IDisposable
 {
@@ -20,10 +20,10 @@ public sealed class ConfiguredSecret : IDisposable
         _reload = ChangeToken.OnChange(configuration.GetReloadToken, () => Volatile.Write(ref _snapshot, Read(configuration, key)));
     }
 
-    /// <summary>All that are accepted, the one to use first; empty when none is configured.</summary>
+    /// <summary>All accepted values, starting with the one to use; empty when none is configured.</summary>
     public IReadOnlyList<string> All => Volatile.Read(ref _snapshot).Values;
 
-    /// <summary>Whether <paramref name="presented"/> is one of the accepted values. Takes the same time wherever the two differ.</summary>
+    /// <summary>Whether <paramref name="presented"/> is one of the accepted values. Compares in constant time.</summary>
     public bool Accepts(string? presented)
     {
         if (string.IsNullOrEmpty(presented))
@@ -31,13 +31,13 @@ public sealed class ConfiguredSecret : IDisposable
             return false;
         }
 
-        // digests have one length, so the comparison tells nothing about that of the secret
+        // Digests have a fixed length, so the comparison doesn't reveal the secret's length.
         Span<byte> digest = stackalloc byte[SHA256.HashSizeInBytes];
         SHA256.HashData(Encoding.UTF8.GetBytes(presented), digest);
         return AcceptsDigest(digest);
     }
 
-    /// <summary>The same for a value of which only the SHA-256 is at hand.</summary>
+    /// <summary>Like <see cref="Accepts"/>, for the SHA-256 of a value.</summary>
     public bool AcceptsDigest(ReadOnlySpan<byte> digest)
     {
         var accepted = false;

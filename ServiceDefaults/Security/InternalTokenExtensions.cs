@@ -6,14 +6,14 @@ namespace Platform.ServiceDefaults.Security;
 /// <summary>Marks endpoints as internal.</summary>
 public static class InternalTokenExtensions
 {
-    /// <summary>Answers 401 to callers that don't show an accepted <c>X-Internal-Token</c>, before anything of the request is read.</summary>
+    /// <summary>Answers 401 to callers without a valid <c>X-Internal-Token</c>, before the body is read.</summary>
     public static TBuilder RequireInternalToken<TBuilder>(this TBuilder builder) where TBuilder : IEndpointConventionBuilder =>
         builder.WithMetadata(InternalTokenRequired.Instance);
 
-    /// <summary>Whether the endpoint is one of those.</summary>
+    /// <summary>Whether the endpoint is internal.</summary>
     public static bool RequiresInternalToken(this Endpoint endpoint) => endpoint.Metadata.GetMetadata<InternalTokenRequired>() is not null;
 
-    /// <summary>Whether the caller showed an accepted internal token, which is what makes its deadline and attempt headers credible.</summary>
+    /// <summary>Whether the caller sent a valid internal token, so that its deadline and attempt headers can be trusted.</summary>
     public static bool IsInternalCaller(this HttpContext context)
     {
         var presented = context.Request.Headers[InternalTokens.HeaderName];
@@ -21,7 +21,7 @@ public static class InternalTokenExtensions
     }
 }
 
-/// <summary>Anonymous for ASP.NET Core's authorization: who shows the token has no other name, and who doesn't comes no further than <see cref="InternalTokenMiddleware"/>.</summary>
+/// <summary>Marks internal endpoints. Anonymous for ASP.NET Core's authorization, because <see cref="InternalTokenMiddleware"/> has already rejected callers without the token.</summary>
 internal sealed class InternalTokenRequired : IAllowAnonymous
 {
     public static readonly InternalTokenRequired Instance = new();
@@ -37,6 +37,6 @@ internal sealed class InternalTokenMiddleware(RequestDelegate next)
         }
 
         context.Response.Headers.WWWAuthenticate = InternalTokens.HeaderName;
-        return Problem.Unauthorized("This endpoint is internal: it takes calls from the platform's own services only.").ExecuteAsync(context);
+        return Problem.Unauthorized("This endpoint is internal: only the platform's own services may call it.").ExecuteAsync(context);
     }
 }

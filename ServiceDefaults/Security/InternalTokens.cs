@@ -1,15 +1,15 @@
 namespace Platform.ServiceDefaults.Security;
 
 /// <summary>
-/// The secret that services show one another. Configuration <c>InternalToken</c> is one value or a list <c>InternalToken:0..n</c>: the first is sent,
-/// all are accepted, and both follow configuration reloads, so that it can be changed with no downtime.
+/// The secret with which services authenticate to one another. Configuration <c>InternalToken</c> is one value or a list <c>InternalToken:0..n</c>: the first is sent, all are
+/// accepted, and both follow configuration reloads, so that it can be rotated without downtime.
 /// </summary>
 public sealed partial class InternalTokens : IDisposable
 {
     /// <summary>The header that carries the token.</summary>
     public const string HeaderName = "X-Internal-Token";
 
-    /// <summary>The key of the configuration.</summary>
+    /// <summary>The configuration key.</summary>
     public const string ConfigurationKey = "InternalToken";
 
     private readonly ConfiguredSecret _secret;
@@ -27,10 +27,10 @@ public sealed partial class InternalTokens : IDisposable
     /// <summary>The token to send, or null when none is configured.</summary>
     public string? Current => All is [var first, ..] ? first : null;
 
-    /// <summary>All that are accepted, the one to send first.</summary>
+    /// <summary>All accepted tokens, starting with the one to send.</summary>
     public IReadOnlyList<string> All => _secret.All;
 
-    /// <summary>Whether <paramref name="presented"/> is one of the accepted tokens. Takes the same time wherever the two differ.</summary>
+    /// <summary>Whether <paramref name="presented"/> is one of the accepted tokens. Compares in constant time.</summary>
     public bool Accepts(string? presented) => _secret.Accepts(presented);
 
     /// <inheritdoc />

@@ -1,14 +1,14 @@
 namespace Platform.ServiceDefaults.Security;
 
-/// <summary>What a service must be given before it starts anywhere but in Development. Whoever lacks something is told all of it at once.</summary>
+/// <summary>The secrets that a service needs to start outside of Development. Missing ones are reported together.</summary>
 public sealed class RequiredSecrets;
 
-/// <summary>Says what a service must be given.</summary>
+/// <summary>Registers required secrets.</summary>
 public static class RequiredSecretsExtensions
 {
     /// <summary>
-    /// Outside of Development the service does not start unless <paramref name="isGiven"/>: it ends with an <see cref="OptionsValidationException"/> that has every
-    /// <paramref name="sentence"/> of this kind that is not fulfilled.
+    /// Fails the start outside of Development unless <paramref name="isGiven"/>, with an <see cref="OptionsValidationException"/> that contains the <paramref name="sentence"/> of
+    /// every missing secret.
     /// </summary>
     public static IServiceCollection RequireSecret(this IServiceCollection services, Func<IConfiguration, bool> isGiven, string sentence)
     {

@@ -4,9 +4,9 @@ using Platform.ServiceDefaults.Communication;
 namespace Platform.ServiceDefaults.Security;
 
 /// <summary>
-/// Slows down who guesses at keys: after ten wrong ones from one address (<see cref="ClientAddress"/>) that address has to wait a second, after each further one twice
-/// as long, at most a minute. Wrong keys are forgotten ten minutes after the last of them. The same wrong key again is no guess, and need not be looked up: a program whose
-/// key was revoked neither locks out its neighbours nor costs anything. Kept in memory, for at most 10,000 addresses; each process counts for itself.
+/// Throttles guessing of API keys: after ten wrong keys from one address (<see cref="ClientAddress"/>) it has to wait a second, doubled with each further one up to a minute.
+/// Wrong keys are forgotten ten minutes after the last one. Repeating the same wrong key doesn't count and needs no database lookup, so that a program whose key was revoked
+/// neither locks out its neighbours nor causes load. In memory, per process, for at most 10,000 addresses.
 /// </summary>
 public sealed class WrongKeys(TimeProvider time)
 {
@@ -20,19 +20,13 @@ public sealed class WrongKeys(TimeProvider time)
     private readonly Lock _lock = new();
     private readonly Dictionary<IPAddress, Guesses> _guesses = [];
 
-    /// <summary>How many addresses are remembered.</summary>
+    /// <summary>Number of addresses remembered.</summary>
     internal int Addresses
     {
-        get
-        {
-            lock (_lock)
-            {
-                return _guesses.Count;
-            }
-        }
+        get { lock (_lock) { return _guesses.Count; } }
     }
 
-    /// <summary>Whether keys from this client are not looked at just now, and for how long.</summary>
+    /// <summary>Whether this client's keys are currently rejected unseen, and for how long.</summary>
     public bool MustWait(HttpContext context, out TimeSpan retryAfter)
     {
         lock (_lock)
@@ -42,7 +36,7 @@ public sealed class WrongKeys(TimeProvider time)
         }
     }
 
-    /// <summary>Whether the last wrong key of this client was the one of which <paramref name="digest"/> is the SHA-256.</summary>
+    /// <summary>Whether the client's last wrong key had the SHA-256 <paramref name="digest"/>.</summary>
     public bool WasLast(HttpContext context, ReadOnlySpan<byte> digest)
     {
         var mark = BitConverter.ToUInt64(digest);
@@ -52,11 +46,11 @@ public sealed class WrongKeys(TimeProvider time)
         }
     }
 
-    /// <summary>Counts a wrong key, of which <paramref name="digest"/> is the SHA-256.</summary>
+    /// <summary>Counts a wrong key with the SHA-256 <paramref name="digest"/>.</summary>
     public void Add(HttpContext context, ReadOnlySpan<byte> digest)
     {
         var address = ClientAddress.Of(context);
-        // enough to tell a key that is sent again from another guess
+        // 64 bits are enough to recognise a repeated key.
         var mark = BitConverter.ToUInt64(digest);
         var now = time.GetUtcNow();
         lock (_lock)
@@ -78,7 +72,7 @@ public sealed class WrongKeys(TimeProvider time)
         }
     }
 
-    // a tenth at once, so that a flood from ever new addresses doesn't sort them for each
+    // Evicts a tenth at once, so that a flood from ever new addresses doesn't sort the table each time.
     private void MakeRoom(DateTimeOffset now)
     {
         foreach (var (address, _) in _guesses.Where(guesses => now - guesses.Value.LastAt >= Remembered).ToList())

@@ -22,7 +22,7 @@ internal static class StoreEndpoints
     {
         // Available before the database has answered for the first time, because the disk cache can serve stores without it.
         var stores = routes.MapGroup("/stores").WithTags("Stores").AvailableBeforeReady().AddEndpointFilter(AddSecurityHeaders);
-        stores.MapMethods("/{slug}/{**path}", [HttpMethods.Get, HttpMethods.Head], GetStoreFile)
+        stores.MapGet("/{slug}/{**path}", GetStoreFile)
             .WithName("GetStoreFile").WithSummary("A page or asset of a live store")
             .Produces(StatusCodes.Status200OK, contentType: Html).Produces(StatusCodes.Status304NotModified)
             .Produces(StatusCodes.Status404NotFound, contentType: Html).Produces(StatusCodes.Status410Gone, contentType: Html)

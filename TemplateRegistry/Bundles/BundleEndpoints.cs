@@ -9,8 +9,6 @@ namespace Platform.TemplateRegistry.Bundles;
 /// <summary>Downloads of bundles, which are immutable, by template and version or by digest.</summary>
 internal static class BundleEndpoints
 {
-    private static readonly string[] Head = [HttpMethods.Head];
-
     public static void MapBundles(this IEndpointRouteBuilder routes)
     {
         var group = routes.MapGroup("").WithTags("Bundles").RequireInternalToken().ProducesProblem(400).ProducesProblem(401).ProducesProblem(404).ProducesProblem(503);
@@ -20,8 +18,6 @@ internal static class BundleEndpoints
         group.MapGet("/bundles/{digest}", GetByDigest).WithName("GetBundle")
             .Produces<FileContentHttpResult>(200, "application/zip").Produces(304)
             .WithSummary("Downloads a bundle by its digest, sha256:<hex>.");
-        group.MapMethods("/templates/{name}/versions/{version}/bundle", Head, GetByVersion).ExcludeFromDescription();
-        group.MapMethods("/bundles/{digest}", Head, GetByDigest).ExcludeFromDescription();
     }
 
     private static async Task<IResult> GetByVersion(
@@ -64,6 +60,14 @@ internal static class BundleEndpoints
             return TypedResults.StatusCode(StatusCodes.Status304NotModified);
         if (content is not null)
             return TypedResults.File(content, "application/zip", fileName, enableRangeProcessing: true, entityTag: etag);
+
+        // HEAD: what TypedResults.File would set, without reading the content.
+        context.Response.Headers.AcceptRanges = "bytes";
+        if (fileName is not null)
+        {
+            headers.ContentDisposition = new ContentDispositionHeaderValue("attachment");
+            headers.ContentDisposition.SetHttpFileName(fileName);
+        }
 
         headers.ContentLength = size;
         headers.ContentType = new MediaTypeHeaderValue("application/zip");

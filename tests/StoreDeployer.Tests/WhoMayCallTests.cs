@@ -7,7 +7,7 @@ namespace Platform.StoreDeployer.Tests;
 public sealed class WhoMayCallTests(TestDatabase database) : IClassFixture<TestDatabase>, IAsyncLifetime
 {
     private static readonly string[] Anyone =
-        ["GET /alive", "GET /ready", "GET /health", "* /metrics", "GET /openapi/{documentName}.json", "GET /stores/{slug}/{**path}", "HEAD /stores/{slug}/{**path}"];
+        ["GET /alive", "GET /ready", "GET /health", "GET /metrics", "GET /openapi/{documentName}.json", "GET /stores/{slug}/{**path}"];
 
     private static readonly string[] Services =
     [

@@ -21,7 +21,7 @@ public sealed class WhoMayCallTests(BackendHost backend) : IClassFixture<Backend
         ["GET /alive"] = Anyone,
         ["GET /ready"] = Anyone,
         ["GET /health"] = Anyone,
-        ["* /metrics"] = Anyone,
+        ["GET /metrics"] = Anyone,
         ["GET /openapi/{documentName}.json"] = Anyone,
         ["GET /assets/{file}"] = Anyone,
         ["GET /sign-in"] = Anyone,

@@ -25,7 +25,7 @@ public sealed class AdmissionTests : IAsyncDisposable
     private readonly Lines _lines = new();
     private TestApp _app = null!;
 
-    private Places Places => _app.Get<Places>();
+    private PriorityConcurrencyLimiter Places => _app.Get<PriorityConcurrencyLimiter>();
 
     public async ValueTask DisposeAsync()
     {
@@ -335,7 +335,7 @@ public sealed class AdmissionTests : IAsyncDisposable
                 await response.WriteAsync("begin");
                 await _endOfStream.Task;
                 await response.WriteAsync("end");
-            }).DisableRequestTimeout().WithPlaceUntilHeaders();
+            }).DisableRequestTimeout().WithStreamingResponse();
         },
         builder =>
         {
@@ -433,7 +433,7 @@ public sealed class AdmissionTests : IAsyncDisposable
 
         public void Log<TState>(LogLevel logLevel, EventId eventId, TState state, Exception? exception, Func<TState, Exception?, string> formatter)
         {
-            if (formatter(state, exception) is { } text && text.Contains("refused", StringComparison.Ordinal))
+            if (formatter(state, exception) is { } text && text.Contains("Rejected", StringComparison.Ordinal))
             {
                 _refusals.Enqueue((logLevel, text));
             }

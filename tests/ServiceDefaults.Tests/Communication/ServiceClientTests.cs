@@ -289,7 +289,7 @@ public sealed class ServiceClientTests : IAsyncDisposable
     [InlineData("CircuitBreaker:FailureRatio", "2", "Services:leaf:CircuitBreaker:FailureRatio is \"2\"; it must be a number between 0.01 and 1.")]
     [InlineData("AttemptTimeout", "1 second", "Services:leaf:AttemptTimeout is \"1 second\"; it must be a time span between 00:00:00.010 and 00:05:00.")]
     [InlineData("AttemptTimeout", "00:01:00", "Services:leaf:AttemptTimeout is 00:01:00; it must not be longer than ReadTimeout (00:00:10) and WriteTimeout (00:00:30).")]
-    [InlineData("Retires:Sends", "1", "Services:leaf:Retires is no setting; there are")]
+    [InlineData("Retires:Sends", "1", "Services:leaf:Retires is not a setting; the settings are")]
     public async Task A_wrong_value_stops_the_service_and_names_key_value_and_range(string key, string value, string expected)
     {
         var failure = await Should.ThrowAsync<OptionsValidationException>(() => StartAsync((key, value)));

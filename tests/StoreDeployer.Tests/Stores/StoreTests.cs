@@ -295,7 +295,7 @@ public sealed class StoreTests(TestDatabase database) : IClassFixture<TestDataba
     {
         using var response = await SendAsync($"/stores/{_slug}/", HttpMethod.Post);
         response.StatusCode.ShouldBe(HttpStatusCode.MethodNotAllowed);
-        response.Content.Headers.Allow.ShouldBe(["GET", "HEAD"], ignoreOrder: true);
+        response.Content.Headers.Allow.ShouldBe(["GET", "HEAD", "OPTIONS"], ignoreOrder: true);
     }
 
     [Fact]

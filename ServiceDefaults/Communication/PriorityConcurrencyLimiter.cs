@@ -1,14 +1,12 @@
 namespace Platform.ServiceDefaults.Communication;
 
 /// <summary>
-/// A concurrency limit with priorities. Of the places the most important may use all, the others only a share (80 % reads, 90 % other
-/// changes), so that when it is tight there is room left for what matters more; telephone networks do so under the name of trunk
-/// reservation, and Google's SRE book (chapter 21, "Handling Overload") with criticality. Who finds no place waits in a bounded queue: a
-/// place that becomes free goes to the most important, among those to who has waited longest; when the queue is full, the newest of the
-/// least important is dropped for one that is more important than it.
-/// <see cref="System.Threading.RateLimiting.ConcurrencyLimiter"/> has one queue and knows no priorities.
+/// A concurrency limiter with priorities. Deployments may use all permits, other writes 90 % and reads 80 %, so that under overload capacity is left for what matters
+/// more (trunk reservation in telephony; criticality in chapter 21 of Google's SRE book). Without a free permit a request waits in a bounded queue. A released permit goes to
+/// the highest priority, and to the longest waiting within it. When the queue is full, a request takes the place of the newest one of a lower priority, or is rejected.
+/// <see cref="System.Threading.RateLimiting.ConcurrencyLimiter"/> has no priorities.
 /// </summary>
-internal sealed class Places
+internal sealed class PriorityConcurrencyLimiter
 {
     private readonly Lock _lock = new();
     private readonly TimeProvider _time;
@@ -18,11 +16,11 @@ internal sealed class Places
     private int _taken;
     private int _waitingCount;
 
-    public Places(IOptions<AdmissionOptions> options, TimeProvider time)
+    public PriorityConcurrencyLimiter(IOptions<AdmissionOptions> options, TimeProvider time)
     {
         (_time, _queue) = (time, options.Value.Queue);
         var all = (long)options.Value.Concurrency;
-        // from the least important to the most, as RequestPriority is
+        // Indexed by RequestPriority.
         _limits = [(int)Math.Max(1, all * 80 / 100), (int)Math.Max(1, all * 90 / 100), (int)all];
     }
 
@@ -31,8 +29,8 @@ internal sealed class Places
     public int Waiting => Volatile.Read(ref _waitingCount);
 
     /// <summary>
-    /// Takes a place, now or within <paramref name="wait"/>. False: there was none, a more important request needed this one's place in the queue, or
-    /// <paramref name="cancellationToken"/> said that nobody waits for it any more. True: <see cref="Leave"/> must be called, once.
+    /// Acquires a permit, at once or within <paramref name="wait"/>. False when there was none in time, when a request of higher priority displaced this one from the queue, or
+    /// when <paramref name="cancellationToken"/> was cancelled. After true, call <see cref="Leave"/> exactly once.
     /// </summary>
     public ValueTask<bool> EnterAsync(RequestPriority priority, TimeSpan wait, CancellationToken cancellationToken)
     {
@@ -40,7 +38,7 @@ internal sealed class Places
         TaskCompletionSource<bool>? dropped = null;
         lock (_lock)
         {
-            // nobody of the same or a higher priority can be waiting here: their limit is no lower, so that they would have this place
+            // Nobody of this or a higher priority is waiting: Leave would have given them this permit, since their limits are no lower.
             if (_taken < _limits[(int)priority])
             {
                 _taken++;
@@ -64,7 +62,7 @@ internal sealed class Places
         return new(WaitAsync(waiter, wait, cancellationToken));
     }
 
-    /// <summary>Gives a place back, and to whom it is due next.</summary>
+    /// <summary>Releases a permit and hands it to the next waiting request.</summary>
     public void Leave()
     {
         lock (_lock)
@@ -97,7 +95,7 @@ internal sealed class Places
         {
             if (waiter.List is null)
             {
-                // it was given a place or dropped in the meantime
+                // It has got a permit or was displaced in the meantime.
                 return;
             }
 
