@@ -4,10 +4,10 @@ using Platform.ServiceDefaults.Observability;
 
 namespace Platform.ServiceDefaults.Postgres.Database;
 
-/// <summary>Rows that have had their time. <paramref name="Sql"/> deletes up to <c>@batch</c> of them and takes <c>@retention</c>.</summary>
+/// <summary>A table with expired rows. <paramref name="Sql"/> deletes up to <c>@batch</c> of them, older than <c>@retention</c>.</summary>
 internal sealed record CleanupTask(string Table, string Sql, TimeSpan Retention);
 
-/// <summary>Deletes old rows now and then, in small batches that hold nobody up. Any number of replicas may do it at once.</summary>
+/// <summary>Deletes expired rows every few minutes, in batches small enough not to block others. Safe to run on any number of replicas.</summary>
 internal sealed partial class Cleanup(
     PostgresDatabase database, DatabaseMigrations migrations, IEnumerable<CleanupTask> tasks, IMeterFactory meters, TimeProvider time, ILogger<Cleanup> logger)
     : BackgroundService
@@ -17,7 +17,7 @@ internal sealed partial class Cleanup(
     private static readonly TimeSpan Interval = TimeSpan.FromMinutes(5);
 
     private readonly Counter<long> _deleted = meters.CreateMeter("database")
-        .CreateCounter<long>("platform.database.cleanup.deleted", "{row}", "Rows deleted because their time was over, by table");
+        .CreateCounter<long>("platform.database.cleanup.deleted", "{row}", "Expired rows deleted, by table");
 
     public async Task RunOnceAsync(CancellationToken cancellationToken)
     {
@@ -49,11 +49,11 @@ internal sealed partial class Cleanup(
                 LogLater(logger, exception.Message);
             }
 
-            // replicas that started together drift apart
+            // Jitter, so that replicas that started together don't all run at once.
             await Task.Delay(Interval * (0.8 + Random.Shared.NextDouble() * 0.4), time, stoppingToken);
         }
     }
 
-    [LoggerMessage(LogLevel.Debug, "Old rows are deleted later: {Reason}")]
+    [LoggerMessage(LogLevel.Debug, "Could not delete expired rows, trying again later: {Reason}")]
     private static partial void LogLater(ILogger logger, string reason);
 }

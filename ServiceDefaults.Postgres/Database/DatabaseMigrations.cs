@@ -7,16 +7,16 @@ using Platform.ServiceDefaults.Health;
 
 namespace Platform.ServiceDefaults.Postgres.Database;
 
-/// <summary>Brings the database to the schema of this build at start, retrying until it answers. Only one process at a time does it.</summary>
+/// <summary>Migrates the database to this build's schema at start, retrying until the database is available. Only one process at a time does so.</summary>
 public sealed partial class DatabaseMigrations(
     [FromKeyedServices(PostgresDatabase.Sessions)] NpgsqlDataSource sessions, ReadinessGate gate, Assembly[] assemblies, TimeProvider time, ILogger<DatabaseMigrations> logger) : BackgroundService
 {
-    // any number that nothing else in the database uses
+    // Any number that nothing else in the database uses.
     private const long AdvisoryLock = 0x706C6174666F726D;
 
     private static readonly TimeSpan MaxDelay = TimeSpan.FromSeconds(2);
 
-    /// <summary>Completes when the schema is that of this build. Background work waits for it before its first statement.</summary>
+    /// <summary>Completes once the migrations are applied. Background services wait for it before their first statement.</summary>
     public Task WaitAsync(CancellationToken cancellationToken) => gate.WaitAsync(cancellationToken);
 
     /// <inheritdoc />
@@ -35,7 +35,7 @@ public sealed partial class DatabaseMigrations(
             }
             catch (Exception exception) when (DatabaseProblems.IsUnavailable(exception) && !stoppingToken.IsCancellationRequested)
             {
-                LogWaiting(logger, exception.Message, delay.TotalMilliseconds);
+                LogWaiting(logger, delay.TotalMilliseconds, exception.Message);
                 await Task.Delay(delay, time, stoppingToken);
                 delay = delay * 2 > MaxDelay ? MaxDelay : delay * 2;
             }
@@ -46,7 +46,7 @@ public sealed partial class DatabaseMigrations(
     {
         await using var connection = await sessions.OpenConnectionAsync(cancellationToken);
         await using var transaction = await connection.BeginTransactionAsync(cancellationToken);
-        // replicas start together; the lock goes with the transaction, so a killed one never leaves it behind
+        // Replicas start at the same time. The lock ends with the transaction, so a killed process can't leave it behind.
         await connection.ExecuteAsync(new CommandDefinition(
             """
             set local statement_timeout = 0;
@@ -130,10 +130,10 @@ public sealed partial class DatabaseMigrations(
     [LoggerMessage(LogLevel.Information, "Applied migration {Component}/{Version:0000}_{Name}")]
     private static partial void LogApplied(ILogger logger, string component, int version, string name);
 
-    [LoggerMessage(LogLevel.Warning, "The database does not answer yet ({Reason}); trying again in {DelayMs} ms")]
-    private static partial void LogWaiting(ILogger logger, string reason, double delayMs);
+    [LoggerMessage(LogLevel.Warning, "The database is not available yet, trying again in {DelayMs} ms: {Reason}")]
+    private static partial void LogWaiting(ILogger logger, double delayMs, string reason);
 
-    [LoggerMessage(LogLevel.Error, "PostgreSQL runs with {Setting} = off: what this service confirms may be LOST when the machine or the server stops. Turn it on")]
+    [LoggerMessage(LogLevel.Error, "PostgreSQL runs with {Setting} = off: committed data may be LOST when the machine or the server crashes. Turn it on")]
     private static partial void LogNotDurable(ILogger logger, string setting);
 
     private sealed record Migration(string Component, int Version, string Name, string Sql, string Checksum);

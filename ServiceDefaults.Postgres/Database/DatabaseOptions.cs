@@ -2,14 +2,14 @@ using System.ComponentModel.DataAnnotations;
 
 namespace Platform.ServiceDefaults.Postgres.Database;
 
-/// <summary>Configuration <c>Database</c>. Values in the connection string win over these.</summary>
+/// <summary>Configuration <c>Database</c>. Values in the connection string take precedence.</summary>
 public sealed class DatabaseOptions
 {
-    /// <summary>Most connections this process holds. 25, so that a default server's 100 carry three services.</summary>
+    /// <summary>Maximum number of connections of this process. 25, so that three services fit into a server's default of 100.</summary>
     [Range(1, 1000)]
     public int MaxPoolSize { get; set; } = 25;
 
-    /// <summary>Seconds to wait for a connection, whether it is being made or the pool is empty. 1.</summary>
+    /// <summary>Seconds to wait for a connection, new or from the pool. 1.</summary>
     [Range(1, 60)]
     public int ConnectTimeout { get; set; } = 1;
 
@@ -18,15 +18,15 @@ public sealed class DatabaseOptions
     public int CommandTimeout { get; set; } = 5;
 
     /// <summary>
-    /// Seconds after which the server ends a transaction whose process sends nothing more, be it paused or cut off, so that nobody waits for its locks. 5: less than
-    /// the leases, which are what takes over from such a process.
+    /// Seconds after which the server ends an idle transaction, whose process may be paused or cut off, so that its locks are released. 5: less than any lease, after which
+    /// another process takes over the work and needs these locks.
     /// </summary>
     [Range(1, 600)]
     public int IdleTransactionTimeout { get; set; } = 5;
 
     /// <summary>
-    /// Statements that each connection keeps prepared once it has run them twice, so that the server does not parse and plan them again. 100; 0 for none, which a
-    /// pooler in between may want.
+    /// Number of statements that each connection keeps prepared, from their second execution on, to save parsing and planning. 100; use 0 behind a pooler that doesn't support
+    /// prepared statements.
     /// </summary>
     [Range(0, 10_000)]
     public int MaxAutoPrepare { get; set; } = 100;

@@ -6,7 +6,7 @@ using Platform.ServiceDefaults.Problems;
 
 namespace Platform.ServiceDefaults.Postgres.Database;
 
-/// <summary>A database that is gone, full or too slow is a 503 with <c>Retry-After</c>, never a 500.</summary>
+/// <summary>Answers 503 with <c>Retry-After</c> instead of 500 when the database is unavailable, out of resources or too slow.</summary>
 public sealed partial class DatabaseProblems(Fallbacks fallbacks, ILogger<DatabaseProblems> logger) : IExceptionHandler
 {
     internal static readonly Fallback Fallback = new(PostgresDatabase.Name, "requests", FallbackKind.FailClosed);
@@ -16,21 +16,21 @@ public sealed partial class DatabaseProblems(Fallbacks fallbacks, ILogger<Databa
 
     private static readonly TimeSpan RetryAfter = TimeSpan.FromSeconds(1);
 
-    /// <summary>Whether the exception says that the database can't be used now, as opposed to that the statement is wrong.</summary>
+    /// <summary>Whether the exception means that the database is unavailable, as opposed to an invalid statement.</summary>
     public static bool IsUnavailable(Exception exception) => exception switch
     {
         PostgresException postgres => IsUnavailable(postgres.SqlState),
-        // everything that Npgsql throws itself is about the connection, the pool or time
+        // Exceptions that Npgsql itself throws are about the connection, the pool or time-outs.
         NpgsqlException => true,
         SocketException => true,
-        // the first connections of a process wait for one of them to read the server's types, and say it like this when that takes too long
+        // The first connections of a process wait for one of them to load the server's types, and time out with this.
         TimeoutException => true,
-        // Dapper's, about a row that broke off in its middle
+        // Dapper wraps exceptions while reading a row.
         DataException { InnerException: { } inner } => IsUnavailable(inner),
         _ => false,
     };
 
-    /// <summary>Whether the same on another connection may well succeed at once: the connection was lost, the server is being restarted, or a transaction lost a conflict. Time-outs are not.</summary>
+    /// <summary>Whether an immediate retry on another connection may succeed: the connection was lost, the server restarts, or the transaction lost a conflict. Not for time-outs.</summary>
     internal static bool IsTransient(Exception exception) => exception switch
     {
         DatabaseUnavailableException => false,
@@ -41,7 +41,7 @@ public sealed partial class DatabaseProblems(Fallbacks fallbacks, ILogger<Databa
         _ => false,
     };
 
-    /// <summary>All connections of this process are in use: says nothing about the database.</summary>
+    /// <summary>Whether the pool is exhausted, which says nothing about the database.</summary>
     internal static bool IsEmptyPool(Exception exception) =>
         exception is NpgsqlException { InnerException: TimeoutException } && exception.Message.Contains("pool has been exhausted", StringComparison.Ordinal);
 

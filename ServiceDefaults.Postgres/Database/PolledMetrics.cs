@@ -1,20 +1,20 @@
 namespace Platform.ServiceDefaults.Postgres.Database;
 
 /// <summary>
-/// Reads figures for gauges from the database every five seconds. All replicas of a service see the same. While the database is away they say nothing,
-/// which is more honest than what was true before.
+/// Reads the values of gauges from the database every five seconds, so that all replicas report the same. While the database is unavailable the gauges report nothing rather than
+/// stale values.
 /// </summary>
-/// <typeparam name="T">The figures.</typeparam>
+/// <typeparam name="T">The values.</typeparam>
 public abstract partial class PolledMetrics<T>(DatabaseMigrations migrations, TimeProvider time, ILogger logger) : BackgroundService where T : class
 {
     private static readonly TimeSpan Interval = TimeSpan.FromSeconds(5);
 
     private volatile T? _latest;
 
-    /// <summary>What was read last, or null when that failed.</summary>
+    /// <summary>The values last read, or null when that failed.</summary>
     protected T? Latest => _latest;
 
-    /// <summary>Reads the figures.</summary>
+    /// <summary>Reads the values.</summary>
     protected abstract Task<T> ReadAsync(CancellationToken cancellationToken);
 
     /// <inheritdoc />
@@ -37,6 +37,6 @@ public abstract partial class PolledMetrics<T>(DatabaseMigrations migrations, Ti
         }
     }
 
-    [LoggerMessage(LogLevel.Debug, "The figures for the metrics were not read: {Reason}")]
+    [LoggerMessage(LogLevel.Debug, "Could not read the values of metrics: {Reason}")]
     private static partial void LogNotRead(ILogger logger, Exception? exception, string reason);
 }

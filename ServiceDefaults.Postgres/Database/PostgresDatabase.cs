@@ -4,12 +4,11 @@ using Platform.ServiceDefaults.Communication;
 namespace Platform.ServiceDefaults.Postgres.Database;
 
 /// <summary>
-/// The service's database behind a circuit breaker, with retries of reads in a budget: what <see cref="Destination"/> is to a service. Policy from
-/// <c>Services:database</c>, time-outs from <c>Database</c>.
+/// The service's database, guarded by the circuit breaker and retry budget of a <see cref="Destination"/>. Policy from <c>Services:database</c>, time-outs from <c>Database</c>.
 /// </summary>
 /// <remarks>
-/// A session that is held for long or has a state of its own (a listener, a sign of life) takes its connection from the keyed <see cref="NpgsqlDataSource"/>
-/// <see cref="Sessions"/> instead: the breaker learns how a use ended only when its connection is closed, and pooled connections are not reset.
+/// Long-lived sessions and those with state (LISTEN, session locks) take their connection from the keyed <see cref="NpgsqlDataSource"/> <see cref="Sessions"/> instead: the
+/// breaker only learns a result when the connection is closed, and pooled connections are not reset.
 /// </remarks>
 public sealed class PostgresDatabase(
     NpgsqlDataSource dataSource, [FromKeyedServices(PostgresDatabase.Probe)] NpgsqlDataSource probe, Destinations destinations, IOptions<DatabaseOptions> options, TimeProvider time)
@@ -24,17 +23,17 @@ public sealed class PostgresDatabase(
 
     private readonly Destination _destination = destinations[Name];
     private readonly Lock _gate = new();
-    private Task<string?>? _inquiry;
+    private Task<string?>? _probing;
 
-    /// <summary>Which database it is: <c>host:port/name</c>.</summary>
+    /// <summary>The database's address: <c>host:port/name</c>.</summary>
     public string Address => new NpgsqlConnectionStringBuilder(dataSource.ConnectionString) switch { var address => $"{address.Host}:{address.Port}/{address.Database}" };
 
     /// <summary>
-    /// Opens a connection for one use. A connection that can't be opened, or that breaks before it is closed, counts as a failure; a statement that is
-    /// refused, and an empty pool, do not.
+    /// Opens a connection for one use. For the breaker, a connection that can't be opened or that is lost before it is closed is a failure; a rejected statement and an exhausted
+    /// pool are not.
     /// </summary>
     /// <exception cref="DatabaseUnavailableException">The circuit breaker is open.</exception>
-    /// <exception cref="NpgsqlException">The database can't be reached, or the pool is empty.</exception>
+    /// <exception cref="NpgsqlException">The database is unavailable, or the pool is exhausted.</exception>
     public async ValueTask<NpgsqlConnection> OpenConnectionAsync(CancellationToken cancellationToken)
     {
         if (!_destination.TryPass(out var pass, out var retryAfter))
@@ -70,7 +69,7 @@ public sealed class PostgresDatabase(
             connection.StateChange -= Closed;
             if (connection.FullState.HasFlag(ConnectionState.Broken))
             {
-                // the idle ones have most likely lost their server too, and nobody is to find that out one by one
+                // Idle connections have most likely been lost too. Discard them all instead of failing one by one.
                 dataSource.Clear();
                 pass.Failed("the connection broke off");
             }
@@ -82,21 +81,21 @@ public sealed class PostgresDatabase(
     }
 
     /// <summary>
-    /// Runs <paramref name="read"/>, which changes nothing, and again on another connection when the failure may be over by then: at most three times, and only
-    /// within the time that a connection may take. A read that takes longer than half of that time makes us ask the database for a sign of life; when there is
-    /// none the read is given up at once, and the breaker opens: a slow statement may take its time, a server that is cut off must not.
+    /// Runs <paramref name="read"/>, which must not change anything, and retries transient failures on another connection: at most three attempts, within
+    /// <see cref="DatabaseOptions.ConnectTimeout"/>. When a read takes longer than half of that, the database is probed. If the probe fails, the server is cut off: the breaker opens
+    /// and the read fails at once. If it succeeds, the statement is merely slow and may continue.
     /// </summary>
     /// <exception cref="DatabaseUnavailableException">The circuit breaker is open.</exception>
-    /// <exception cref="NpgsqlException">The database failed each time, or in a way that another attempt does not mend.</exception>
+    /// <exception cref="NpgsqlException">The last attempt failed, or the failure is not transient.</exception>
     public Task<T> ReadAsync<T>(Func<NpgsqlConnection, Task<T>> read, CancellationToken cancellationToken) => _destination.RetryAsync(
         async () =>
         {
             var reading = RunAsync(read, cancellationToken);
-            var patience = TimeSpan.FromSeconds(options.Value.ConnectTimeout) / 2;
-            if (await Task.WhenAny(reading, Task.Delay(patience, time, cancellationToken)) != reading && !cancellationToken.IsCancellationRequested
-                && await InquireAsync() is { } error && !reading.IsCompleted)
+            var probeAfter = TimeSpan.FromSeconds(options.Value.ConnectTimeout) / 2;
+            if (await Task.WhenAny(reading, Task.Delay(probeAfter, time, cancellationToken)) != reading && !cancellationToken.IsCancellationRequested
+                && await ProbeAsync() is { } error && !reading.IsCompleted)
             {
-                // it ends by its own time-out, which nobody waits for
+                // Nobody waits for it any more; it ends by its own time-out.
                 _ = reading.ContinueWith(static given => given.Exception, CancellationToken.None, TaskContinuationOptions.OnlyOnFaulted, TaskScheduler.Default);
                 throw new NpgsqlException($"The database shows no sign of life: {error}", new TimeoutException());
             }
@@ -107,7 +106,7 @@ public sealed class PostgresDatabase(
         TimeSpan.FromSeconds(options.Value.ConnectTimeout),
         cancellationToken);
 
-    /// <summary>Asks the database past breaker and pool: why it does not answer, for people; null when it does. Takes about a second at most.</summary>
+    /// <summary>Probes the database, bypassing breaker and pool. Returns a human-readable reason when it does not answer, else null. Takes about a second at most.</summary>
     public async Task<string?> FindErrorAsync(CancellationToken cancellationToken)
     {
         try
@@ -117,7 +116,7 @@ public sealed class PostgresDatabase(
             await command.ExecuteNonQueryAsync(asking.Token);
             return null;
         }
-        // it lives, and has no place for one more
+        // Out of connections, but it answers.
         catch (PostgresException exception) when (exception.SqlState == PostgresErrorCodes.TooManyConnections)
         {
             return null;
@@ -134,12 +133,12 @@ public sealed class PostgresDatabase(
         return await read(connection);
     }
 
-    /// <summary>One question for all who wait.</summary>
-    private Task<string?> InquireAsync()
+    /// <summary>Probes once for all concurrent callers.</summary>
+    private Task<string?> ProbeAsync()
     {
         lock (_gate)
         {
-            return _inquiry is { IsCompleted: false } ? _inquiry : _inquiry = AskAsync();
+            return _probing is { IsCompleted: false } ? _probing : _probing = AskAsync();
         }
 
         async Task<string?> AskAsync()
@@ -155,9 +154,9 @@ public sealed class PostgresDatabase(
     }
 }
 
-/// <summary>The database's circuit breaker is open: nothing was sent to it.</summary>
+/// <summary>The database's circuit breaker is open. Nothing was sent.</summary>
 public sealed class DatabaseUnavailableException(TimeSpan retryAfter) : NpgsqlException("The circuit breaker of the database is open.")
 {
-    /// <summary>When it will have been asked again.</summary>
+    /// <summary>When the database will have been probed again.</summary>
     public TimeSpan RetryAfter { get; } = retryAfter;
 }

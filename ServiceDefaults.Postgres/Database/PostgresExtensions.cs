@@ -14,20 +14,20 @@ namespace Platform.ServiceDefaults.Postgres.Database;
 public static class PostgresExtensions
 {
     /// <summary>
-    /// Adds the <see cref="NpgsqlDataSource"/> of <c>ConnectionStrings:<paramref name="connectionName"/></c>, the migrations of this package and those embedded in
-    /// <paramref name="migrations"/> (the caller's assembly when null) as <c>Database/Migrations/NNNN_name.sql</c>, the readiness gate <c>migrations</c>, idempotency keys and the
-    /// <see cref="PostgresDatabase"/> with the dependency <c>database</c> of <c>/health</c>. Migrations are retried until the database answers.
+    /// Adds the <see cref="NpgsqlDataSource"/> of <c>ConnectionStrings:<paramref name="connectionName"/></c>, the <see cref="PostgresDatabase"/> as dependency <c>database</c>, the
+    /// readiness gate <c>migrations</c>, idempotency keys, and the migrations of this package and those embedded in <paramref name="migrations"/> (default: the calling assembly) as
+    /// <c>Database/Migrations/NNNN_name.sql</c>.
     /// </summary>
-    /// <param name="builder">The service.</param>
+    /// <param name="builder">The service's builder.</param>
     /// <param name="connectionName">The name of the connection string.</param>
-    /// <param name="migrations">Where the service's own migrations are embedded.</param>
-    /// <param name="required">False for a service that still serves something without its database: <c>/health</c> is then <c>degraded</c> while it is down.</param>
+    /// <param name="migrations">The assembly that contains the service's migrations.</param>
+    /// <param name="required">False if the service can serve something without its database: <c>/health</c> is then <c>degraded</c> rather than <c>unhealthy</c>.</param>
     [MethodImpl(MethodImplOptions.NoInlining)]
     public static TBuilder AddPostgres<TBuilder>(this TBuilder builder, string connectionName, Assembly? migrations = null, bool required = true) where TBuilder : IHostApplicationBuilder
     {
         migrations ??= Assembly.GetCallingAssembly();
         var services = builder.Services;
-        // lowest in priority; a line for each statement only drowns what matters
+        // Lowest precedence. A line per statement would only hide what matters.
         builder.Configuration.Sources.Insert(0, new MemoryConfigurationSource { InitialData = [new("Logging:LogLevel:Npgsql", "Warning")] });
         services.AddOptions<DatabaseOptions>().Bind(builder.Configuration.GetSection("Database")).ValidateDataAnnotations().ValidateOnStart();
         services.RequireSecret(
@@ -35,11 +35,10 @@ public static class PostgresExtensions
             $"The password of the database is missing: give ConnectionStrings:{connectionName} a Password, a Passfile or an SSL Certificate.");
         services.TryAddSingleton(TimeProvider.System);
         services.ConfigureOpenTelemetryTracerProvider(tracing => tracing.AddNpgsql().AddProcessor<RootStatementFilter>());
-        // What a connection is given back with is a rollback and nothing more: nobody changes the state of a pooled session, and three statements at each use to make
-        // sure of that are a sixth of the server's work.
+        // Nobody changes the state of pooled sessions, so a rollback on return is enough. Resetting takes three statements per use, a sixth of the server's work.
         services.AddSingleton(provider => CreateDataSource(provider, connectionName, pool => pool.ConnectionStringBuilder.NoResetOnClose = true));
         services.AddKeyedSingleton(PostgresDatabase.Sessions, (provider, _) => CreateDataSource(provider, connectionName, session => session.ConnectionStringBuilder.Pooling = false));
-        // a connection of its own each time: the pool may be full of connections that are cut off
+        // Unpooled: the pool may be full of dead connections.
         services.AddKeyedSingleton(PostgresDatabase.Probe, (provider, _) => CreateDataSource(provider, connectionName, probe =>
         {
             probe.ConnectionStringBuilder.Pooling = false;
@@ -63,7 +62,7 @@ public static class PostgresExtensions
         return builder;
     }
 
-    /// <summary>Makes this process known to the others of its database, by <see cref="ProcessSession"/>, so that what it claims is free as soon as it is killed.</summary>
+    /// <summary>Registers this process in the database by a <see cref="ProcessSession"/>, so that its claims are released as soon as it is killed.</summary>
     public static IServiceCollection AddProcessSession(this IServiceCollection services)
     {
         if (services.Any(service => service.ServiceType == typeof(ProcessSession)))
@@ -95,7 +94,7 @@ public static class PostgresExtensions
         SetUnlessGiven("Maximum Pool Size", options.MaxPoolSize);
         SetUnlessGiven("Timeout", options.ConnectTimeout);
         SetUnlessGiven("Command Timeout", options.CommandTimeout);
-        // a cut-off server never answers the cancellation, so don't wait for it longer than for a connection
+        // A cut-off server never answers a cancellation, so wait for it no longer than for a connection.
         SetUnlessGiven("Cancellation Timeout", options.ConnectTimeout * 1000);
         SetUnlessGiven("Options", $"-c idle_in_transaction_session_timeout={options.IdleTransactionTimeout}s");
         SetUnlessGiven("Max Auto Prepare", options.MaxAutoPrepare);

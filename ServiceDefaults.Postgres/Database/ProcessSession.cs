@@ -4,15 +4,14 @@ using Dapper;
 namespace Platform.ServiceDefaults.Postgres.Database;
 
 /// <summary>
-/// This process's sign of life: a database session that holds an advisory lock. When the process is killed, the server ends the session and
-/// with it the lock, at once. When only the session is lost, the process carries on under a new identity, and what it held under the old one is
-/// taken from it like a dead one's.
+/// Shows other processes that this one is alive: a database session that holds an advisory lock. When the process is killed, the server ends the session and releases the lock
+/// at once. When only the session is lost, the process continues under a new identity, and others release what it claimed under the old one.
 /// </summary>
 public sealed partial class ProcessSession(
     [FromKeyedServices(PostgresDatabase.Sessions)] NpgsqlDataSource sessions, DatabaseMigrations migrations, IHostEnvironment environment, TimeProvider time, ILogger<ProcessSession> logger)
     : BackgroundService, IHostedLifecycleService
 {
-    /// <summary>First key of the advisory locks; any number that nothing else in the database uses.</summary>
+    /// <summary>First key of the advisory locks: any number that nothing else in the database uses.</summary>
     internal const int LockClass = 0x6465706C;
 
     private static readonly TimeSpan Ping = TimeSpan.FromSeconds(1);
@@ -21,13 +20,13 @@ public sealed partial class ProcessSession(
 
     private TaskCompletionSource<Guid> _held = New();
 
-    /// <summary>The identity under which this process claims, or null while it has none.</summary>
+    /// <summary>The identity under which this process claims work, or null while it has none.</summary>
     public Guid? Id => _held.Task is { IsCompletedSuccessfully: true } held ? held.Result : null;
 
-    /// <summary>The identity under which this process claims, as soon as it has one.</summary>
+    /// <summary>Waits for an identity.</summary>
     public Task<Guid> GetIdAsync(CancellationToken cancellationToken) => Volatile.Read(ref _held).Task.WaitAsync(cancellationToken);
 
-    /// <summary>Does nothing yet: whoever claims under the identity may still be giving back what it has.</summary>
+    /// <summary>Does nothing yet: other background services may still be releasing their claims.</summary>
     public override Task StopAsync(CancellationToken cancellationToken) => Task.CompletedTask;
 
     /// <summary>Ends the session, after everything else has stopped.</summary>
@@ -70,7 +69,7 @@ public sealed partial class ProcessSession(
         }
         catch (Exception) when (stoppingToken.IsCancellationRequested)
         {
-            // Stopping, whatever was being done.
+            // Stopping: failures no longer matter.
         }
     }
 
@@ -81,7 +80,7 @@ public sealed partial class ProcessSession(
         await using var connection = await sessions.OpenConnectionAsync(cancellationToken);
         var id = Guid.CreateVersion7(time.GetUtcNow());
         var key = await connection.ExecuteScalarAsync<int>(new CommandDefinition("select nextval('process_lock_keys')::int", cancellationToken: cancellationToken));
-        // First the lock, then the row: a row whose lock is free is a dead process's.
+        // The lock before the row, because a row with a free lock belongs to a dead process.
         await connection.ExecuteAsync(new CommandDefinition("select pg_advisory_lock(@LockClass, @key)", new { LockClass, key }, cancellationToken: cancellationToken));
         await connection.ExecuteAsync(new CommandDefinition(
             "insert into processes (id, lock_key, service, host, process_id, version) values (@id, @key, @service, @host, @ProcessId, @version)",
@@ -92,7 +91,7 @@ public sealed partial class ProcessSession(
         {
             while (true)
             {
-                // A session that is ended says so at once, and nothing is claimed any more that others would take away; a server that vanished without a word is found out by asking.
+                // WaitAsync throws at once when the session ends. The ping detects a server that vanished without closing the connection.
                 if (!await connection.WaitAsync(Ping, cancellationToken))
                     await connection.ExecuteAsync(new CommandDefinition("select 1", cancellationToken: cancellationToken));
             }
@@ -113,32 +112,32 @@ public sealed partial class ProcessSession(
         }
         catch (Exception e) when (e is NpgsqlException or OperationCanceledException)
         {
-            // The lock goes with the session, and the row with the next look for dead processes.
+            // The lock ends with the session, and ForgetDeadProcesses deletes the row.
         }
     }
 
     private static string Version => Assembly.GetEntryAssembly()?.GetCustomAttribute<AssemblyInformationalVersionAttribute>()?.InformationalVersion ?? "";
 
-    [LoggerMessage(LogLevel.Information, "This process is known to the others as {Id}")]
+    [LoggerMessage(LogLevel.Information, "Registered this process as {Id}")]
     private static partial void LogRegistered(ILogger logger, Guid id);
 
-    [LoggerMessage(LogLevel.Warning, "This process's session is lost: {Reason}")]
+    [LoggerMessage(LogLevel.Warning, "Lost this process's session, registering again: {Reason}")]
     private static partial void LogLost(ILogger logger, Exception? exception, string reason);
 }
 
-/// <summary>Finds out which processes are gone. Any process does it for all; what the dead ones held is then free to whoever looks for claims without a process.</summary>
+/// <summary>Deletes the registrations of dead processes. Claims of processes that are not registered may then be released by anyone.</summary>
 public sealed class ForgetDeadProcesses(PostgresDatabase database, Signals signals)
 {
-    /// <summary>The signal for those who look for what a dead process held.</summary>
+    /// <summary>The signal that processes have died.</summary>
     public const string SignalName = "processes";
 
     private const int Batch = 50;
 
-    /// <summary>Deletes the rows of processes whose sessions are gone.</summary>
+    /// <summary>Deletes the rows of processes whose sessions have ended.</summary>
     public async Task ExecuteAsync(CancellationToken cancellationToken)
     {
         await using var connection = await database.OpenConnectionAsync(cancellationToken);
-        // Who gets the lock of a process knows that its session is gone. The lock ends with this statement.
+        // Getting a process's lock proves that its session has ended. The lock is released at the end of this statement.
         var forgotten = await connection.ExecuteAsync(new CommandDefinition(
             $"""
             delete from processes where id in (

@@ -1,8 +1,8 @@
 namespace Platform.ServiceDefaults.Postgres.Database;
 
 /// <summary>
-/// A token that is cancelled when another is, and apart from it. Npgsql throws out of the cancellation of a token with which a connection is being
-/// opened; in a background service that would end the whole stop of the service with an error.
+/// A token that is cancelled asynchronously when another one is. Npgsql may throw from within the cancellation of a token that is opening a connection. With the stopping token
+/// of a background service, that exception would fail the shutdown of the whole host.
 /// </summary>
 internal sealed class SeparateCancellation : IDisposable
 {

@@ -4,18 +4,18 @@ using System.Threading.Channels;
 namespace Platform.ServiceDefaults.Postgres.Database;
 
 /// <summary>
-/// Wakes whoever waits for rows in a table, in this process at once and in all others by one coalesced NOTIFY. A signal can get lost (the
-/// database was away), so who waits also polls.
+/// Wakes code that waits for new rows: in this process at once, in others by one coalesced NOTIFY. Signals can get lost while the database is unavailable, so waiting code also
+/// polls.
 /// </summary>
 public sealed partial class Signals(
     NpgsqlDataSource dataSource, [FromKeyedServices(PostgresDatabase.Sessions)] NpgsqlDataSource sessions, DatabaseMigrations migrations, TimeProvider time, ILogger<Signals> logger) : BackgroundService
 {
-    // one channel for all signals: a name added later needs no new LISTEN
+    // One channel for all signals, so that new names need no new LISTEN.
     private const string PostgresChannel = "platform_signals";
 
     private static readonly TimeSpan Pause = TimeSpan.FromMilliseconds(5);
 
-    private static readonly TimeSpan SilenceBeforeAsking = TimeSpan.FromSeconds(15);
+    private static readonly TimeSpan PingAfter = TimeSpan.FromSeconds(15);
 
     private readonly ConcurrentDictionary<string, Signal> _signals = new(StringComparer.Ordinal);
     private readonly Channel<Signal> _dirty = Channel.CreateUnbounded<Signal>(new UnboundedChannelOptions { SingleReader = true });
@@ -35,7 +35,7 @@ public sealed partial class Signals(
     {
         while (!cancellationToken.IsCancellationRequested)
         {
-            var listens = false;
+            var isListening = false;
             try
             {
                 using var session = new SeparateCancellation(cancellationToken);
@@ -46,8 +46,8 @@ public sealed partial class Signals(
                     await listen.ExecuteNonQueryAsync(session.Token);
                 }
 
-                listens = true;
-                // whatever was sent while nobody listened
+                isListening = true;
+                // Signals may have been missed while not listening.
                 foreach (var signal in _signals.Values)
                 {
                     signal.Wake();
@@ -55,8 +55,8 @@ public sealed partial class Signals(
 
                 while (true)
                 {
-                    // a server that vanished without a word is found out by asking
-                    if (!await connection.WaitAsync(SilenceBeforeAsking, session.Token))
+                    // Detects a server that vanished without closing the connection.
+                    if (!await connection.WaitAsync(PingAfter, session.Token))
                     {
                         await using var ask = new NpgsqlCommand("select 1", connection);
                         await ask.ExecuteScalarAsync(session.Token);
@@ -65,8 +65,9 @@ public sealed partial class Signals(
             }
             catch (Exception exception) when (!cancellationToken.IsCancellationRequested)
             {
-                // Who loses a session has most likely lost the pool's idle connections too, and no request is to find that out. Who gets none, of a server that is full, keeps them.
-                if (listens)
+                // An established session that is lost means that idle pooled connections are most likely lost too; discard them before requests fail on them. Failing to connect
+                // to a full server says nothing about them.
+                if (isListening)
                 {
                     dataSource.Clear();
                 }
@@ -81,7 +82,7 @@ public sealed partial class Signals(
         }
     }
 
-    // NOTIFY takes an instance-wide lock at commit, so it stays out of the transactions that do the work, and a burst sends one
+    // NOTIFY takes an instance-wide lock at commit. So it is sent outside of the transactions that do the work, and once per burst.
     private async Task NotifyAsync(CancellationToken cancellationToken)
     {
         try
@@ -107,13 +108,13 @@ public sealed partial class Signals(
                     LogMute(logger, exception.Message);
                 }
 
-                // the first signal goes at once, those that follow it closely go together
+                // The first signal is sent at once, those that follow within the pause together.
                 await Task.Delay(Pause, time, cancellationToken);
             }
         }
         catch (OperationCanceledException)
         {
-            // stopping
+            // Stopping.
         }
     }
 
@@ -125,14 +126,14 @@ public sealed partial class Signals(
         }
     }
 
-    [LoggerMessage(LogLevel.Debug, "Not listening for signals: {Reason}")]
+    [LoggerMessage(LogLevel.Debug, "No session that listens for signals, connecting again: {Reason}")]
     private static partial void LogDeaf(ILogger logger, string reason);
 
-    [LoggerMessage(LogLevel.Debug, "A signal was not sent, the poll makes up for it: {Reason}")]
+    [LoggerMessage(LogLevel.Debug, "Could not send a signal, other processes will poll instead: {Reason}")]
     private static partial void LogMute(ILogger logger, string reason);
 }
 
-/// <summary>Something that may have changed in the database. Read <see cref="Version"/>, look, then wait for a later version.</summary>
+/// <summary>Signals that something may have changed in the database. Read <see cref="Version"/>, query, then wait for a later version.</summary>
 public sealed class Signal
 {
     private readonly TimeProvider _time;
@@ -147,10 +148,10 @@ public sealed class Signal
     /// <summary>The signal's name.</summary>
     public string Name { get; }
 
-    /// <summary>Grows with every signal. Take it before looking at the database, so that nothing that comes in between is missed.</summary>
+    /// <summary>Incremented by every signal. Read it before querying the database, so that no change in between is missed.</summary>
     public long Version => Interlocked.Read(ref _version);
 
-    /// <summary>Call after the commit that changed something: wakes waiters here at once, and those of other processes soon.</summary>
+    /// <summary>Call after committing a change: wakes waiters in this process at once, and in others soon.</summary>
     public void Set()
     {
         Wake();
@@ -160,7 +161,7 @@ public sealed class Signal
         }
     }
 
-    /// <summary>Completes when there was a signal after version <paramref name="seen"/>, or after <paramref name="atMost"/>.</summary>
+    /// <summary>Completes on a signal later than version <paramref name="seen"/>, or after <paramref name="atMost"/>.</summary>
     public async Task WaitAsync(long seen, TimeSpan atMost, CancellationToken cancellationToken)
     {
         Task next;
@@ -180,7 +181,7 @@ public sealed class Signal
         }
         catch (TimeoutException)
         {
-            // the poll
+            // Time to poll.
         }
     }
 

@@ -5,8 +5,8 @@ using Platform.ServiceDefaults.Postgres.Database;
 namespace Platform.ServiceDefaults.Postgres.Idempotency;
 
 /// <summary>
-/// Keys that this process may hold and does not work on: the database went away before it said so, or before it could be told. They are given back as soon
-/// as it answers again, so that a client that repeats its request need not wait until the claim ends.
+/// Releases keys that this process may hold without working on them, because the database became unavailable before it confirmed the claim or its release. Runs as soon as the
+/// database is available again, so that a client that retries need not wait until the claim expires.
 /// </summary>
 internal sealed class AbandonedClaims(PostgresDatabase database, TimeProvider time) : BackgroundService
 {
@@ -28,8 +28,7 @@ internal sealed class AbandonedClaims(PostgresDatabase database, TimeProvider ti
                 callers = claims.Select(claim => claim.Caller).ToArray(),
                 keys = claims.Select(claim => claim.Key).ToArray(),
                 tokens = claims.Select(claim => claim.Token).ToArray(),
-            },
-            cancellationToken: cancellationToken));
+            }, cancellationToken: cancellationToken));
 
     protected override async Task ExecuteAsync(CancellationToken stoppingToken)
     {

@@ -3,10 +3,10 @@ using Platform.ServiceDefaults.Postgres.Messaging;
 
 namespace Platform.ServiceDefaults.Postgres.Idempotency;
 
-/// <summary>Another request took the key over because this one was too slow, so nothing of this one was kept: 409 with <c>Retry-After</c>.</summary>
+/// <summary>This request took so long that another one took over its key. Nothing was committed; answered with 409 and <c>Retry-After</c>.</summary>
 public sealed class ClaimLostException() : Exception("The Idempotency-Key was taken over by another request.");
 
-/// <summary>Commits a handler's effect together with the answer to its <c>Idempotency-Key</c>.</summary>
+/// <summary>Commits a handler's effect together with the response stored for its <c>Idempotency-Key</c>.</summary>
 public sealed class Idempotency(Outbox? outbox = null)
 {
     private HttpContext? _context;
@@ -15,10 +15,10 @@ public sealed class Idempotency(Outbox? outbox = null)
     internal bool IsAnswered { get; private set; }
 
     /// <summary>
-    /// Stores <paramref name="result"/> as the answer to the request's key, commits <paramref name="transaction"/> and wakes the outbox. Without a key it just commits.
-    /// Set headers such as <c>ETag</c> on the response before, so that they are kept too.
+    /// Stores <paramref name="result"/> as the response for the request's key, commits <paramref name="transaction"/> and wakes the outbox. Without a key it just commits.
+    /// Set headers such as <c>ETag</c> before, so that they are stored too.
     /// </summary>
-    /// <exception cref="ClaimLostException">Another request with the key took over; nothing was committed.</exception>
+    /// <exception cref="ClaimLostException">Another request took over the key; nothing was committed.</exception>
     public async Task<T> CommitAsync<T>(NpgsqlTransaction transaction, T result, CancellationToken cancellationToken) where T : IResult
     {
         if (_claim is { } claim)
@@ -39,7 +39,7 @@ public sealed class Idempotency(Outbox? outbox = null)
 
     internal void Begin(HttpContext context, IdempotencyClaim claim) => (_context, _claim) = (context, claim);
 
-    // the answer is written twice, here into memory and then to the client, so that what is stored is what will be sent
+    // Executes the result twice: here into memory for storage, later to the client. So both get the same response.
     private static async Task<StoredAnswer> RenderAsync(HttpContext real, IResult result)
     {
         using var body = new MemoryStream();
@@ -52,7 +52,7 @@ public sealed class Idempotency(Outbox? outbox = null)
         var features = new FeatureCollection(real.Features);
         features.Set<IHttpResponseFeature>(response);
         features.Set<IHttpResponseBodyFeature>(new StreamResponseBodyFeature(body));
-        // to the end, also when the client has gone meanwhile: writing to one that has gone ends early and without an error
+        // Not the request's own: if the client disconnects, writes end early without an error, and half a response would be stored.
         features.Set<IHttpRequestLifetimeFeature>(new HttpRequestLifetimeFeature());
         await result.ExecuteAsync(new DefaultHttpContext(features) { RequestServices = real.RequestServices });
         return new(response.StatusCode, IdempotencyMiddleware.HeadersToStore(response.Headers), body.ToArray());

@@ -3,7 +3,7 @@ using Platform.ServiceDefaults.Postgres.Database;
 
 namespace Platform.ServiceDefaults.Postgres.Idempotency;
 
-/// <summary>Makes endpoints idempotent for clients that ask for it.</summary>
+/// <summary>Registers idempotency keys.</summary>
 public static class IdempotencyExtensions
 {
     internal static void AddIdempotency(this IHostApplicationBuilder builder)
@@ -20,8 +20,8 @@ public static class IdempotencyExtensions
     }
 
     /// <summary>
-    /// Honours <c>Idempotency-Key</c> on state-changing calls: the first final answer to a key is kept and given again. Handlers commit through
-    /// <see cref="Idempotency.CommitAsync{T}"/>, so that effect and answer are kept together.
+    /// Honours <c>Idempotency-Key</c> on state-changing endpoints: stores the first final response for a key and replays it. Handlers commit through
+    /// <see cref="Idempotency.CommitAsync{T}"/>, so that effect and response are stored together.
     /// </summary>
     public static TBuilder WithIdempotency<TBuilder>(this TBuilder builder) where TBuilder : IEndpointConventionBuilder
     {

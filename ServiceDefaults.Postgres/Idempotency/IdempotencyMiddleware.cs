@@ -5,7 +5,10 @@ using Platform.ServiceDefaults.Problems;
 
 namespace Platform.ServiceDefaults.Postgres.Idempotency;
 
-/// <summary>Claims the key before the request is read, gives an earlier answer again, and keeps or releases the key afterwards.</summary>
+/// <summary>
+/// Handles <c>Idempotency-Key</c>. Claims the key before the handler runs, or replays the response stored for it. Afterwards stores the response if it is final, and otherwise
+/// releases the key so that the client can retry. Handlers with an effect store the response themselves, in their transaction (<see cref="Idempotency.CommitAsync{T}"/>).
+/// </summary>
 internal sealed class IdempotencyMiddleware : IEndpointMiddleware, IHeaderDescription
 {
     public const string HeaderName = "Idempotency-Key";
@@ -19,7 +22,7 @@ internal sealed class IdempotencyMiddleware : IEndpointMiddleware, IHeaderDescri
 
     string IHeaderDescription.Name => HeaderName;
 
-    string IHeaderDescription.Description => "Makes the call safe to repeat: the first final answer to a key is given again for 24 hours.";
+    string IHeaderDescription.Description => "Makes the call safe to retry: the first final response for a key is replayed for 24 hours.";
 
     public async Task InvokeAsync(HttpContext context, RequestDelegate next)
     {
@@ -74,12 +77,12 @@ internal sealed class IdempotencyMiddleware : IEndpointMiddleware, IHeaderDescri
             await next(context);
             if (!idempotency.IsAnswered)
             {
-                // what failed before any effect is as final as a success; but what was written to a client that has gone may be half of it
+                // No transaction stored a response, so there was no effect, and a 4xx is final too. If the client has disconnected, the buffered response may be incomplete.
                 if (IsFinal(context.Response.StatusCode) && !context.RequestAborted.IsCancellationRequested)
                 {
                     if (!await store.CompleteAsync(claim, new(context.Response.StatusCode, HeadersToStore(context.Response.Headers), buffer.ToArray()), CancellationToken.None))
                     {
-                        // whoever took the key over may have answered something else
+                        // Another request took over the key and may have got another response, so don't send this one.
                         throw new ClaimLostException();
                     }
                 }
@@ -110,7 +113,7 @@ internal sealed class IdempotencyMiddleware : IEndpointMiddleware, IHeaderDescri
         await buffer.CopyToAsync(client, context.RequestAborted);
     }
 
-    // one caller's keys mean nothing to another, even when they are the same
+    // Keys are scoped to the caller, so two callers may use the same key.
     private static string CallerOf(HttpContext context) =>
         context.User.FindFirstValue(ClaimTypes.NameIdentifier) is { } caller && caller != context.RequestServices.GetRequiredService<IOptions<IdempotencyOptions>>().Value.FormerlyAnonymous
             ? caller
@@ -138,6 +141,7 @@ internal sealed class IdempotencyMiddleware : IEndpointMiddleware, IHeaderDescri
     {
         var request = context.Request;
         using var hash = IncrementalHash.CreateHash(HashAlgorithmName.SHA256);
+        // If-Match is included: with another precondition it is another request.
         hash.AppendData(Encoding.UTF8.GetBytes($"{request.Method}\n{request.PathBase}{request.Path}{request.QueryString}\n{request.Headers.IfMatch}\n"));
         request.EnableBuffering();
         var buffer = new byte[16 * 1024];
@@ -151,7 +155,7 @@ internal sealed class IdempotencyMiddleware : IEndpointMiddleware, IHeaderDescri
     }
 }
 
-/// <summary>Parses the header of the IETF draft: a quoted string, or the bare form that most clients send.</summary>
+/// <summary>Parses the header: a quoted string as in the IETF draft, or the bare form that most clients send.</summary>
 internal static class IdempotencyKey
 {
     private const int MaxLength = 255;

@@ -4,16 +4,16 @@ using Platform.ServiceDefaults.Postgres.Database;
 
 namespace Platform.ServiceDefaults.Postgres.Idempotency;
 
-/// <summary>The answer that a key got, as it went out.</summary>
+/// <summary>The response stored for a key.</summary>
 internal sealed record StoredAnswer(int Status, IReadOnlyDictionary<string, string> Headers, byte[] Body);
 
-/// <summary>A key that this request works on.</summary>
+/// <summary>A key claimed by this request. All writes are conditional on its token.</summary>
 internal sealed record IdempotencyClaim(string Caller, string Key, Guid Token);
 
-/// <summary>What claiming a key came to: exactly one of a claim, an earlier answer, another payload, or in progress.</summary>
+/// <summary>The result of claiming a key, exactly one of: a claim, a stored response, used for another request, in progress.</summary>
 internal sealed record ClaimResult(IdempotencyClaim? Claim = null, StoredAnswer? Answer = null, bool OtherRequest = false, TimeSpan? InProgressFor = null);
 
-/// <summary>The statements on <c>idempotency_keys</c>.</summary>
+/// <summary>Statements on <c>idempotency_keys</c>.</summary>
 internal sealed class IdempotencyStore(PostgresDatabase database, AbandonedClaims abandoned, IOptions<IdempotencyOptions> options)
 {
     public async Task<ClaimResult> ClaimAsync(string caller, string key, byte[] fingerprint, CancellationToken cancellationToken)
@@ -31,18 +31,18 @@ internal sealed class IdempotencyStore(PostgresDatabase database, AbandonedClaim
         }
     }
 
-    /// <summary>Stores the answer within the transaction of the effect. False when the claim was taken over.</summary>
+    /// <summary>Stores the response in the transaction of the effect. False when the claim was taken over.</summary>
     public static async Task<bool> CompleteAsync(NpgsqlTransaction transaction, IdempotencyClaim claim, StoredAnswer answer, CancellationToken cancellationToken) =>
         await transaction.Connection!.ExecuteAsync(Complete(claim, answer, transaction, cancellationToken)) == 1;
 
-    /// <summary>Stores an answer that had no effect.</summary>
+    /// <summary>Stores the response of a request without effect.</summary>
     public async Task<bool> CompleteAsync(IdempotencyClaim claim, StoredAnswer answer, CancellationToken cancellationToken)
     {
         await using var connection = await database.OpenConnectionAsync(cancellationToken);
         return await connection.ExecuteAsync(Complete(claim, answer, null, cancellationToken)) == 1;
     }
 
-    /// <summary>Gives a key back that got no final answer, so that the next request with it starts afresh: at once, or as soon as the database answers again.</summary>
+    /// <summary>Releases a key without a final response, so that the next request with it starts afresh. If the database is unavailable, as soon as it is back.</summary>
     public async Task ReleaseAsync(IdempotencyClaim claim, CancellationToken cancellationToken)
     {
         try
@@ -67,7 +67,7 @@ internal sealed class IdempotencyStore(PostgresDatabase database, AbandonedClaim
                 on conflict (caller, key) do update
                 set fingerprint = excluded.fingerprint, claim = excluded.claim, claimed_until = excluded.claimed_until,
                     status = null, headers = null, body = null, created_at = now(), expires_at = excluded.expires_at
-                -- forgotten by now, or left behind by a process that was killed before it had an answer
+                -- Expired, or its claim has: the process that held it was killed or is too slow.
                 where i.expires_at <= now() or (i.status is null and i.claimed_until <= now() and i.fingerprint = excluded.fingerprint)
                 """, new { claim.Caller, claim.Key, fingerprint, claim.Token, options.Value.Claim, options.Value.Retention }, cancellationToken: cancellationToken));
             if (claimed == 1)
@@ -82,7 +82,7 @@ internal sealed class IdempotencyStore(PostgresDatabase database, AbandonedClaim
                 """, claim, cancellationToken: cancellationToken));
             if (row is null)
             {
-                // the other request gave its claim back in between
+                // The other request released its claim in between.
                 continue;
             }
 

@@ -4,7 +4,7 @@ using Platform.ServiceDefaults.Postgres.Database;
 
 namespace Platform.ServiceDefaults.Postgres.Messaging;
 
-/// <summary>How much waits in the outbox, for how long, and what of it is dead.</summary>
+/// <summary>Metrics of the outbox: messages waiting, age of the oldest, and dead letters.</summary>
 internal sealed class BacklogMetrics : PolledMetrics<IReadOnlyList<Backlog>>
 {
     private readonly Backlogs _backlogs;
@@ -14,9 +14,9 @@ internal sealed class BacklogMetrics : PolledMetrics<IReadOnlyList<Backlog>>
     {
         _backlogs = backlogs;
         var meter = meters.CreateMeter("messaging");
-        meter.CreateObservableGauge("platform.messaging.outbox.depth", () => Read(backlog => backlog.Waiting), "{message}", "Messages that wait to be sent, by destination.");
-        meter.CreateObservableGauge("platform.messaging.outbox.oldest.age", () => Read(backlog => Age(backlog.OldestAt)), "s", "Age of the first message that waits, by destination; 0 when none does.");
-        meter.CreateObservableGauge("platform.messaging.dead_letters", () => Read(backlog => backlog.DeadLetters), "{message}", "Messages that their receiver refused for good, by destination.");
+        meter.CreateObservableGauge("platform.messaging.outbox.depth", () => Read(backlog => backlog.Waiting), "{message}", "Messages waiting, by destination.");
+        meter.CreateObservableGauge("platform.messaging.outbox.oldest.age", () => Read(backlog => Age(backlog.OldestAt)), "s", "Age of the oldest message waiting, by destination; 0 when there is none.");
+        meter.CreateObservableGauge("platform.messaging.dead_letters", () => Read(backlog => backlog.DeadLetters), "{message}", "Messages that their receiver refused permanently, by destination.");
 
         double Age(DateTimeOffset? oldest) => oldest is { } at ? Math.Max(0, (time.GetUtcNow() - at).TotalSeconds) : 0;
     }

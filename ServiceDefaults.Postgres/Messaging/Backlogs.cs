@@ -3,16 +3,16 @@ using Platform.ServiceDefaults.Postgres.Database;
 
 namespace Platform.ServiceDefaults.Postgres.Messaging;
 
-/// <summary>What is to be sent to one destination.</summary>
-/// <param name="Destination">The service that is to get it.</param>
-/// <param name="Waiting">Messages that wait, also those behind a dead letter.</param>
-/// <param name="DeadLetters">Messages that were refused for good.</param>
-/// <param name="Away">Whether the destination is thought to be away.</param>
-/// <param name="OldestAt">When the first that waits for its destination, and not behind a dead letter, was sent, UTC; null when none does.</param>
-/// <param name="LastError">Why, when it is.</param>
+/// <summary>The backlog of messages to one destination.</summary>
+/// <param name="Destination">The receiving service.</param>
+/// <param name="Waiting">Messages waiting, including those behind a dead letter.</param>
+/// <param name="DeadLetters">Messages refused permanently.</param>
+/// <param name="Away">Whether the destination is considered unavailable.</param>
+/// <param name="OldestAt">When the oldest message waiting, not counting those behind a dead letter, was created, UTC; null when there is none.</param>
+/// <param name="LastError">Why it is unavailable, or null.</param>
 public sealed record Backlog(string Destination, int Waiting, int DeadLetters, bool Away, DateTimeOffset? OldestAt = null, string? LastError = null);
 
-/// <summary>Shows how much waits in the outbox.</summary>
+/// <summary>Reads the backlogs of the outbox.</summary>
 public sealed class Backlogs(PostgresDatabase database)
 {
     /// <summary>The backlog of each destination, by name.</summary>

@@ -3,7 +3,8 @@ using System.Text.Json.Serialization;
 
 namespace Platform.ServiceDefaults.Postgres.Messaging;
 
-/// <summary>One message on the wire: CloudEvents 1.0, structured JSON, with the extensions for ordering, tracing and correlation.</summary>
+/// <summary>A message on the wire: CloudEvents 1.0, structured JSON, with extensions for ordering, tracing and correlation. Not the CloudNative.CloudEvents type: that one's formatter
+/// allocates eight times as much, and fails on the first invalid attribute instead of naming all.</summary>
 internal sealed record CloudEvent
 {
     public const string ContentType = "application/cloudevents+json";
@@ -27,7 +28,7 @@ internal sealed record CloudEvent
     [JsonPropertyName("partitionkey")]
     public required Guid PartitionKey { get; init; }
 
-    /// <summary>A string on the wire: an Integer of CloudEvents has 32 bits.</summary>
+    /// <summary>A string on the wire, because CloudEvents integers have 32 bits.</summary>
     [JsonNumberHandling(JsonNumberHandling.AllowReadingFromString | JsonNumberHandling.WriteAsString)]
     public required long Sequence { get; init; }
 

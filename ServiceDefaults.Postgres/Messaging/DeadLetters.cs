@@ -4,25 +4,15 @@ using Platform.ServiceDefaults.Postgres.Database;
 
 namespace Platform.ServiceDefaults.Postgres.Messaging;
 
-/// <summary>A message that its receiver refused for good. It holds back later messages of its key until it is redriven or discarded.</summary>
+/// <summary>A message that its receiver refused permanently. It holds back later messages of its key until it is redriven or discarded.</summary>
 public sealed record DeadLetter(
-    Guid Id,
-    string Destination,
-    string Type,
-    string Subject,
-    Guid PartitionKey,
-    long Sequence,
-    DateTimeOffset CreatedAt,
-    DateTimeOffset DeadAt,
-    int Refusals,
-    JsonElement Data,
-    string? CorrelationId = null,
-    string? LastError = null);
+    Guid Id, string Destination, string Type, string Subject, Guid PartitionKey, long Sequence, DateTimeOffset CreatedAt, DateTimeOffset DeadAt, int Refusals, JsonElement Data,
+    string? CorrelationId = null, string? LastError = null);
 
-/// <summary>Lists dead letters and decides on them, among all of them or, where partition keys are given, among those of these keys. Every decision is one statement.</summary>
+/// <summary>Lists, redrives and discards dead letters, optionally only those of the given partition keys.</summary>
 public sealed class DeadLetters(PostgresDatabase database, Outbox outbox)
 {
-    /// <summary>Dead letters after the id <paramref name="after"/>, oldest first.</summary>
+    /// <summary>Lists dead letters after the id <paramref name="after"/>, oldest first.</summary>
     public Task<IReadOnlyList<DeadLetter>> ListAsync(
         Guid? after, int limit, IReadOnlyCollection<Guid>? keys, CancellationToken cancellationToken) => database.ReadAsync<IReadOnlyList<DeadLetter>>(async connection =>
     {
@@ -39,7 +29,7 @@ public sealed class DeadLetters(PostgresDatabase database, Outbox outbox)
             new(row.CreatedAt, TimeSpan.Zero), new(row.DeadAt, TimeSpan.Zero), row.Refusals, JsonSerializer.Deserialize<JsonElement>(row.Data), row.CorrelationId, row.LastError))];
     }, cancellationToken);
 
-    /// <summary>Sends dead letters again: that of <paramref name="id"/>, all of <paramref name="type"/>, or all. Returns how many.</summary>
+    /// <summary>Sends dead letters again: the one of <paramref name="id"/>, all of <paramref name="type"/>, or all. Returns their number.</summary>
     public async Task<int> RedriveAsync(Guid? id, string? type, IReadOnlyCollection<Guid>? keys, CancellationToken cancellationToken)
     {
         await using var connection = await database.OpenConnectionAsync(cancellationToken);
@@ -57,7 +47,7 @@ public sealed class DeadLetters(PostgresDatabase database, Outbox outbox)
         return redriven;
     }
 
-    /// <summary>Gives a dead letter up, so that the later messages of its key go on. False when there is none of that id.</summary>
+    /// <summary>Deletes a dead letter, so that later messages of its key are sent. False when there is none of that id.</summary>
     public async Task<bool> DiscardAsync(Guid id, IReadOnlyCollection<Guid>? keys, CancellationToken cancellationToken)
     {
         await using var connection = await database.OpenConnectionAsync(cancellationToken);

@@ -6,32 +6,26 @@ using Platform.ServiceDefaults.Postgres.Database;
 
 namespace Platform.ServiceDefaults.Postgres.Messaging;
 
-/// <summary>What became of a received message.</summary>
+/// <summary>The result of receiving a message.</summary>
 internal enum Receipt
 {
-    /// <summary>Applied, now.</summary>
+    /// <summary>Applied.</summary>
     Accepted,
 
-    /// <summary>It came before and changed nothing now.</summary>
+    /// <summary>A duplicate, ignored.</summary>
     Known,
 
-    /// <summary>A later message of its key came before, so it changed nothing.</summary>
+    /// <summary>Out of order, ignored: a later message of its key was already applied.</summary>
     Stale,
 }
 
-/// <summary>Applies each message once: its id and its handler's effects commit together.</summary>
+/// <summary>Applies each message exactly once: its id is stored in the transaction of its handler's effects.</summary>
 internal sealed partial class Inbox(
-    PostgresDatabase database,
-    IEnumerable<MessageHandler> handlers,
-    IServiceScopeFactory scopes,
-    Outbox outbox,
-    MessagingMetrics metrics,
-    IOptions<MessagingOptions> options,
-    ILogger<Inbox> logger)
+    PostgresDatabase database, IEnumerable<MessageHandler> handlers, IServiceScopeFactory scopes, Outbox outbox, MessagingMetrics metrics, IOptions<MessagingOptions> options, ILogger<Inbox> logger)
 {
     private readonly Dictionary<string, MessageHandler> _handlers = handlers.ToDictionary(handler => handler.Type, StringComparer.Ordinal);
 
-    /// <summary>Applies the message, or finds that it was applied before.</summary>
+    /// <summary>Applies the message unless it is a duplicate.</summary>
     /// <exception cref="MessageRefusedException">The message can never be applied.</exception>
     public async Task<Receipt> ReceiveAsync(CloudEvent message, CancellationToken cancellationToken)
     {
@@ -40,7 +34,7 @@ internal sealed partial class Inbox(
         if (!_handlers.TryGetValue(message.Type, out var handler))
         {
             metrics.Received(message.Source, "other", "refused");
-            throw new MessageRefusedException($"Messages of type '{message.Type}' are not taken here.");
+            throw new MessageRefusedException($"Messages of type '{message.Type}' are not accepted here.");
         }
 
         try
@@ -72,7 +66,7 @@ internal sealed partial class Inbox(
         await using var connection = await database.OpenConnectionAsync(cancellationToken);
         await using var transaction = await connection.BeginTransactionAsync(cancellationToken);
 
-        // a concurrent delivery of the same id waits here until this one has committed or not
+        // A concurrent delivery of the same id waits here until this transaction ends.
         var (isNew, isNext) = await connection.QuerySingleAsync<(bool IsNew, bool IsNext)>(new CommandDefinition(
             """
             with message as (
@@ -104,7 +98,7 @@ internal sealed partial class Inbox(
 
         await transaction.CommitAsync(cancellationToken);
         context.Committed.ForEach(action => action());
-        // the handler may have enqueued an answer, which says that all of this is done
+        // The handler may have enqueued messages.
         outbox.Wake();
         return Receipt.Accepted;
     }
@@ -120,7 +114,7 @@ internal sealed partial class Inbox(
             """, new { message.Source, message.Id, error = $"{exception.GetType().Name}: {exception.Message}".Replace('\0', ' ') }, cancellationToken: cancellationToken));
     }
 
-    // these say nothing about the message, so it must not become poison by them
+    // Not the message's fault, so it must not count towards poison.
     private static bool IsTransient(Exception exception, CancellationToken cancellationToken) =>
         cancellationToken.IsCancellationRequested
         || DatabaseProblems.IsUnavailable(exception)

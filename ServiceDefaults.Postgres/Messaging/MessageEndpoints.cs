@@ -7,10 +7,10 @@ using Platform.ServiceDefaults.Security;
 
 namespace Platform.ServiceDefaults.Postgres.Messaging;
 
-/// <summary>Where other services send messages, and where people decide on dead letters. All internal.</summary>
+/// <summary>Internal endpoints that receive messages and manage dead letters.</summary>
 public static class MessageEndpoints
 {
-    // a shop at its limits, 500 products of 5,000 characters, travels as one message
+    // A shop with the maximum of 500 products of 5,000 characters is one message.
     private const int MaxMessageSize = 16 * 1024 * 1024;
 
     private const int MaxAttributeLength = 200;
@@ -22,13 +22,13 @@ public static class MessageEndpoints
     {
         var group = endpoints.MapGroup("").WithTags("Messages").RequireInternalToken()
             .ProducesProblem(StatusCodes.Status401Unauthorized).ProducesProblem(StatusCodes.Status503ServiceUnavailable);
-        group.MapPost("/messages", Receive).WithName("ReceiveMessage").WithSummary("Takes one CloudEvents 1.0 message, once.")
+        group.MapPost("/messages", Receive).WithName("ReceiveMessage").WithSummary("Accepts one CloudEvents 1.0 message. Duplicates are ignored.")
             .WithMetadata(new RequestSizeLimitAttribute(MaxMessageSize));
-        group.MapGet("/backlog", ListBacklog).WithName("ListBacklog").WithSummary("How much waits to be sent, by destination.");
-        group.MapGet("/dead-letters", List).WithName("ListDeadLetters").WithSummary("Messages that their receiver refused for good, oldest first.");
+        group.MapGet("/backlog", ListBacklog).WithName("ListBacklog").WithSummary("The messages waiting, by destination.");
+        group.MapGet("/dead-letters", List).WithName("ListDeadLetters").WithSummary("Messages that their receiver refused permanently, oldest first.");
         group.MapPost("/dead-letters/redrive", RedriveMany).WithName("RedriveDeadLetters").WithSummary("Sends all dead letters again, or all of one type.");
         group.MapPost("/dead-letters/{id:guid}/redrive", Redrive).WithName("RedriveDeadLetter").WithSummary("Sends one dead letter again.");
-        group.MapPost("/dead-letters/{id:guid}/discard", Discard).WithName("DiscardDeadLetter").WithSummary("Gives one dead letter up, so that what waits behind it goes on.");
+        group.MapPost("/dead-letters/{id:guid}/discard", Discard).WithName("DiscardDeadLetter").WithSummary("Deletes one dead letter, so that the messages behind it are sent.");
         return endpoints;
     }
 

@@ -2,7 +2,7 @@ using System.Text.Json;
 
 namespace Platform.ServiceDefaults.Postgres.Messaging;
 
-/// <summary>What a handler knows of the message, and the transaction that its effects belong in. The inbox commits it.</summary>
+/// <summary>A message's attributes, and the transaction for its handler's effects, which the inbox commits.</summary>
 public sealed record MessageContext(
     NpgsqlTransaction Transaction, string Id, string Source, string Type, string Subject, Guid PartitionKey, long Sequence, string? CorrelationId)
 {
@@ -11,27 +11,27 @@ public sealed record MessageContext(
 
     internal List<Action> Committed { get; } = [];
 
-    /// <summary>Runs <paramref name="action"/> once the transaction has committed, to wake whoever waits for the effects. It must not fail.</summary>
+    /// <summary>Runs <paramref name="action"/> after the commit, to wake code that waits for the effects. It must not throw.</summary>
     public void AfterCommit(Action action) => Committed.Add(action);
 }
 
-/// <summary>Handles messages whose data is a <typeparamref name="TData"/>.</summary>
+/// <summary>Handles messages with data of type <typeparamref name="TData"/>.</summary>
 public interface IMessageHandler<in TData>
 {
-    /// <summary>Applies the message within <see cref="MessageContext.Transaction"/>, without committing it.</summary>
+    /// <summary>Applies the message in <see cref="MessageContext.Transaction"/> without committing it.</summary>
     /// <exception cref="MessageRefusedException">The message can never be applied; its sender keeps it as a dead letter.</exception>
     Task HandleAsync(TData data, MessageContext context, CancellationToken cancellationToken);
 }
 
-/// <summary>The message can never be applied: answered 422, which makes it a dead letter at its sender.</summary>
+/// <summary>The message can never be applied. Answered with 422, which makes it a dead letter at its sender.</summary>
 public sealed class MessageRefusedException(string reason) : Exception(reason);
 
-/// <summary>Which handler takes which type of message.</summary>
+/// <summary>Registers message handlers.</summary>
 public sealed class InboxBuilder
 {
     internal InboxBuilder(IServiceCollection services) => Services = services;
 
-    /// <summary>The service's registrations.</summary>
+    /// <summary>The service collection.</summary>
     public IServiceCollection Services { get; }
 
     /// <summary>Handles messages of <paramref name="type"/> with a function.</summary>
@@ -42,7 +42,7 @@ public sealed class InboxBuilder
         return this;
     }
 
-    /// <summary>Handles messages of <paramref name="type"/> with a class, one instance for each message.</summary>
+    /// <summary>Handles messages of <paramref name="type"/> with a class, instantiated per message.</summary>
     public InboxBuilder Handle<TData, THandler>(string type) where THandler : class, IMessageHandler<TData>
     {
         Services.AddScoped<THandler>();
@@ -63,7 +63,7 @@ public sealed class InboxBuilder
         }
         catch (JsonException exception)
         {
-            throw new MessageRefusedException($"data is not what its type says: {exception.Message}");
+            throw new MessageRefusedException($"data is not valid for its type: {exception.Message}");
         }
     }
 }

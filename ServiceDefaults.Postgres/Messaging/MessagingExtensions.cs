@@ -4,7 +4,7 @@ using Platform.ServiceDefaults.Postgres.Database;
 
 namespace Platform.ServiceDefaults.Postgres.Messaging;
 
-/// <summary>Registers the sending and the receiving of messages.</summary>
+/// <summary>Registers sending and receiving of messages.</summary>
 public static class MessagingExtensions
 {
     /// <summary>
@@ -14,21 +14,24 @@ public static class MessagingExtensions
     {
         AddMessaging(builder);
         var waiting = destinations.ToDictionary(destination => destination, destination => new Fallback(destination, "messages", FallbackKind.Queue), StringComparer.Ordinal);
-        builder.Services.AddSingleton(new OutboxRoute(source, destinations, waiting));
+        builder.Services.AddSingleton(provider => new OutboxRoute(source, provider.GetRequiredService<Destinations>(), waiting));
         foreach (var destination in destinations)
         {
             builder.Services.AddFallback(waiting[destination]);
-            builder.AddServiceClient(OutboxDispatcher.ClientName(destination), destination);
+            builder.AddServiceClient(HttpDelivery.ClientName(destination), destination);
         }
 
         builder.Services.AddProcessSession();
         builder.Services.AddSingleton<OutboxStore>();
+        builder.Services.AddSingleton<HttpDelivery>();
+        builder.Services.AddSingleton<OutboxSender>();
+        builder.Services.AddHostedService<OutboxTakeover>();
         builder.Services.AddHostedService<OutboxDispatcher>();
         builder.Services.AddHostedService<BacklogMetrics>();
         return builder;
     }
 
-    /// <summary>Adds the inbox; say with <see cref="InboxBuilder.Handle{TData}"/> which messages it takes, and map it with <c>MapMessages</c>.</summary>
+    /// <summary>Adds the inbox. Register handlers with <see cref="InboxBuilder.Handle{TData}"/>, and map the endpoints with <c>MapMessages</c>.</summary>
     public static InboxBuilder AddInbox(this IHostApplicationBuilder builder)
     {
         AddMessaging(builder);
@@ -58,4 +61,10 @@ public static class MessagingExtensions
         builder.Services.AddSingleton(provider => new CleanupTask(table, sql, provider.GetRequiredService<IOptions<MessagingOptions>>().Value.InboxRetention));
 }
 
-internal sealed record OutboxRoute(string Source, IReadOnlyList<string> Destinations, IReadOnlyDictionary<string, Fallback> Waiting);
+/// <param name="Source">The service that sends.</param>
+/// <param name="Health">Breakers and probes of the services that it sends to.</param>
+/// <param name="Waiting">The names of these services, and how it is reported that messages to them are waiting.</param>
+internal sealed record OutboxRoute(string Source, Destinations Health, IReadOnlyDictionary<string, Fallback> Waiting)
+{
+    public IEnumerable<string> Destinations => Waiting.Keys;
+}

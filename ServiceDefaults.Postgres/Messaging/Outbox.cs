@@ -5,18 +5,17 @@ using Platform.ServiceDefaults.Postgres.Database;
 
 namespace Platform.ServiceDefaults.Postgres.Messaging;
 
-/// <summary>Messages that leave together with the transaction that they tell of, and are delivered until they are taken.</summary>
+/// <summary>Stores messages in the transaction that they are about. They are sent after its commit, until their receiver accepts them.</summary>
 public sealed class Outbox(Signals signals, TimeProvider time)
 {
     internal const string SignalName = "outbox";
 
-    /// <summary>The signal that what is thought of <paramref name="destination"/> has changed.</summary>
+    /// <summary>The signal that <paramref name="destination"/> may have become available or unavailable.</summary>
     internal static string StateSignalName(string destination) => $"outbox:{destination}";
 
     /// <summary>
-    /// Adds a message to the transaction. Messages of one <paramref name="partitionKey"/> to one destination arrive in the order in which their transactions commit.
-    /// The current trace and correlation id go with it. After the commit call <see cref="Wake"/>, unless the commit is done by the inbox or by
-    /// <see cref="Idempotency.Idempotency"/>, which do it themselves.
+    /// Adds a message to the transaction, with the current trace and correlation id. Messages of one <paramref name="partitionKey"/> to one destination arrive in the order in which
+    /// their transactions commit. Call <see cref="Wake"/> after the commit, unless the inbox or <see cref="Idempotency.Idempotency"/> commit, which do so themselves.
     /// </summary>
     /// <returns>The message's id, a UUIDv7.</returns>
     public async Task<Guid> EnqueueAsync(
@@ -27,7 +26,7 @@ public sealed class Outbox(Signals signals, TimeProvider time)
         return id;
     }
 
-    /// <summary>What <see cref="EnqueueAsync"/> runs, to be sent along with other statements. Its parameters begin with <c>message</c>.</summary>
+    /// <summary>The statements of <see cref="EnqueueAsync"/>, to be combined with others. Their parameters begin with <c>message</c>.</summary>
     public Statements Enqueue(string destination, string type, Guid partitionKey, string subject, object data, out Guid id)
     {
         id = Guid.CreateVersion7(time.GetUtcNow());
@@ -37,7 +36,7 @@ public sealed class Outbox(Signals signals, TimeProvider time)
               insert into outbox_keys as k (destination, partition_key, last_sequence, pending)
               values (@messageDestination, @messageKey, (extract(epoch from clock_timestamp()) * 1000000)::bigint, 1)
               on conflict (destination, partition_key) do update
-              -- never below the clock: a database restored from a backup would give out numbers again that the receiver has seen
+              -- Never below the clock: after a restore from a backup, sequences that the receiver has seen must not be reused.
               set last_sequence = greatest(k.last_sequence + 1, excluded.last_sequence), pending = k.pending + 1
               returning last_sequence)
             insert into outbox (id, destination, partition_key, sequence, type, subject, data, traceparent, correlation_id)
@@ -56,6 +55,6 @@ public sealed class Outbox(Signals signals, TimeProvider time)
             });
     }
 
-    /// <summary>Starts the delivery of what was just committed.</summary>
+    /// <summary>Starts the delivery of messages just committed.</summary>
     public void Wake() => signals[SignalName].Set();
 }

@@ -1,86 +1,27 @@
 using System.Collections.Concurrent;
-using System.Diagnostics;
-using System.Net;
-using System.Net.Http.Headers;
-using System.Text.Json;
 using Platform.ServiceDefaults.Communication;
-using Platform.ServiceDefaults.Correlation;
-using Platform.ServiceDefaults.Observability;
 using Platform.ServiceDefaults.Postgres.Database;
 
 namespace Platform.ServiceDefaults.Postgres.Messaging;
 
 /// <summary>
-/// Delivers the outbox: claims keys, sends what each has in order, and waits when a destination is away. Being unreachable is no failure of a
-/// message, so it waits for as long as it takes; only a refusal (400, 422) makes it a dead letter.
+/// Delivers the outbox: per destination, claims keys that have messages due and sends each key's messages in order, several keys in parallel. While a destination
+/// is unavailable its messages wait, however long that takes, and one process at a time tries to deliver a single message (the trial). Only a refusal (400, 422) makes a
+/// message a dead letter.
 /// </summary>
 internal sealed partial class OutboxDispatcher(
-    OutboxRoute route,
-    OutboxStore store,
-    IHttpClientFactory clients,
-    Signals signals,
-    ForgetDeadProcesses forgetDead,
-    DatabaseMigrations migrations,
-    Destinations destinations,
-    MessagingMetrics metrics,
-    Fallbacks fallbacks,
-    IOptions<MessagingOptions> options,
-    TimeProvider time,
-    ILogger<OutboxDispatcher> logger) : BackgroundService
+    OutboxRoute route, OutboxStore store, OutboxSender sender, Signals signals, DatabaseMigrations migrations, IOptions<MessagingOptions> options, TimeProvider time, ILogger<OutboxDispatcher> logger)
+    : BackgroundService
 {
-    private const int MaxErrorLength = 2_000;
+    private static readonly TimeSpan ProbeInterval = TimeSpan.FromSeconds(1);
 
-    // how often a destination that is away is asked whether it is back
-    private static readonly TimeSpan RecoveryProbe = TimeSpan.FromSeconds(1);
-
-    // what is on its way when the service stops gets this long; the lease covers the rest
+    // Messages being sent when the service stops get this long. After that their leases expire, and another process sends them.
     private static readonly TimeSpan StopGrace = TimeSpan.FromSeconds(2);
-
-    // a killed process is noticed within a second
-    private static readonly TimeSpan OrphanCheck = TimeSpan.FromMilliseconds(500);
-
-    public static string ClientName(string destination) => $"outbox-{destination}";
 
     protected override async Task ExecuteAsync(CancellationToken stoppingToken)
     {
         await migrations.WaitAsync(stoppingToken);
-        await Task.WhenAll([TakeOverAsync(stoppingToken), .. route.Destinations.Select(destination => RunAsync(destination, stoppingToken))]);
-    }
-
-    private async Task TakeOverAsync(CancellationToken stoppingToken)
-    {
-        var signal = signals[ForgetDeadProcesses.SignalName];
-        // none: what died before this process started is looked for first
-        long? released = null;
-        while (true)
-        {
-            var seen = signal.Version;
-            try
-            {
-                await forgetDead.ExecuteAsync(stoppingToken);
-                if (released != signal.Version)
-                {
-                    var now = signal.Version;
-                    foreach (var destination in route.Destinations)
-                    {
-                        if (await store.ReleaseOrphanedAsync(destination, stoppingToken) is > 0 and var count)
-                        {
-                            LogTakenOver(logger, count, destination);
-                            signals[Outbox.StateSignalName(destination)].Set();
-                            signals[Outbox.SignalName].Set();
-                        }
-                    }
-
-                    released = now;
-                }
-            }
-            catch (Exception exception) when (!stoppingToken.IsCancellationRequested)
-            {
-                LogNotTakenOver(logger, DatabaseProblems.IsUnavailable(exception) ? null : exception, exception.Message);
-            }
-
-            await signal.WaitAsync(seen, OrphanCheck, stoppingToken);
-        }
+        await Task.WhenAll(route.Destinations.Select(destination => RunAsync(destination, stoppingToken)));
     }
 
     private async Task RunAsync(string destination, CancellationToken stoppingToken)
@@ -88,19 +29,22 @@ internal sealed partial class OutboxDispatcher(
         using var sending = new CancellationTokenSource();
         await using var stop = stoppingToken.Register(() => sending.CancelAfter(StopGrace));
         var slots = new SemaphoreSlim(options.Value.Parallelism);
+        // "signal" says that there may be more to send, "stateSignal" that the destination may have become available or unavailable.
         var signal = signals[Outbox.SignalName];
         var stateSignal = signals[Outbox.StateSignalName(destination)];
-        var breaker = destinations[destination].Breaker;
-        // what this process may hold and does not work on, because the database went away meanwhile: given back as soon as it answers, instead of when the lease is over
-        var inDoubt = new ConcurrentQueue<Func<CancellationToken, Task>>();
+        var health = route.Health[destination];
+        // Releases of leases and trials that this process may hold but doesn't work on, because the database failed before it confirmed the claim or the result. They run
+        // as soon as the database answers, so that nobody has to wait until the leases expire.
+        var possiblyHeld = new ConcurrentQueue<Func<CancellationToken, Task>>();
         var registered = false;
-        var seenDown = false;
+        var wasUnavailable = false;
         try
         {
             while (true)
             {
                 await slots.WaitAsync(stoppingToken);
                 slots.Release();
+                // Read before the database, so that a signal that arrives in between ends the wait below at once.
                 var (seen, seenState) = (signal.Version, stateSignal.Version);
                 try
                 {
@@ -110,10 +54,10 @@ internal sealed partial class OutboxDispatcher(
                         registered = true;
                     }
 
-                    while (inDoubt.TryPeek(out var giveBack))
+                    while (possiblyHeld.TryPeek(out var release))
                     {
-                        await giveBack(stoppingToken);
-                        inDoubt.TryDequeue(out _);
+                        await release(stoppingToken);
+                        possiblyHeld.TryDequeue(out _);
                     }
 
                     var keys = await ClaimAsync(lease => store.ClaimKeysAsync(destination, lease, slots.CurrentCount, stoppingToken));
@@ -127,23 +71,23 @@ internal sealed partial class OutboxDispatcher(
                         await WaitOrTryAsync(seen, seenState);
                     }
                 }
-                // whatever it is: what was accepted is not left lying here for the rest of this process's life
+                // Whatever went wrong, the loop must go on: without it, accepted messages would stay here until the process restarts.
                 catch (Exception exception) when (!stoppingToken.IsCancellationRequested)
                 {
-                    LogDatabaseAway(logger, DatabaseProblems.IsUnavailable(exception) ? null : exception, destination, exception.Message);
+                    LogDatabaseUnavailable(logger, DatabaseProblems.IsUnavailable(exception) ? null : exception, destination, exception.Message);
                     await Task.Delay(options.Value.PollInterval, time, stoppingToken);
                 }
             }
         }
         catch (OperationCanceledException) when (stoppingToken.IsCancellationRequested)
         {
-            // what is being sent finishes or is cut off by the grace period
+            // Wait until every message in flight is sent, or aborted at the end of StopGrace.
             for (var i = 0; i < options.Value.Parallelism; i++)
             {
                 await slots.WaitAsync(CancellationToken.None);
             }
 
-            await GiveBackAsync(inDoubt);
+            await ReleaseOnStopAsync(possiblyHeld);
         }
 
         async Task<IReadOnlyList<ClaimedKey>> ClaimAsync(Func<Guid, Task<IReadOnlyList<ClaimedKey>>> claim)
@@ -155,7 +99,7 @@ internal sealed partial class OutboxDispatcher(
             }
             catch
             {
-                inDoubt.Enqueue(token => store.ReleaseAsync(destination, lease, token));
+                possiblyHeld.Enqueue(token => store.ReleaseAsync(destination, lease, token));
                 throw;
             }
         }
@@ -167,15 +111,15 @@ internal sealed partial class OutboxDispatcher(
             {
                 try
                 {
-                    await SendKeyAsync(key, trial, stoppingToken, sending.Token);
+                    await sender.SendAsync(key, trial, stoppingToken, sending.Token);
                 }
                 catch (Exception exception)
                 {
                     LogInterrupted(logger, key.Destination, key.PartitionKey, exception.Message);
-                    inDoubt.Enqueue(token => store.ReleaseAsync(key, token));
+                    possiblyHeld.Enqueue(token => store.ReleaseAsync(key, token));
                     if (trial is { } begun)
                     {
-                        inDoubt.Enqueue(token => store.AbandonTrialAsync(key.Destination, begun, token));
+                        possiblyHeld.Enqueue(token => store.AbandonTrialAsync(key.Destination, begun, token));
                     }
                 }
                 finally
@@ -207,235 +151,82 @@ internal sealed partial class OutboxDispatcher(
             }
             catch
             {
-                inDoubt.Enqueue(token => store.AbandonTrialAsync(destination, trial, token));
+                possiblyHeld.Enqueue(token => store.AbandonTrialAsync(destination, trial, token));
                 throw;
             }
         }
 
+        // Nothing could be claimed: either nothing is due, or the destination is unavailable.
         async Task WaitOrTryAsync(long seen, long seenState)
         {
             var state = await store.GetStateAsync(destination, stoppingToken);
-            if (state is { Away: true, TrialInSeconds: <= 0, DueInSeconds: <= 0 })
+            if (state is { Unavailable: true, TrialInSeconds: <= 0, DueInSeconds: <= 0 })
             {
-                // the breaker would refuse the trial, though another process may have seen the return by now
-                if (breaker.State == CircuitState.Open)
+                // This process's breaker may still be open although another process has already seen the destination recover. It would refuse the trial, so probe first.
+                if (health.Breaker.State == CircuitState.Open)
                 {
-                    seenDown = await destinations[destination].FindErrorAsync(stoppingToken) is not null;
-                    if (!seenDown)
+                    wasUnavailable = await health.FindErrorAsync(stoppingToken) is not null;
+                    if (!wasUnavailable)
                     {
-                        breaker.ProbeAnswered();
+                        health.Breaker.ProbeAnswered();
                     }
                 }
 
                 await TryAsync(Guid.NewGuid());
             }
 
-            if (state is { Away: true, TrialInSeconds: > 1, DueInSeconds: not null })
+            if (state is { Unavailable: true, TrialInSeconds: > 1, DueInSeconds: not null })
             {
-                // its return is noticed by asking, and not at the end of a back-off of up to half a minute. One that is ready and yet takes no messages is left to that
-                var down = await destinations[destination].FindErrorAsync(stoppingToken) is not null;
-                if (seenDown && !down)
+                // The next trial may be half a minute away, so probe meanwhile and bring the trial forward once the destination recovers. A destination that was ready all
+                // along and still accepts no messages gets no earlier trial: its back-off stands.
+                var isUnavailable = await health.FindErrorAsync(stoppingToken) is not null;
+                if (wasUnavailable && !isUnavailable)
                 {
-                    breaker.ProbeAnswered();
+                    health.Breaker.ProbeAnswered();
                 }
 
-                // a trial that is under way may have begun too early
-                seenDown = down || (seenDown && !await store.AllowTrialAsync(destination, stoppingToken));
-                await stateSignal.WaitAsync(seenState, RecoveryProbe * (0.8 + Random.Shared.NextDouble() * 0.2), stoppingToken);
+                // AllowTrialAsync is refused while a trial is in flight. That one may have started before the recovery and fail, so ask again at the next probe.
+                wasUnavailable = isUnavailable || (wasUnavailable && !await store.AllowTrialAsync(destination, stoppingToken));
+                await stateSignal.WaitAsync(seenState, ProbeInterval * (0.8 + Random.Shared.NextDouble() * 0.2), stoppingToken);
                 return;
             }
 
-            seenDown &= state.Away;
+            wasUnavailable &= state.Unavailable;
             var wait = options.Value.PollInterval.TotalSeconds * (0.9 + Random.Shared.NextDouble() * 0.2);
             if (state.DueInSeconds is { } due)
             {
-                wait = Math.Min(wait, Math.Max(due, state.Away ? state.TrialInSeconds : 0) + 0.005);
+                wait = Math.Min(wait, Math.Max(due, state.Unavailable ? state.TrialInSeconds : 0) + 0.005);
             }
 
             var atMost = TimeSpan.FromSeconds(Math.Max(wait, 0.01));
-            // while it is away, one message more to it is nothing to look for: its backlog would be searched at each
-            await (state is { Away: true, DueInSeconds: not null } ? stateSignal.WaitAsync(seenState, atMost, stoppingToken) : signal.WaitAsync(seen, atMost, stoppingToken));
+            // While the destination is unavailable, a new message changes nothing. Waking up for each would scan the backlog each time.
+            await (state is { Unavailable: true, DueInSeconds: not null } ? stateSignal.WaitAsync(seenState, atMost, stoppingToken) : signal.WaitAsync(seen, atMost, stoppingToken));
         }
     }
 
-    // best effort: what can't be given back now is taken up when its lease is over
-    private async Task GiveBackAsync(IEnumerable<Func<CancellationToken, Task>> inDoubt)
+    // Best effort: what can't be released now is free when its lease expires.
+    private async Task ReleaseOnStopAsync(IEnumerable<Func<CancellationToken, Task>> possiblyHeld)
     {
         using var deadline = new CancellationTokenSource(TimeSpan.FromMilliseconds(500));
         try
         {
-            foreach (var giveBack in inDoubt)
+            foreach (var release in possiblyHeld)
             {
-                await giveBack(deadline.Token);
+                await release(deadline.Token);
             }
         }
         catch (Exception exception) when (exception is OperationCanceledException || DatabaseProblems.IsUnavailable(exception))
         {
-            LogNotGivenBack(logger, exception.Message);
+            LogNotReleased(logger, exception.Message);
         }
     }
 
-    private async Task SendKeyAsync(ClaimedKey key, Guid? trial, CancellationToken stoppingToken, CancellationToken cancellationToken)
-    {
-        foreach (var message in await store.GetHeadAsync(key, options.Value.BatchSize, cancellationToken))
-        {
-            if (stoppingToken.IsCancellationRequested)
-            {
-                break;
-            }
+    [LoggerMessage(LogLevel.Warning, "The database is unavailable, so messages to {Destination} are waiting: {Reason}")]
+    private static partial void LogDatabaseUnavailable(ILogger logger, Exception? exception, string destination, string reason);
 
-            using var correlation = message.CorrelationId is { } id ? CorrelationContext.Begin(id) : null;
-            using var activity = PlatformTelemetry.Source.StartActivity($"send {message.Type}", ActivityKind.Producer, message.Traceparent);
-            activity?.SetTag("messaging.operation.type", "send").SetTag("messaging.destination.name", message.Destination)
-                .SetTag("messaging.message.id", message.Id.ToString()).SetTag("correlation.id", message.CorrelationId);
-
-            var answer = await PostAsync(message, cancellationToken);
-            activity?.SetTag("platform.messaging.outcome", answer.Outcome.ToString());
-            switch (answer.Outcome)
-            {
-                case Outcome.Taken:
-                    metrics.Delivered(message.Destination, message.Type, time.GetUtcNow().UtcDateTime - message.CreatedAt);
-                    var pending = await store.CompleteAsync(key, message.Id, cancellationToken);
-                    await MarkReachableAfterTrialAsync();
-                    if (pending is null or 0)
-                    {
-                        return;
-                    }
-
-                    continue;
-
-                case Outcome.Refused:
-                    metrics.Sent(message.Destination, message.Type, "refused");
-                    activity?.SetStatus(ActivityStatusCode.Error, answer.Error);
-                    await store.MarkDeadAsync(key, message.Id, answer.Error, cancellationToken);
-                    LogDead(logger, message.Type, message.Id, message.PartitionKey, message.Destination, answer.Error);
-                    await MarkReachableAfterTrialAsync();
-                    return;
-
-                case Outcome.Failed:
-                    metrics.Sent(message.Destination, message.Type, "failed");
-                    await store.PostponeKeyAsync(key, message.Id, answer.Error, cancellationToken);
-                    LogFailed(logger, message.Destination, message.Type, message.Id, answer.Error);
-                    await MarkReachableAfterTrialAsync();
-                    return;
-
-                default:
-                    metrics.Sent(message.Destination, message.Type, "postponed");
-                    await store.PostponeDestinationAsync(key, trial, answer.Error, answer.RetryAfter, cancellationToken);
-                    fallbacks.Use(route.Waiting[message.Destination]);
-                    LogAway(logger, message.Destination, answer.Error);
-                    return;
-            }
-        }
-
-        await store.ReleaseAsync(key, cancellationToken);
-
-        async Task MarkReachableAfterTrialAsync()
-        {
-            if (trial is not null && await store.MarkReachableAsync(key.Destination, cancellationToken))
-            {
-                trial = null;
-                LogBack(logger, key.Destination);
-                signals[Outbox.StateSignalName(key.Destination)].Set();
-            }
-        }
-    }
-
-    private async Task<Answer> PostAsync(StoredMessage message, CancellationToken cancellationToken)
-    {
-        using var deadline = CancellationTokenSource.CreateLinkedTokenSource(cancellationToken);
-        deadline.CancelAfter(options.Value.SendTimeout);
-        try
-        {
-            using var client = clients.CreateClient(ClientName(message.Destination));
-            using var request = new HttpRequestMessage(HttpMethod.Post, "/messages") { Content = ContentOf(message) };
-            using var response = await client.SendAsync(request, deadline.Token);
-            return response.StatusCode switch
-            {
-                >= HttpStatusCode.OK and < HttpStatusCode.MultipleChoices => new(Outcome.Taken, ""),
-                HttpStatusCode.BadRequest or HttpStatusCode.UnprocessableEntity => new(Outcome.Refused, await DescribeAsync(response, deadline.Token)),
-                // the receiver is there and failed on this very message
-                HttpStatusCode.InternalServerError => new(Outcome.Failed, await DescribeAsync(response, deadline.Token)),
-                _ => new(Outcome.Away, await DescribeAsync(response, deadline.Token), RetryAfterOf(response)),
-            };
-        }
-        catch (OperationCanceledException) when (!cancellationToken.IsCancellationRequested)
-        {
-            return new(Outcome.Away, $"No answer within {options.Value.SendTimeout.TotalSeconds:0.#} s.");
-        }
-        catch (Exception exception) when (exception is not OperationCanceledException)
-        {
-            // connection refused or reset, an open breaker, a limiter: none of them says anything about the message
-            return new(Outcome.Away, exception.Message);
-        }
-    }
-
-    private ByteArrayContent ContentOf(StoredMessage message)
-    {
-        using var data = JsonDocument.Parse(message.Data);
-        var content = new ByteArrayContent(JsonSerializer.SerializeToUtf8Bytes(new CloudEvent
-        {
-            SpecVersion = "1.0",
-            Id = message.Id.ToString(),
-            Source = route.Source,
-            Type = message.Type,
-            Subject = message.Subject,
-            Time = new(message.CreatedAt, TimeSpan.Zero),
-            DataContentType = "application/json",
-            PartitionKey = message.PartitionKey,
-            Sequence = message.Sequence,
-            TraceParent = message.Traceparent,
-            CorrelationId = message.CorrelationId,
-            Data = data.RootElement,
-        }, PlatformJson.Tolerant));
-        content.Headers.ContentType = new MediaTypeHeaderValue(CloudEvent.ContentType, "utf-8");
-        return content;
-    }
-
-    private TimeSpan? RetryAfterOf(HttpResponseMessage response) =>
-        response.Headers.RetryAfter is not { } retryAfter ? null : retryAfter.Delta ?? retryAfter.Date - time.GetUtcNow();
-
-    private static async Task<string> DescribeAsync(HttpResponseMessage response, CancellationToken cancellationToken)
-    {
-        var body = await response.Content.ReadAsStringAsync(cancellationToken);
-        var text = $"{(int)response.StatusCode} {response.ReasonPhrase}: {body.Replace('\0', ' ')}";
-        return text.Length <= MaxErrorLength ? text : text[..MaxErrorLength];
-    }
-
-    [LoggerMessage(LogLevel.Warning, "{Destination} does not take messages now, they wait: {Reason}")]
-    private static partial void LogAway(ILogger logger, string destination, string reason);
-
-    [LoggerMessage(LogLevel.Information, "{Destination} takes messages again")]
-    private static partial void LogBack(ILogger logger, string destination);
-
-    [LoggerMessage(LogLevel.Warning, "{Destination} failed on {Type} {Id}, it is tried again: {Reason}")]
-    private static partial void LogFailed(ILogger logger, string destination, string type, Guid id, string reason);
-
-    [LoggerMessage(LogLevel.Error, "{Type} {Id} of key {PartitionKey} was refused by {Destination} and is a dead letter now: {Reason}")]
-    private static partial void LogDead(ILogger logger, string type, Guid id, Guid partitionKey, string destination, string reason);
-
-    [LoggerMessage(LogLevel.Warning, "The database is unavailable, messages to {Destination} wait: {Reason}")]
-    private static partial void LogDatabaseAway(ILogger logger, Exception? exception, string destination, string reason);
-
-    [LoggerMessage(LogLevel.Warning, "Sending to {Destination} for key {PartitionKey} was interrupted and is taken up again: {Reason}")]
+    [LoggerMessage(LogLevel.Warning, "Sending the messages of key {PartitionKey} to {Destination} was interrupted and will be resumed: {Reason}")]
     private static partial void LogInterrupted(ILogger logger, string destination, Guid partitionKey, string reason);
 
-    [LoggerMessage(LogLevel.Information, "Took {Count} keys to {Destination} over from processes that are gone")]
-    private static partial void LogTakenOver(ILogger logger, int count, string destination);
-
-    [LoggerMessage(LogLevel.Debug, "Dead processes are looked for later: {Reason}")]
-    private static partial void LogNotTakenOver(ILogger logger, Exception? exception, string reason);
-
-    [LoggerMessage(LogLevel.Debug, "Keys were not given back at the stop: {Reason}")]
-    private static partial void LogNotGivenBack(ILogger logger, string reason);
-
-    private enum Outcome
-    {
-        Taken,
-        Refused,
-        Failed,
-        Away,
-    }
-
-    private sealed record Answer(Outcome Outcome, string Error, TimeSpan? RetryAfter = null);
+    [LoggerMessage(LogLevel.Debug, "Could not release claimed keys while stopping, their leases will expire: {Reason}")]
+    private static partial void LogNotReleased(ILogger logger, string reason);
 }

@@ -4,7 +4,7 @@ using Platform.ServiceDefaults.Postgres.Database;
 
 namespace Platform.ServiceDefaults.Postgres.Messaging;
 
-/// <summary>The dispatcher's statements. All clocks are the database's; every write is conditional on the key's lease.</summary>
+/// <summary>The dispatcher's statements. Times are the database's, and writes to a claimed key are conditional on its lease.</summary>
 internal sealed class OutboxStore(PostgresDatabase database, ProcessSession session, IOptions<MessagingOptions> options)
 {
     private double LeaseSeconds => options.Value.Lease.TotalSeconds;
@@ -14,21 +14,21 @@ internal sealed class OutboxStore(PostgresDatabase database, ProcessSession sess
     public async Task RegisterDestinationAsync(string destination, CancellationToken cancellationToken) =>
         await ExecuteAsync("insert into outbox_destinations (destination) values (@destination) on conflict do nothing", new { destination }, cancellationToken);
 
-    /// <summary>Claims keys that have something to send, each for one lease; none while the destination is thought to be away.</summary>
+    /// <summary>Claims keys with messages due. None while the destination is unavailable.</summary>
     public async Task<IReadOnlyList<ClaimedKey>> ClaimKeysAsync(string destination, Guid lease, int limit, CancellationToken cancellationToken) =>
         await ClaimAsync("and not exists (select from outbox_destinations d where d.destination = @destination and d.failures > 0)", destination, lease, limit, cancellationToken);
 
-    /// <summary>Claims one key to find out whether the destination is back. Only for the one that <see cref="StartTrialAsync"/> chose.</summary>
+    /// <summary>Claims one key for a trial of an unavailable destination. Only after <see cref="StartTrialAsync"/> returned true.</summary>
     public async Task<IReadOnlyList<ClaimedKey>> ClaimTrialKeyAsync(string destination, Guid lease, CancellationToken cancellationToken) =>
         await ClaimAsync("", destination, lease, 1, cancellationToken);
 
-    /// <summary>When to look again: at the next key that is due, or when the destination may be tried. Of a backlog only its head is looked at.</summary>
+    /// <summary>Reads when the next key is due, and when an unavailable destination may be tried. Looks at the head of the backlog only.</summary>
     public async Task<DestinationState> GetStateAsync(string destination, CancellationToken cancellationToken)
     {
         await using var connection = await database.OpenConnectionAsync(cancellationToken);
         return await connection.QuerySingleAsync<DestinationState>(new CommandDefinition(
             """
-            select d.failures > 0 as Away,
+            select d.failures > 0 as Unavailable,
                    coalesce(extract(epoch from d.not_before - now()), 0)::float8 as TrialInSeconds,
                    (select extract(epoch from min(greatest(k.next_attempt_at, k.lease_until)) - now())::float8
                     from (select next_attempt_at, lease_until from outbox_keys
@@ -37,7 +37,7 @@ internal sealed class OutboxStore(PostgresDatabase database, ProcessSession sess
             """, new { destination }, cancellationToken: cancellationToken));
     }
 
-    /// <summary>Makes the caller the one that tries a destination that was away, across all processes.</summary>
+    /// <summary>Elects one process to probe a destination that was unavailable.</summary>
     public async Task<bool> StartTrialAsync(string destination, Guid trial, CancellationToken cancellationToken) =>
         await ExecuteAsync(
             """
@@ -45,19 +45,19 @@ internal sealed class OutboxStore(PostgresDatabase database, ProcessSession sess
             where destination = @destination and failures > 0 and not_before <= now()
             """, new { destination, trial, owner = session.Id, LeaseSeconds }, cancellationToken) == 1;
 
-    /// <summary>The destination was seen to come back: whoever is first may try it now. False while somebody does.</summary>
+    /// <summary>Allows a trial now instead of at the end of the back-off, because the destination has recovered. False while a trial is in flight.</summary>
     public async Task<bool> AllowTrialAsync(string destination, CancellationToken cancellationToken) =>
         await ExecuteAsync(
             "update outbox_destinations set not_before = now() where destination = @destination and failures > 0 and trial is null and not_before > now()",
             new { destination }, cancellationToken) == 1;
 
-    /// <summary>Gives the trial back without a result: there was nothing to try with.</summary>
+    /// <summary>Ends the trial without a result: there was no message to try with.</summary>
     public async Task AbandonTrialAsync(string destination, Guid trial, CancellationToken cancellationToken) =>
         await ExecuteAsync(
             "update outbox_destinations set trial = null, not_before = now() where destination = @destination and trial = @trial",
             new { destination, trial }, cancellationToken);
 
-    /// <summary>Frees at once what dead processes held, instead of when its lease is over. Returns how much that was.</summary>
+    /// <summary>Releases keys and trials of dead processes before their leases expire. Returns their number.</summary>
     public async Task<int> ReleaseOrphanedAsync(string destination, CancellationToken cancellationToken)
     {
         await using var connection = await database.OpenConnectionAsync(cancellationToken);
@@ -91,11 +91,11 @@ internal sealed class OutboxStore(PostgresDatabase database, ProcessSession sess
             """, new { key.Destination, key.PartitionKey, limit }, cancellationToken: cancellationToken))).AsList();
     }
 
-    /// <summary>Forgets a message that was taken and keeps the lease, or gives it up with the last message. Null when the lease was lost meanwhile.</summary>
+    /// <summary>Deletes an accepted message and extends the lease, or releases it after the key's last message. Returns the number of messages left, or null when the lease was lost.</summary>
     public async Task<int?> CompleteAsync(ClaimedKey key, Guid id, CancellationToken cancellationToken)
     {
         await using var connection = await database.OpenConnectionAsync(cancellationToken);
-        // taken is taken: the row goes even if the lease has gone to another
+        // The receiver has the message, so its row is deleted even if the lease was lost.
         var (pending, mine) = await connection.QuerySingleAsync<(int Pending, bool Mine)>(new CommandDefinition(
             """
             with taken as (delete from outbox where id = @id returning 1),
@@ -121,7 +121,7 @@ internal sealed class OutboxStore(PostgresDatabase database, ProcessSession sess
             where destination = @Destination and partition_key = @PartitionKey and lease = @Lease
             """, new { key.Destination, key.PartitionKey, key.Lease }, cancellationToken);
 
-    /// <summary>Frees whatever was claimed with that lease, when the claim was made and its outcome never heard.</summary>
+    /// <summary>Releases all keys of a claim whose result was never received.</summary>
     public async Task ReleaseAsync(string destination, Guid lease, CancellationToken cancellationToken) =>
         await ExecuteAsync(
             """
@@ -129,7 +129,7 @@ internal sealed class OutboxStore(PostgresDatabase database, ProcessSession sess
             where destination = @destination and pending > 0 and lease = @lease
             """, new { destination, lease }, cancellationToken);
 
-    /// <summary>The receiver failed on this message: only its key waits.</summary>
+    /// <summary>Backs off this key only: the receiver failed on its message.</summary>
     public async Task PostponeKeyAsync(ClaimedKey key, Guid id, string error, CancellationToken cancellationToken) =>
         await ExecuteAsync(
             """
@@ -144,8 +144,7 @@ internal sealed class OutboxStore(PostgresDatabase database, ProcessSession sess
             """, new { key.Destination, key.PartitionKey, key.Lease, id, error, MaxBackoffSeconds }, cancellationToken);
 
     /// <summary>
-    /// The receiver could not be reached or has no time: everything to it waits, and one process at a time tries. Failures that come in
-    /// together count as one.
+    /// Backs off the destination: it is unavailable or overloaded, so all messages to it wait and one process at a time tries. Concurrent failures count once.
     /// </summary>
     public async Task PostponeDestinationAsync(ClaimedKey key, Guid? trial, string error, TimeSpan? retryAfter, CancellationToken cancellationToken) =>
         await ExecuteAsync(
@@ -163,15 +162,15 @@ internal sealed class OutboxStore(PostgresDatabase database, ProcessSession sess
             new { key.Destination, key.PartitionKey, key.Lease, trial, error, MaxBackoffSeconds, RetryAfterSeconds = (retryAfter ?? TimeSpan.Zero).TotalSeconds },
             cancellationToken);
 
-    /// <summary>The receiver answers again: everything may flow. True when it was thought to be away until now.</summary>
-    public async Task<bool> MarkReachableAsync(string destination, CancellationToken cancellationToken) =>
+    /// <summary>Ends the destination's back-off: it is available. True when it was considered unavailable until now.</summary>
+    public async Task<bool> MarkAvailableAsync(string destination, CancellationToken cancellationToken) =>
         await ExecuteAsync(
             """
             update outbox_destinations set failures = 0, not_before = '-infinity', trial = null, last_success_at = now()
             where destination = @destination and failures > 0
             """, new { destination }, cancellationToken) == 1;
 
-    /// <summary>The receiver refused the message for good: it stays where it is as a dead letter and holds its key, and nothing else.</summary>
+    /// <summary>Makes a permanently refused message a dead letter. It stays in place and holds back its key, nothing else.</summary>
     public async Task MarkDeadAsync(ClaimedKey key, Guid id, string error, CancellationToken cancellationToken) =>
         await ExecuteAsync(
             """
@@ -208,16 +207,7 @@ internal sealed class OutboxStore(PostgresDatabase database, ProcessSession sess
 
 internal sealed record ClaimedKey(string Destination, Guid PartitionKey, Guid Lease);
 
-internal sealed record DestinationState(bool Away, double TrialInSeconds, double? DueInSeconds);
+internal sealed record DestinationState(bool Unavailable, double TrialInSeconds, double? DueInSeconds);
 
 internal sealed record StoredMessage(
-    Guid Id,
-    string Destination,
-    Guid PartitionKey,
-    long Sequence,
-    string Type,
-    string Subject,
-    string Data,
-    string? Traceparent,
-    string? CorrelationId,
-    DateTime CreatedAt);
+    Guid Id, string Destination, Guid PartitionKey, long Sequence, string Type, string Subject, string Data, string? Traceparent, string? CorrelationId, DateTime CreatedAt);

@@ -318,7 +318,7 @@ public sealed class PostgresDatabaseTests(PostgresServer server)
 
         public void Log<TState>(LogLevel logLevel, EventId eventId, TState state, Exception? exception, Func<TState, Exception?, string> formatter)
         {
-            if (formatter(state, exception).StartsWith("Not listening for signals", StringComparison.Ordinal))
+            if (formatter(state, exception).StartsWith("No session that listens for signals", StringComparison.Ordinal))
             {
                 Interlocked.Increment(ref _times);
             }
