@@ -28,4 +28,5 @@ app.MapDeployments();
 app.MapMessages();
 app.MapStatus();
 app.MapConsole();
+app.MapApiDocs();
 app.Run();
