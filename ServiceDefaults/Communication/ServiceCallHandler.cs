@@ -10,8 +10,8 @@ using Polly.Timeout;
 namespace Platform.ServiceDefaults.Communication;
 
 /// <summary>
-/// The outermost handler of a service client: sets the total timeout, records the outcome, and covers the body, which is read after every handler
-/// has returned.
+/// The outermost handler of a service client. Sets the deadline of the whole call, records its outcome, and extends the deadline to the body, which is read after all handlers
+/// have returned.
 /// </summary>
 internal sealed class ServiceCallHandler(Destination destination, Uri service) : DelegatingHandler
 {
@@ -97,14 +97,7 @@ internal sealed class ServiceCallHandler(Destination destination, Uri service) :
         }
 
         destination.Calls.Add(new(
-            call.StartedAt,
-            destination.Name,
-            $"{call.Request.Method} {(call.Request.RequestUri is { IsAbsoluteUri: true } uri ? uri.AbsolutePath : "/")}",
-            outcome,
-            call.Elapsed.TotalMilliseconds,
-            call.Decisions,
-            activity?.TraceId.ToHexString(),
-            CorrelationContext.Current,
-            call.User?.FindFirstValue(ClaimTypes.NameIdentifier)));
+            call.StartedAt, destination.Name, $"{call.Request.Method} {(call.Request.RequestUri is { IsAbsoluteUri: true } uri ? uri.AbsolutePath : "/")}", outcome,
+            call.Elapsed.TotalMilliseconds, call.Decisions, activity?.TraceId.ToHexString(), CorrelationContext.Current, call.User?.FindFirstValue(ClaimTypes.NameIdentifier)));
     }
 }

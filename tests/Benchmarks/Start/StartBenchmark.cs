@@ -19,8 +19,8 @@ internal static class StartBenchmark
     {
         var arguments = new Arguments(args);
         var starts = arguments.Read("--starts", 5);
-        var port = arguments.Read("--port", 9700, least: 1024);
-        if (!arguments.AreSound())
+        var port = arguments.Read("--port", 9700, min: 1024);
+        if (!arguments.AreValid())
         {
             return 2;
         }
