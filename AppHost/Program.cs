@@ -13,7 +13,7 @@ var ports = builder.ChoosePorts(args);
 var internalToken = builder.AddParameter("internal-token",
     new GenerateParameterDefault { MinLength = 40, Special = false }, secret: true, persist: true);
 
-// The administrator's key, with which other keys are created.
+// The administrator's API key, which is used to create the others.
 var adminKey = builder.AddParameter("admin-key",
     new GenerateParameterDefault { MinLength = 40, Special = false }, secret: true, persist: true);
 
@@ -22,7 +22,7 @@ var registryDb = postgres.AddDatabase("registry-db", "registry");
 var deployerDb = postgres.AddDatabase("deployer-db", "deployer");
 var backendDb = postgres.AddDatabase("backend-db", "backend");
 
-// Each service waits for its database but for no other service: services start in any order and survive each other.
+// Each service waits only for its database: services start in any order and tolerate each other's outages.
 var registry = builder.AddProject<Projects.TemplateRegistry>("template-registry")
     .WithHttpEndpoint(port: ports.TemplateRegistry)
     .WithHttpHealthCheck("/health")

@@ -1,4 +1,4 @@
-# What ./run and ./test share; to be sourced, with the repository as the working directory.
+# Shared by ./run, ./test, ./publish, ./bench and ./drill. Source it with the repository as the working directory.
 # shellcheck shell=bash
 
 export DOTNET_NOLOGO=1 DOTNET_CLI_TELEMETRY_OPTOUT=1 DOTNET_SKIP_FIRST_TIME_EXPERIENCE=1 DOTNET_CLI_UI_LANGUAGE=en
@@ -18,12 +18,12 @@ check_sdk() {
     fail "the .NET SDK $wanted or a later 10.0 is needed, and dotnet finds $(dotnet --list-sdks 2>/dev/null | awk '{ printf "%s%s", separator, $1; separator = ", " } END { if (!NR) printf "no SDK" }'): get it from https://dot.net/download."
 }
 
-# build <project or solution> [option ...]: prints nothing but what went wrong, and leaves no compiler or build server behind.
+# build <project or solution> [option ...]: prints only errors and warnings, and leaves no compiler or build server running.
 build() {
   local id=platform-$$ log=.tools/build.log code=0
   mkdir -p .tools
   dotnet build "$@" -nologo -verbosity:quiet -nodeReuse:false -p:UseSharedCompilation=true -p:SharedCompilationId="$id" >"$log" 2>&1 || code=$?
-  pkill -f -- "-pipename:$id\$" 2>/dev/null || :   # the compiler server that this build alone has used
+  pkill -f -- "-pipename:$id\$" 2>/dev/null || :   # this build's own compiler server
   [ $code -eq 0 ] || { grep -E 'error|warning' "$log" | sort -u || cat "$log"; } >&2
   return $code
 }
@@ -31,7 +31,7 @@ build() {
 # What everything but the tests is built from.
 sources=(AppHost Backend ServiceDefaults ServiceDefaults.Postgres StoreDeployer TemplateRegistry tests/ResilienceTesting Directory.Build.props Directory.Build.targets Directory.Packages.props global.json nuget.config)
 
-# build_changed <stamp> <project or solution> [option ...]: builds when one of the sources was changed or removed since the stamp, and always with options.
+# build_changed <stamp> <project or solution> [option ...]: builds if a source file was changed since <stamp>. With options it always builds.
 build_changed() {
   local stamp=$1 started
   shift
@@ -45,6 +45,6 @@ build_changed() {
   if [ $# -eq 1 ]; then mkdir -p "$(dirname "$stamp")" && mv "$started" "$stamp"; else rm -f "$started"; fi
 }
 
-# For thousands of processes that live for seconds: what the JIT would learn about them, to compile them again and better, costs
-# a third of the whole time and serves nobody; and 64 MiB before the first garbage collection is all that most of them need.
+# Settings for thousands of short-lived processes. Tiered PGO and call counting would cost a third of the total time and never pay
+# off; a gen 0 budget of 64 MiB avoids most garbage collections; without W^X the JIT maps its memory once.
 short_lived_processes() { export DOTNET_TieredPGO=0 DOTNET_TC_CallCounting=0 DOTNET_EnableWriteXorExecute=0 DOTNET_GCgen0size=0x4000000; }

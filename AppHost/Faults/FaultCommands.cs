@@ -10,9 +10,9 @@ namespace Platform.AppHost.Faults;
 internal static class FaultCommandExtensions
 {
     /// <summary>
-    /// Gives each of <paramref name="services"/> the commands <c>break</c>, <c>slow</c> and <c>heal</c>, so that anyone can watch in the dashboard and the
-    /// console how the others get on without it. They concern the ways to it, through a proxy on each; the service itself stays well, and so does what people
-    /// open in a browser. Only while it runs on a developer's machine: in production there are neither commands nor proxies.
+    /// Adds the dashboard commands <c>break</c>, <c>slow</c> and <c>heal</c> to each of <paramref name="services"/>. They inject faults into the proxies between it and the
+    /// services that call it; the service itself and requests from browsers are not affected. Only in run mode in the Development environment: otherwise there are neither
+    /// commands nor proxies.
     /// </summary>
     public static void AddFaultCommands(this IDistributedApplicationBuilder builder, params IResourceBuilder<ProjectResource>[] services)
     {
@@ -25,9 +25,9 @@ internal static class FaultCommandExtensions
             service
                 .WithFault(faults, "break", "Break it", "PlugDisconnected", "Connections to it are refused, until it is healed.",
                     edge => edge.Refuse())
-                .WithFault(faults, "slow", "Slow it", "Clock", "Its answers come 2 to 5 seconds later, until it is healed. Callers wait 3 seconds at most.",
+                .WithFault(faults, "slow", "Slow it", "Clock", "Its responses are delayed by 2 to 5 seconds until it is healed. Callers time out each attempt after 3 seconds.",
                     edge => edge.Latency(TimeSpan.FromSeconds(3.5), TimeSpan.FromSeconds(1.5)))
-                .WithFault(faults, "heal", "Heal it", "HeartPulse", "Ends what break and slow have begun.",
+                .WithFault(faults, "heal", "Heal it", "HeartPulse", "Removes the faults that break and slow injected.",
                     fault: null);
         }
     }
@@ -39,7 +39,7 @@ internal static class FaultCommandExtensions
             var consumers = faults.Replace(context.Services, name, fault);
             var said = fault is null ? $"{service.Resource.Name} is healed." : $"{description} It is used by {string.Join(" and ", consumers)}.";
             context.Services.GetRequiredService<ResourceLoggerService>().GetLogger(context.ResourceName).LogFault(title, said);
-            // which of the commands are offered now
+            // The snapshot is unchanged, but publishing it makes the dashboard re-evaluate which commands are enabled.
             await context.Services.GetRequiredService<ResourceNotificationService>().PublishUpdateAsync(service.Resource, context.ResourceName, snapshot => snapshot);
             return CommandResults.Success(said);
         }, new CommandOptions
@@ -49,22 +49,22 @@ internal static class FaultCommandExtensions
             UpdateState = _ => faults.Current == (fault is null ? null : name) ? ResourceCommandState.Disabled : ResourceCommandState.Enabled,
         });
 
-#pragma warning disable CA1848 // a line for each press of a button
+#pragma warning disable CA1848 // logged once per button press
     private static void LogFault(this ILogger logger, string title, string said) => logger.LogWarning("{Command}: {What}", title, said);
 #pragma warning restore CA1848
 }
 
-/// <summary>What is wrong just now on the ways to a service.</summary>
+/// <summary>The faults currently injected on the edges to one service.</summary>
 internal sealed class FaultsOfService(IResource service)
 {
     private readonly Lock _lock = new();
     private List<FaultScope> _scopes = [];
 
-    /// <summary>The command that is in force; null when all is well.</summary>
+    /// <summary>The active fault command; null if there is none.</summary>
     public string? Current { get; private set; }
 
-    /// <summary>Ends what is in force and begins <paramref name="fault"/> on every way to the service.</summary>
-    /// <returns>Who uses the service.</returns>
+    /// <summary>Replaces the active fault by <paramref name="fault"/> on every edge to the service.</summary>
+    /// <returns>The names of the services that call it.</returns>
     public IReadOnlyList<string> Replace(IServiceProvider services, string name, Func<Edge, FaultScope>? fault)
     {
         lock (_lock)

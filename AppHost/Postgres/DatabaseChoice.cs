@@ -14,23 +14,23 @@ internal enum DatabaseKind
 internal static class DatabaseChoice
 {
     /// <summary>
-    /// What was asked for; else what the data was made with, so that shops don't vanish when a container engine is
-    /// installed; else a local process when it can be fetched. The choice is remembered beside the data.
+    /// Chooses the kind of database: the requested one, else the one that created the data (so that shops don't vanish when a container engine is installed later), else a
+    /// local process if npm is installed, else a container. Stores the choice next to the data.
     /// </summary>
     /// <exception cref="DistributedApplicationException">The choice is unknown, or neither kind is possible on this machine.</exception>
     public static DatabaseKind Make(string dataDirectory, string? requested) => Make(dataDirectory, requested, IsOnPath);
 
     internal static DatabaseKind Make(string dataDirectory, string? requested, Func<string, bool> isOnPath)
     {
-        var memory = Path.Combine(dataDirectory, "database");
-        var remembered = File.Exists(memory) ? File.ReadAllText(memory).Trim() : null;
+        var choiceFile = Path.Combine(dataDirectory, "database");
+        var remembered = File.Exists(choiceFile) ? File.ReadAllText(choiceFile).Trim() : null;
 
-        var choice = Parse(requested, "--database") ?? Parse(remembered, memory) ?? Detect(isOnPath);
+        var choice = Parse(requested, "--database") ?? Parse(remembered, choiceFile) ?? Detect(isOnPath);
         var text = choice.ToString().ToLowerInvariant();
         if (text != remembered)
         {
             Directory.CreateDirectory(dataDirectory);
-            File.WriteAllText(memory, text + "\n");
+            File.WriteAllText(choiceFile, text + "\n");
         }
 
         return choice;
@@ -47,7 +47,7 @@ internal static class DatabaseChoice
     private static DatabaseKind Detect(Func<string, bool> isOnPath) =>
         isOnPath("npm") ? DatabaseKind.Local
         : isOnPath("docker") || isOnPath("podman") ? DatabaseKind.Container
-        : throw new DistributedApplicationException("PostgreSQL needs npm, to fetch it with, or a container engine (docker or podman): neither was found.");
+        : throw new DistributedApplicationException("PostgreSQL needs npm (to download it) or a container engine (docker or podman): neither was found.");
 
     private static bool IsOnPath(string program) =>
         (Environment.GetEnvironmentVariable("PATH") ?? "").Split(Path.PathSeparator, StringSplitOptions.RemoveEmptyEntries)

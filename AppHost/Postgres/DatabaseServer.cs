@@ -18,8 +18,7 @@ internal sealed class DatabaseServer(Func<string, string, IResourceBuilder<IReso
 internal static class DatabaseServerExtensions
 {
     /// <summary>
-    /// Adds PostgreSQL: a local process on the machine of a developer, a container when <c>--database container</c> asks for
-    /// one or there is no npm to fetch the process with, and always a workload in what is published.
+    /// Adds PostgreSQL: in run mode a local process or a container, as <see cref="DatabaseChoice"/> decides; when publishing always a container.
     /// </summary>
     public static DatabaseServer AddDatabaseServer(this IDistributedApplicationBuilder builder, string name)
     {

@@ -8,7 +8,7 @@ using Npgsql;
 
 namespace Platform.AppHost.Postgres;
 
-/// <summary>A PostgreSQL server that runs as a process on this machine, on a data directory that outlives it.</summary>
+/// <summary>A PostgreSQL server that runs as a process on this machine. Its data directory is kept when it stops.</summary>
 internal sealed class LocalPostgresServerResource(string name, string command, string workingDirectory, ParameterResource password)
     : ExecutableResource(name, command, workingDirectory), IResourceWithConnectionString
 {
@@ -62,7 +62,7 @@ internal static class LocalPostgresExtensions
         return server.ApplicationBuilder.AddResource(database).OnInitializeResource(FollowServerAsync).WithConnectionCheck();
     }
 
-    /// <summary>A database runs as long as its server does. Aspire says so by itself only of servers that are containers.</summary>
+    /// <summary>Mirrors the server's state to the database resource. Aspire does this by itself only for containers.</summary>
     private static async Task FollowServerAsync(LocalPostgresDatabaseResource database, InitializeResourceEvent initialize, CancellationToken cancellationToken)
     {
         await foreach (var change in initialize.Notifications.WatchAsync(cancellationToken))
@@ -102,10 +102,10 @@ internal static class LocalPostgresExtensions
     }
 
     private static async Task<string> ConnectionStringAsync(IResourceWithConnectionString resource, CancellationToken cancellationToken) =>
-        // Unpooled: a connection that is kept would stand in the way of a server that shuts down.
+        // Not pooled: an idle connection would delay the server's shutdown.
         $"{await resource.GetConnectionStringAsync(cancellationToken)};Pooling=false;Timeout=2;Command Timeout=2";
 
-    // Below the ports that systems give to outgoing connections: a server that is stopped and started again must find its own free.
+    // Below the ephemeral port range, so that no outgoing connection takes the port while the server restarts.
     private static int FreePort()
     {
         var used = IPGlobalProperties.GetIPGlobalProperties().GetActiveTcpListeners().Select(listener => listener.Port).ToHashSet();
@@ -113,12 +113,11 @@ internal static class LocalPostgresExtensions
     }
 
     /// <summary>
-    /// Connects and asks for one row. Start-up is a matter of tenths of a second, while a failed check is only repeated
-    /// after a second or more: so a server that is just starting is given a moment.
+    /// Connects and runs <c>SELECT 1</c>, retrying for up to 4 s: the server starts within tenths of a second, but Aspire repeats a failed check only after a second or more.
     /// </summary>
     private sealed class ConnectionCheck(IResourceWithConnectionString resource) : IHealthCheck
     {
-        private static readonly TimeSpan Patience = TimeSpan.FromSeconds(4);
+        private static readonly TimeSpan Timeout = TimeSpan.FromSeconds(4);
         private static readonly TimeSpan Pause = TimeSpan.FromMilliseconds(50);
 
         public async Task<HealthCheckResult> CheckHealthAsync(HealthCheckContext context, CancellationToken cancellationToken = default)
@@ -135,7 +134,7 @@ internal static class LocalPostgresExtensions
                 }
                 catch (NpgsqlException e)
                 {
-                    if (TimeProvider.System.GetElapsedTime(started) > Patience)
+                    if (TimeProvider.System.GetElapsedTime(started) > Timeout)
                     {
                         return HealthCheckResult.Unhealthy($"{resource.Name} cannot be reached: {e.Message}", e);
                     }

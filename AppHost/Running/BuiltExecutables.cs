@@ -8,8 +8,8 @@ namespace Platform.AppHost.Running;
 internal static class BuiltExecutablesExtensions
 {
     /// <summary>
-    /// Starts each project's executable, which the build of the AppHost has made, instead of <c>dotnet run</c>: evaluating three projects once more
-    /// is most of the time until everything is healthy. Not under <c>dotnet watch</c>, which has to start them itself.
+    /// Starts the executables built with the AppHost instead of using <c>dotnet run</c>, which evaluates each project again and would take most of the start-up time. Falls
+    /// back to <c>dotnet run</c> if an executable is missing. Not under <c>dotnet watch</c>, which must start the projects itself.
     /// </summary>
     public static void UseBuiltExecutables(this IDistributedApplicationBuilder builder)
     {

@@ -6,12 +6,12 @@ namespace Platform.AppHost.Running;
 
 internal static class DataDirectoryExtensions
 {
-    /// <summary>Where this machine keeps what outlives a run: <c>DataDirectory</c>, or <c>.data</c> beside the solution.</summary>
+    /// <summary>The directory for data that is kept between runs: <c>DataDirectory</c>, or <c>.data</c> beside the solution.</summary>
     public static string DataDirectory(this IDistributedApplicationBuilder builder) =>
         Path.GetFullPath(builder.Configuration["DataDirectory"] ?? "../.data", builder.AppHostDirectory);
 
     /// <summary>
-    /// Gives a resource a directory of its own there while it runs on this machine, and an empty one that goes with the pod in what is published.
+    /// Gives a resource a writable directory: in run mode a subdirectory of the data directory, when published an emptyDir volume, which is deleted with the pod.
     /// </summary>
     public static IResourceBuilder<T> WithLocalDirectory<T>(this IResourceBuilder<T> resource, string environmentVariable, string name)
         where T : IResourceWithEnvironment =>
@@ -20,7 +20,7 @@ internal static class DataDirectoryExtensions
             : resource.WithAnnotation(new LocalDirectoryAnnotation(environmentVariable, name));
 }
 
-/// <summary>A directory that a resource may write to, and whose loss it survives.</summary>
+/// <summary>A writable directory whose contents may be lost, such as a cache.</summary>
 internal sealed record LocalDirectoryAnnotation(string EnvironmentVariable, string Name) : IResourceAnnotation
 {
     /// <summary>Where it is in a container, whose own files are read-only.</summary>

@@ -6,12 +6,12 @@ namespace Platform.AppHost.Running;
 internal static class ErrorSentences
 {
     /// <summary>
-    /// Prints an error that its reader can mend, a <see cref="DistributedApplicationException"/>, as its message alone and ends the process with exit code 1;
-    /// a run that is stopped while it starts ends with 130, as if by SIGINT. Any other exception keeps its stack trace.
+    /// For errors that the user can fix (<see cref="DistributedApplicationException"/>), prints only the message and exits with 1. If the start is cancelled, exits with 130, as
+    /// after SIGINT. Other exceptions keep their stack trace.
     /// </summary>
     public static void Use()
     {
-        // Aspire.Hosting.Testing runs Program in the process of the tests, which are not to be ended.
+        // Aspire.Hosting.Testing runs Program in the process of the tests, which must not exit.
         if (Assembly.GetEntryAssembly() != typeof(ErrorSentences).Assembly)
         {
             return;

@@ -38,7 +38,7 @@ internal sealed record Ports(int Console)
             : throw new DistributedApplicationException($"--port must be a number from {Lowest} to {Highest}, not '{value}'.");
     }
 
-    /// <summary>Checks that nothing listens on <paramref name="port"/>. What a killed run left behind ends by itself within seconds, and is waited for.</summary>
+    /// <summary>Checks that nothing listens on <paramref name="port"/>. Waits up to 12 s for leftover Aspire processes of a killed run, which exit by themselves.</summary>
     /// <exception cref="DistributedApplicationException">The port is in use.</exception>
     public static void EnsureFree(int port)
     {
@@ -96,7 +96,8 @@ internal sealed record Ports(int Console)
 internal static class PortsExtensions
 {
     /// <summary>
-    /// Chooses the ports of this run by <c>--port</c>. Another port than the default means other data too, so that copies of the platform can run side by side.
+    /// Chooses the ports of this run by <c>--port</c>. A port other than the default also selects a data directory of its own (unless <c>DataDirectory</c> is set), so that copies
+    /// of the platform can run side by side.
     /// </summary>
     /// <exception cref="DistributedApplicationException">The option is not a port, or a port of the run is in use.</exception>
     public static Ports ChoosePorts(this IDistributedApplicationBuilder builder, string[] args)

@@ -9,14 +9,14 @@ namespace Platform.AppHost.Running;
 internal static class StartReportExtensions
 {
     /// <summary>
-    /// Tells the terminal how the start goes: the addresses once everything is healthy (in Development also the key to sign in with), what is still being
-    /// waited for, and what failed, in a sentence and with the end of its output. A resource that fails before everything is healthy ends the run with exit code 1.
+    /// Reports the start on the terminal: the addresses (and, in Development, the key) once everything is healthy, what it is still waiting for, and the last output of what
+    /// failed. A failure before everything is healthy ends the run with exit code 1.
     /// </summary>
     public static void ReportStart(this IDistributedApplicationBuilder builder, IResourceBuilder<ProjectResource> console, IResourceBuilder<ParameterResource> key)
     {
         if (builder.ExecutionContext.IsRunMode)
         {
-            // First: Aspire's own service ends its start only when every resource has started, which one that fails may never do.
+            // Must be the first hosted service: Aspire's own StartAsync doesn't return until all resources have started, which never happens if one fails.
             builder.Services.Insert(0, ServiceDescriptor.Singleton<IHostedService>(services =>
                 ActivatorUtilities.CreateInstance<StartReport>(services, Console.Out, TimeProvider.System, console.GetEndpoint("http"), key.Resource)));
         }
@@ -78,7 +78,7 @@ internal sealed class StartReport(TextWriter terminal, TimeProvider time, Endpoi
     private static bool IsHealthy(ResourceEvent change) =>
         change.Snapshot.State?.Text == KnownResourceStates.Running && change.Snapshot.HealthStatus == Microsoft.Extensions.Diagnostics.HealthChecks.HealthStatus.Healthy;
 
-    /// <summary>True when the resource ended by itself. A database follows its server and a dependent what it waits for, so the cause is reported only.</summary>
+    /// <summary>Whether the resource exited with an error or could not be started. Databases, and resources whose dependency failed, are skipped, so that only the cause is reported.</summary>
     private bool HasFailed(ResourceEvent change) =>
         change.Resource is not IResourceWithParent
         && (change.Snapshot.ExitCode is not null and not 0 || (change.Snapshot.State?.Text == KnownResourceStates.FailedToStart && !IsFailedDependent(change)));
@@ -104,7 +104,7 @@ internal sealed class StartReport(TextWriter terminal, TimeProvider time, Endpoi
         }
     }
 
-    /// <summary>The end of the output without the frames of stack traces, which bury the sentence that says what is wrong.</summary>
+    /// <summary>The last lines of output, without stack frames, which would push the error message out of view.</summary>
     private async Task<IReadOnlyList<string>> LastOutputAsync(string resourceId, CancellationToken cancellationToken)
     {
         List<string> lines = [];
@@ -151,7 +151,7 @@ internal sealed class StartReport(TextWriter terminal, TimeProvider time, Endpoi
             """);
     }
 
-    /// <summary>On the terminal of whoever started the platform, and in no log: the platform's own lines go elsewhere.</summary>
+    /// <summary>The administrator's key, only in Development. Written to the terminal and never to a log.</summary>
     private async Task<string> KeyLineAsync(CancellationToken cancellationToken) => services.GetRequiredService<IHostEnvironment>().IsDevelopment()
         ? $"  Key         {await key.GetValueAsync(cancellationToken)}{Environment.NewLine}"
         : "";

@@ -6,8 +6,9 @@ using Platform.ServiceDefaults.Problems;
 namespace Platform.ServiceDefaults.Postgres.Idempotency;
 
 /// <summary>
-/// Handles <c>Idempotency-Key</c>. Claims the key before the handler runs, or replays the response stored for it. Afterwards stores the response if it is final, and otherwise
-/// releases the key so that the client can retry. Handlers with an effect store the response themselves, in their transaction (<see cref="Idempotency.CommitAsync{T}"/>).
+/// Implements <c>Idempotency-Key</c> for all methods but GET and HEAD. Claims the key before the handler runs, or replays the stored response. Afterwards it stores a final
+/// response (2xx to 4xx, except 401, 408, 425 and 429), or releases the key so that the client can retry. Handlers that change data store the response in their own
+/// transaction (<see cref="Idempotency.CommitAsync{T}"/>).
 /// </summary>
 internal sealed class IdempotencyMiddleware : IEndpointMiddleware, IHeaderDescription
 {
@@ -36,7 +37,7 @@ internal sealed class IdempotencyMiddleware : IEndpointMiddleware, IHeaderDescri
         if (header.Count > 1 || !IdempotencyKey.TryParse(header[0], out var key))
         {
             var errors = new ValidationErrors();
-            errors.Add(HeaderName, "must be one value of 1 to 255 visible ASCII characters, quoted or not");
+            errors.Add(HeaderName, "must be one value of 1 to 255 visible ASCII characters, quoted if it contains a comma, a semicolon or a quotation mark");
             await errors.ToResult().ExecuteAsync(context);
             return;
         }
@@ -77,7 +78,8 @@ internal sealed class IdempotencyMiddleware : IEndpointMiddleware, IHeaderDescri
             await next(context);
             if (!idempotency.IsAnswered)
             {
-                // No transaction stored a response, so there was no effect, and a 4xx is final too. If the client has disconnected, the buffered response may be incomplete.
+                // The handler didn't call CommitAsync, so nothing was changed and a 4xx can be stored as final. If the client has disconnected, the buffered response may be
+                // truncated, so the key is released instead.
                 if (IsFinal(context.Response.StatusCode) && !context.RequestAborted.IsCancellationRequested)
                 {
                     if (!await store.CompleteAsync(claim, new(context.Response.StatusCode, HeadersToStore(context.Response.Headers), buffer.ToArray()), CancellationToken.None))
@@ -113,7 +115,7 @@ internal sealed class IdempotencyMiddleware : IEndpointMiddleware, IHeaderDescri
         await buffer.CopyToAsync(client, context.RequestAborted);
     }
 
-    // Keys are scoped to the caller, so two callers may use the same key.
+    // Keys are scoped to the authenticated caller; all anonymous callers share one scope.
     private static string CallerOf(HttpContext context) =>
         context.User.FindFirstValue(ClaimTypes.NameIdentifier) is { } caller && caller != context.RequestServices.GetRequiredService<IOptions<IdempotencyOptions>>().Value.FormerlyAnonymous
             ? caller
@@ -141,7 +143,7 @@ internal sealed class IdempotencyMiddleware : IEndpointMiddleware, IHeaderDescri
     {
         var request = context.Request;
         using var hash = IncrementalHash.CreateHash(HashAlgorithmName.SHA256);
-        // If-Match is included: with another precondition it is another request.
+        // If-Match is part of the fingerprint: the same body with another precondition is a different request.
         hash.AppendData(Encoding.UTF8.GetBytes($"{request.Method}\n{request.PathBase}{request.Path}{request.QueryString}\n{request.Headers.IfMatch}\n"));
         request.EnableBuffering();
         var buffer = new byte[16 * 1024];

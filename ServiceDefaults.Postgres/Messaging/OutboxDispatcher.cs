@@ -5,9 +5,9 @@ using Platform.ServiceDefaults.Postgres.Database;
 namespace Platform.ServiceDefaults.Postgres.Messaging;
 
 /// <summary>
-/// Delivers the outbox: per destination, claims keys that have messages due and sends each key's messages in order, several keys in parallel. While a destination
-/// is unavailable its messages wait, however long that takes, and one process at a time tries to deliver a single message (the trial). Only a refusal (400, 422) makes a
-/// message a dead letter.
+/// Sends outbox messages. For each destination it claims partition keys that have messages due, and sends each key's messages in order, several keys in parallel.
+/// While a destination is unavailable its messages wait without limit, and one process at a time sends a single message as a trial. Only a 400 or 422 response makes
+/// a message a dead letter.
 /// </summary>
 internal sealed partial class OutboxDispatcher(
     OutboxRoute route, OutboxStore store, OutboxSender sender, Signals signals, DatabaseMigrations migrations, IOptions<MessagingOptions> options, TimeProvider time, ILogger<OutboxDispatcher> logger)
@@ -15,7 +15,7 @@ internal sealed partial class OutboxDispatcher(
 {
     private static readonly TimeSpan ProbeInterval = TimeSpan.FromSeconds(1);
 
-    // Messages being sent when the service stops get this long. After that their leases expire, and another process sends them.
+    // How long sends in flight may continue after the service is told to stop. Then they are aborted and their keys released, so that another process sends them.
     private static readonly TimeSpan StopGrace = TimeSpan.FromSeconds(2);
 
     protected override async Task ExecuteAsync(CancellationToken stoppingToken)
@@ -33,18 +33,18 @@ internal sealed partial class OutboxDispatcher(
         var signal = signals[Outbox.SignalName];
         var stateSignal = signals[Outbox.StateSignalName(destination)];
         var health = route.Health[destination];
-        // Releases of leases and trials that this process may hold but doesn't work on, because the database failed before it confirmed the claim or the result. They run
-        // as soon as the database answers, so that nobody has to wait until the leases expire.
-        var possiblyHeld = new ConcurrentQueue<Func<CancellationToken, Task>>();
+        // Releases of leases and trials that this process may still hold: their claim was not confirmed, or the send ended with an exception. They run before the next
+        // claim, so that nobody has to wait until the leases expire.
+        var pendingReleases = new ConcurrentQueue<Func<CancellationToken, Task>>();
         var registered = false;
-        var wasUnavailable = false;
+        var lastProbeFailed = false;
         try
         {
             while (true)
             {
                 await slots.WaitAsync(stoppingToken);
                 slots.Release();
-                // Read before the database, so that a signal that arrives in between ends the wait below at once.
+                // Read both versions before querying, so that a signal that arrives after the query ends the wait in WaitOrStartTrialAsync at once.
                 var (seen, seenState) = (signal.Version, stateSignal.Version);
                 try
                 {
@@ -54,10 +54,10 @@ internal sealed partial class OutboxDispatcher(
                         registered = true;
                     }
 
-                    while (possiblyHeld.TryPeek(out var release))
+                    while (pendingReleases.TryPeek(out var release))
                     {
                         await release(stoppingToken);
-                        possiblyHeld.TryDequeue(out _);
+                        pendingReleases.TryDequeue(out _);
                     }
 
                     var keys = await ClaimAsync(lease => store.ClaimKeysAsync(destination, lease, slots.CurrentCount, stoppingToken));
@@ -68,13 +68,13 @@ internal sealed partial class OutboxDispatcher(
 
                     if (keys.Count == 0)
                     {
-                        await WaitOrTryAsync(seen, seenState);
+                        await WaitOrStartTrialAsync(seen, seenState);
                     }
                 }
-                // Whatever went wrong, the loop must go on: without it, accepted messages would stay here until the process restarts.
+                // Catch everything: if this loop ended, the outbox would not be sent until the process restarts.
                 catch (Exception exception) when (!stoppingToken.IsCancellationRequested)
                 {
-                    LogDatabaseUnavailable(logger, DatabaseProblems.IsUnavailable(exception) ? null : exception, destination, exception.Message);
+                    LogDispatchFailed(logger, DatabaseProblems.IsUnavailable(exception) ? null : exception, destination, exception.Message);
                     await Task.Delay(options.Value.PollInterval, time, stoppingToken);
                 }
             }
@@ -87,7 +87,7 @@ internal sealed partial class OutboxDispatcher(
                 await slots.WaitAsync(CancellationToken.None);
             }
 
-            await ReleaseOnStopAsync(possiblyHeld);
+            await ReleaseOnStopAsync(pendingReleases);
         }
 
         async Task<IReadOnlyList<ClaimedKey>> ClaimAsync(Func<Guid, Task<IReadOnlyList<ClaimedKey>>> claim)
@@ -99,7 +99,7 @@ internal sealed partial class OutboxDispatcher(
             }
             catch
             {
-                possiblyHeld.Enqueue(token => store.ReleaseAsync(destination, lease, token));
+                pendingReleases.Enqueue(token => store.ReleaseAsync(destination, lease, token));
                 throw;
             }
         }
@@ -116,10 +116,10 @@ internal sealed partial class OutboxDispatcher(
                 catch (Exception exception)
                 {
                     LogInterrupted(logger, key.Destination, key.PartitionKey, exception.Message);
-                    possiblyHeld.Enqueue(token => store.ReleaseAsync(key, token));
+                    pendingReleases.Enqueue(token => store.ReleaseAsync(key, token));
                     if (trial is { } begun)
                     {
-                        possiblyHeld.Enqueue(token => store.AbandonTrialAsync(key.Destination, begun, token));
+                        pendingReleases.Enqueue(token => store.AbandonTrialAsync(key.Destination, begun, token));
                     }
                 }
                 finally
@@ -151,22 +151,23 @@ internal sealed partial class OutboxDispatcher(
             }
             catch
             {
-                possiblyHeld.Enqueue(token => store.AbandonTrialAsync(destination, trial, token));
+                pendingReleases.Enqueue(token => store.AbandonTrialAsync(destination, trial, token));
                 throw;
             }
         }
 
-        // Nothing could be claimed: either nothing is due, or the destination is unavailable.
-        async Task WaitOrTryAsync(long seen, long seenState)
+        // Called when no key could be claimed: none is due, all that are due are leased, or the destination is unavailable.
+        async Task WaitOrStartTrialAsync(long seen, long seenState)
         {
             var state = await store.GetStateAsync(destination, stoppingToken);
             if (state is { Unavailable: true, TrialInSeconds: <= 0, DueInSeconds: <= 0 })
             {
-                // This process's breaker may still be open although another process has already seen the destination recover. It would refuse the trial, so probe first.
+                // An open breaker in this process would refuse the trial although the destination may have recovered. Probe first; if the probe succeeds, the breaker
+                // becomes half-open. The trial starts either way, and its back-off grows if it fails.
                 if (health.Breaker.State == CircuitState.Open)
                 {
-                    wasUnavailable = await health.FindErrorAsync(stoppingToken) is not null;
-                    if (!wasUnavailable)
+                    lastProbeFailed = await health.FindErrorAsync(stoppingToken) is not null;
+                    if (!lastProbeFailed)
                     {
                         health.Breaker.ProbeAnswered();
                     }
@@ -177,21 +178,21 @@ internal sealed partial class OutboxDispatcher(
 
             if (state is { Unavailable: true, TrialInSeconds: > 1, DueInSeconds: not null })
             {
-                // The next trial may be half a minute away, so probe meanwhile and bring the trial forward once the destination recovers. A destination that was ready all
-                // along and still accepts no messages gets no earlier trial: its back-off stands.
+                // The next trial may be MaxBackoff (30 s) away, so probe every second meanwhile and bring the trial forward when a probe succeeds after a failed one. If
+                // /ready never failed, the probe can't see this outage, so the back-off is kept.
                 var isUnavailable = await health.FindErrorAsync(stoppingToken) is not null;
-                if (wasUnavailable && !isUnavailable)
+                if (lastProbeFailed && !isUnavailable)
                 {
                     health.Breaker.ProbeAnswered();
                 }
 
-                // AllowTrialAsync is refused while a trial is in flight. That one may have started before the recovery and fail, so ask again at the next probe.
-                wasUnavailable = isUnavailable || (wasUnavailable && !await store.AllowTrialAsync(destination, stoppingToken));
+                // AllowTrialAsync returns false while a trial is in flight. That trial may have started before the recovery and may fail, so try again after the next probe.
+                lastProbeFailed = isUnavailable || (lastProbeFailed && !await store.AllowTrialAsync(destination, stoppingToken));
                 await stateSignal.WaitAsync(seenState, ProbeInterval * (0.8 + Random.Shared.NextDouble() * 0.2), stoppingToken);
                 return;
             }
 
-            wasUnavailable &= state.Unavailable;
+            lastProbeFailed &= state.Unavailable;
             var wait = options.Value.PollInterval.TotalSeconds * (0.9 + Random.Shared.NextDouble() * 0.2);
             if (state.DueInSeconds is { } due)
             {
@@ -205,12 +206,12 @@ internal sealed partial class OutboxDispatcher(
     }
 
     // Best effort: what can't be released now is free when its lease expires.
-    private async Task ReleaseOnStopAsync(IEnumerable<Func<CancellationToken, Task>> possiblyHeld)
+    private async Task ReleaseOnStopAsync(IEnumerable<Func<CancellationToken, Task>> pendingReleases)
     {
         using var deadline = new CancellationTokenSource(TimeSpan.FromMilliseconds(500));
         try
         {
-            foreach (var release in possiblyHeld)
+            foreach (var release in pendingReleases)
             {
                 await release(deadline.Token);
             }
@@ -221,12 +222,12 @@ internal sealed partial class OutboxDispatcher(
         }
     }
 
-    [LoggerMessage(LogLevel.Warning, "The database is unavailable, so messages to {Destination} are waiting: {Reason}")]
-    private static partial void LogDatabaseUnavailable(ILogger logger, Exception? exception, string destination, string reason);
+    [LoggerMessage(LogLevel.Warning, "Could not process the outbox for {Destination}, retrying: {Reason}")]
+    private static partial void LogDispatchFailed(ILogger logger, Exception? exception, string destination, string reason);
 
     [LoggerMessage(LogLevel.Warning, "Sending the messages of key {PartitionKey} to {Destination} was interrupted and will be resumed: {Reason}")]
     private static partial void LogInterrupted(ILogger logger, string destination, Guid partitionKey, string reason);
 
-    [LoggerMessage(LogLevel.Debug, "Could not release claimed keys while stopping, their leases will expire: {Reason}")]
+    [LoggerMessage(LogLevel.Debug, "Could not release claimed keys and trials while stopping, so they become free when their leases expire: {Reason}")]
     private static partial void LogNotReleased(ILogger logger, string reason);
 }

@@ -6,7 +6,7 @@ public enum CircuitState
     /// <summary>Calls pass and are counted.</summary>
     Closed = 0,
 
-    /// <summary>Calls are refused at once.</summary>
+    /// <summary>Calls are refused without being sent. After the break duration the state stays open until the next call, which is let through as the trial.</summary>
     Open = 1,
 
     /// <summary>One trial call passes; others are refused until it ends.</summary>
@@ -16,15 +16,15 @@ public enum CircuitState
 /// <summary>A consistent snapshot of a breaker's state and counts.</summary>
 /// <param name="State">The state.</param>
 /// <param name="Since">When this state was entered, UTC.</param>
-/// <param name="Counts">Totals since the process started.</param>
-/// <param name="FailureRatio">Failures over calls in the sampling window, 0 to 1; 0 when there were none.</param>
-/// <param name="LastError">The last failure counted, or null when there was none.</param>
-/// <param name="LastErrorAt">When it was counted, UTC.</param>
+/// <param name="Counts">Call counts since the process started, and the current runs of successes and failures.</param>
+/// <param name="FailureRatio">Share of failed calls in the sampling window, 0 to 1; 0 if there were no calls.</param>
+/// <param name="LastError">The error of the last failed call or the reason of the last <see cref="CircuitBreaker.Trip"/>; null if there was none.</param>
+/// <param name="LastErrorAt">When that happened, UTC.</param>
 public sealed record CircuitSnapshot(
     CircuitState State, DateTimeOffset Since, CircuitCounts Counts, double FailureRatio, string? LastError, DateTimeOffset? LastErrorAt);
 
-/// <summary>Totals of a breaker since the process started.</summary>
-/// <param name="Requests">Calls that were let through.</param>
+/// <summary>Call counts since the process started, and the current runs of successes and failures.</summary>
+/// <param name="Requests">Calls let through. Exceeds successes plus failures by the calls in flight and those without a verdict.</param>
 /// <param name="TotalSuccesses">Calls that succeeded.</param>
 /// <param name="TotalFailures">Calls that failed.</param>
 /// <param name="Rejected">Calls that were refused without being sent.</param>
@@ -37,17 +37,18 @@ public sealed record CircuitCounts(
 public readonly record struct CircuitTransition(CircuitState From, CircuitState To, string Reason);
 
 /// <summary>
-/// Refuses calls to a failing destination until it recovers. Opens on any of three conditions:
+/// Refuses calls to a failing destination until it recovers. Opens on <see cref="Trip"/>, or when a failed call meets one of three conditions:
 /// <list type="bullet">
 /// <item>the failure ratio of the sampling window reaches <see cref="CircuitBreakerOptions.FailureRatio"/> with at least <see cref="CircuitBreakerOptions.MinimumThroughput"/> calls;</item>
-/// <item><see cref="CircuitBreakerOptions.MinimumThroughput"/> calls in a row fail;</item>
+/// <item><see cref="CircuitBreakerOptions.MinimumThroughput"/> calls in a row fail within the sampling window;</item>
 /// <item><see cref="CircuitBreakerOptions.ConnectFailures"/> connection attempts in a row fail, which reveals an unreachable destination long before the window has enough calls.</item>
 /// </list>
-/// Becomes half-open when the recovery probe succeeds or the break duration has passed. One trial call then closes or reopens it.
+/// Becomes half-open when the recovery probe succeeds, or at the first call after the break duration. One trial call then closes or reopens it.
 /// </summary>
 /// <remarks>
-/// The state machine of Nygard's "Release It!" over a sliding window of ten slices. It belongs to a destination, not to a Polly pipeline, so that its state survives
-/// configuration reloads and can be read at any time. Options are read at each decision, so a reload takes effect at once and resets nothing.
+/// Implements the circuit breaker of Nygard's "Release It!" with a sliding window of ten slices. There is one instance per destination, not per Polly pipeline, so that its
+/// state survives configuration reloads and can be read at any time. Options are read at each decision, so a reload takes effect at once and keeps the state; only a
+/// changed sampling duration empties the window.
 /// </remarks>
 public sealed class CircuitBreaker(Func<CircuitBreakerOptions> options, TimeProvider time)
 {
@@ -84,8 +85,8 @@ public sealed class CircuitBreaker(Func<CircuitBreakerOptions> options, TimeProv
     internal TimeSpan ProbeInterval { get; set; } = TimeSpan.MaxValue;
 
     /// <summary>Asks whether a call may be made. If so, report its result by exactly one method of <paramref name="pass"/>.</summary>
-    /// <param name="pass">The permission. If the state changes before the call ends, its result still counts in the totals but no longer affects the state.</param>
-    /// <param name="retryAfter">When refused: the time until the next recovery probe or the end of the break, whichever is sooner.</param>
+    /// <param name="pass">The permission to make the call. A result reported after a change of state is added to the totals but doesn't affect the new state.</param>
+    /// <param name="retryAfter">When refused: the probe interval or the rest of the break, whichever is shorter; 1 s while half-open.</param>
     public bool TryPass(out CircuitPass pass, out TimeSpan retryAfter)
     {
         CircuitTransition? change = null;
@@ -134,7 +135,7 @@ public sealed class CircuitBreaker(Func<CircuitBreakerOptions> options, TimeProv
         }
     }
 
-    /// <summary>Opens at once, whatever the counts: something more reliable than a failed call has shown that the destination is unavailable.</summary>
+    /// <summary>Opens at once, regardless of the counts. For callers that know that the destination is unavailable, for example from a failed probe.</summary>
     public void Trip(string reason)
     {
         CircuitTransition? change = null;
@@ -273,8 +274,8 @@ public sealed class CircuitBreaker(Func<CircuitBreakerOptions> options, TimeProv
             return $"{_failuresSinceSuccess} calls in a row failed";
         }
 
-        // The ratio is evaluated once per slice, and not in the first one after a change of state. Evaluated at each call, chance would sooner or later push a destination that fails
-        // 40 % of its calls over a threshold of 50 %.
+        // Evaluate the ratio at the first failure of each slice, and skip the slice of the first failure after a change of state. If it were checked at every call, random
+        // variation would sooner or later push a destination that fails 40 % of its calls over a threshold of 50 %.
         var now = SliceNow();
         if (_evaluatedSlice == now)
         {
@@ -359,6 +360,6 @@ public readonly struct CircuitPass(CircuitBreaker breaker, int generation)
     /// <param name="neverConnected">No connection was established: refused, reset or timed out while connecting.</param>
     public void Failed(string error, bool neverConnected = false) => breaker.Failed(generation, error, neverConnected);
 
-    /// <summary>The result says nothing about the destination's health: the caller gave up, or the response was a 429 or similar.</summary>
+    /// <summary>The result says nothing about the destination's health: the caller cancelled, its deadline passed, or the response was 429 or 503 with Retry-After. Lets another trial start.</summary>
     public void Left() => breaker.Left(generation);
 }

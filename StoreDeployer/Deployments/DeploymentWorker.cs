@@ -5,7 +5,7 @@ using Platform.StoreDeployer.Deployments.Queue;
 
 namespace Platform.StoreDeployer.Deployments;
 
-/// <summary>Claims deployments and runs several at a time, renews their leases, and returns the deployments of dead workers to the queue.</summary>
+/// <summary>Claims deployments and runs several at a time, renews their leases, and releases the deployments of workers that died or whose lease expired.</summary>
 internal sealed partial class DeploymentWorker(
     ProcessSession session,
     ClaimNextDeployment claimNext,
@@ -25,12 +25,12 @@ internal sealed partial class DeploymentWorker(
 
     private readonly ConcurrentDictionary<(Guid Id, long FencingToken), RunningDeployment> _running = new();
 
-    // Set when a claim or the end of a run failed: the database may show this process as the holder of a deployment that it doesn't run.
+    // True after a claim failed or an outcome could not be recorded: the database may then list this process as the holder of a deployment that it isn't running.
     private volatile bool _mayHoldForgottenLeases;
 
     protected override async Task ExecuteAsync(CancellationToken stoppingToken)
     {
-        // Hosted services are stopped one after the other, and stoppingToken is cancelled only at this one's turn. ApplicationStopping is earlier.
+        // Stop claiming as soon as shutdown begins. stoppingToken alone would be too late: hosted services stop one after the other, and it is cancelled only at this one's turn.
         using var claiming = CancellationTokenSource.CreateLinkedTokenSource(stoppingToken, lifetime.ApplicationStopping);
         // Leases are renewed until the last run has ended, also while draining.
         using var stopRenewing = new CancellationTokenSource();
@@ -68,7 +68,7 @@ internal sealed partial class DeploymentWorker(
         }
         catch (Exception) when (cancellationToken.IsCancellationRequested)
         {
-            // The process is stopping. Commands that are cut off may fail with any exception.
+            // The process is stopping. A cancelled SQL command may throw any exception.
         }
     }
 
@@ -105,12 +105,12 @@ internal sealed partial class DeploymentWorker(
         catch (Exception e)
         {
             outcomeRecorded = false;
-            LogFailure(logger, DatabaseProblems.IsUnavailable(e) ? null : e, $"run deployment {running.Job.Id}", e.Message);
+            LogOutcomeNotRecorded(logger, DatabaseProblems.IsUnavailable(e) ? null : e, running.Job.Id, e.Message);
         }
         finally
         {
             _running.TryRemove(running.Key, out _);
-            // After the removal: releasing forgotten leases skips those of running deployments.
+            // Set only after the removal from _running: releasing forgotten leases skips the deployments that are in it.
             if (!outcomeRecorded)
                 _mayHoldForgottenLeases = true;
             running.Dispose();
@@ -147,7 +147,7 @@ internal sealed partial class DeploymentWorker(
     {
         if (session.Id is null || await releaseOrphans.ExecuteAsync(cancellationToken) is not (> 0 and var released))
             return;
-        LogTakenOver(logger, released);
+        LogReleased(logger, released);
         signals[SignalName].Set();
     }
 
@@ -187,15 +187,18 @@ internal sealed partial class DeploymentWorker(
         }
         catch (Exception) when (cancellationToken.IsCancellationRequested)
         {
-            // The process is stopping. Commands that are cut off may fail with any exception.
+            // The process is stopping. A cancelled SQL command may throw any exception.
         }
     }
 
     [LoggerMessage(LogLevel.Warning, "Could not {What}: {Reason}")]
     private static partial void LogFailure(ILogger logger, Exception? exception, string what, string reason);
 
-    [LoggerMessage(LogLevel.Warning, "Returned {Count} deployments of dead workers to the queue")]
-    private static partial void LogTakenOver(ILogger logger, int count);
+    [LoggerMessage(LogLevel.Warning, "Could not record the outcome of deployment {DeploymentId}, returning it to the queue: {Reason}")]
+    private static partial void LogOutcomeNotRecorded(ILogger logger, Exception? exception, Guid deploymentId, string reason);
+
+    [LoggerMessage(LogLevel.Warning, "Released {Count} deployments whose worker died or whose lease expired")]
+    private static partial void LogReleased(ILogger logger, int count);
 }
 
 /// <summary>Why a running deployment was told to stop.</summary>

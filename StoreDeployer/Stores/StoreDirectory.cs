@@ -14,12 +14,12 @@ using Platform.StoreDeployer.Releases;
 
 namespace Platform.StoreDeployer.Stores;
 
-/// <summary>What is served at a slug: the active release, and the assets of all retained ones, because pages loaded before an activation still request theirs.</summary>
+/// <summary>What is served at a slug: the active release, and the assets of the other retained releases. A page loaded before an activation still requests the assets of its own release.</summary>
 /// <param name="Slug">The last part of the store's address.</param>
 /// <param name="Release">The active release; null when there is none.</param>
 /// <param name="TakenDown">Whether the store was taken down because its shop was deleted.</param>
-/// <param name="ChangedAt">When the active release last changed, by the database's clock.</param>
-/// <param name="Files">The files of the active release, by path.</param>
+/// <param name="ChangedAt">When a release was last activated or the store taken down, by the database's clock.</param>
+/// <param name="Files">The files of the active release, by path; for a store read from disk, also the former assets.</param>
 /// <param name="FormerAssets">Assets of earlier releases that the active one doesn't have, by path.</param>
 internal sealed record Store(
     string Slug, Guid? Release, bool TakenDown, DateTimeOffset ChangedAt, FrozenDictionary<string, StoredFile> Files, FrozenDictionary<string, StoredFile> FormerAssets)
@@ -29,14 +29,14 @@ internal sealed record Store(
 }
 
 /// <summary>
-/// Finds the store at a slug: in memory, else in the database, else (while the database is unavailable) on disk. A change made by this process is visible
+/// Finds the store at a slug. Looks in memory, then in the database, and on disk if the database is unavailable. A change made by this process is visible
 /// immediately, one made by another process after its signal or at the next poll.
 /// </summary>
 internal sealed partial class StoreDirectory : IDisposable
 {
     public const string SignalName = "stores";
 
-    // The memory cache's limit in files, which take about 100 MB.
+    // Upper limit of file entries (path, digest, type) in memory, about 100 MB in total. StoreFiles caches the contents.
     private const int MaxFiles = 500_000;
 
     public static readonly Fallback Fallback = new(PostgresDatabase.Name, "live stores", FallbackKind.FailOpen);
@@ -61,8 +61,8 @@ internal sealed partial class StoreDirectory : IDisposable
         _folder = Path.Combine(disk.DirectoryPath, "stores", Convert.ToHexStringLower(name)[..16]);
     }
 
-    /// <summary>The store at a slug, or null if there never was one.</summary>
-    /// <exception cref="NpgsqlException">The store is not cached, and the database is unavailable.</exception>
+    /// <summary>The store at a slug, live or taken down. Null if the slug is invalid or its store has never been live.</summary>
+    /// <exception cref="NpgsqlException">The database is unavailable, and the store is neither in memory nor on disk.</exception>
     public async ValueTask<Store?> FindAsync(string slug, CancellationToken cancellationToken)
     {
         if (!SlugPattern().IsMatch(slug))
@@ -74,8 +74,8 @@ internal sealed partial class StoreDirectory : IDisposable
     public void Forget(string slug) => _stores.Remove(slug);
 
     /// <summary>
-    /// Reads the store from the database, unless the copy in memory is at least as new as <paramref name="changedAt"/>. If the database is unavailable, the copies in
-    /// memory and on disk are kept and null is returned; the next poll tries again.
+    /// Reads the store from the database, unless the copy in memory is at least as new as <paramref name="changedAt"/>; null always reads. Returns null if there is no
+    /// store, or if the database is unavailable: then the copies in memory and on disk are kept, and the next poll tries again.
     /// </summary>
     public async Task<Store?> RefreshAsync(string slug, DateTimeOffset? changedAt, CancellationToken cancellationToken)
     {
@@ -90,7 +90,7 @@ internal sealed partial class StoreDirectory : IDisposable
         }
     }
 
-    /// <summary>The slugs whose store changed after <paramref name="since"/>, by the database's clock; all of them if null.</summary>
+    /// <summary>The slugs of live and taken-down stores that changed after <paramref name="since"/>, oldest change first, by the database's clock; of all such stores if null.</summary>
     public async Task<IReadOnlyList<(string Slug, DateTimeOffset ChangedAt)>> ChangedAsync(DateTimeOffset? since, CancellationToken cancellationToken)
     {
         await using var connection = await _database.OpenConnectionAsync(cancellationToken);
@@ -169,7 +169,7 @@ internal sealed partial class StoreDirectory : IDisposable
             if (pointer is null or { Release: null, TakenDown: false })
                 return null;
             var contents = pointer.Release is { } active ? await _contents.FindAsync(active, pointer.Retained, cancellationToken) : null;
-            // The release was deleted between the two reads, so another one must be active by now: read again. If it is still the active one, it has no files.
+            // No files found: the release was probably replaced and deleted between the two reads, so read again. If the same release is still active, it really has no files.
             if (pointer.Release is not null && contents is null && deleted != pointer.Release)
             {
                 deleted = pointer.Release;

@@ -10,13 +10,13 @@ public sealed class PublishTests : IDisposable
     public void Dispose() => _scratch.Dispose();
 
     [Fact]
-    public async Task Without_a_directory_it_says_that_one_is_wanted() => await RefusesAsync([], "a directory to write to is wanted");
+    public async Task Without_a_directory_it_says_that_one_is_wanted() => await RefusesAsync([], "name the output directory");
 
     [Fact]
     public async Task Two_directories_are_refused() => await RefusesAsync(["one", "two"], "not both 'one' and 'two'");
 
     [Fact]
-    public async Task An_option_that_does_not_exist_is_refused() => await RefusesAsync(["out", "--force"], "there is no option '--force'");
+    public async Task An_option_that_does_not_exist_is_refused() => await RefusesAsync(["out", "--force"], "unknown option '--force'");
 
     [Fact]
     public async Task A_file_is_refused()
@@ -30,7 +30,7 @@ public sealed class PublishTests : IDisposable
     {
         Directory.CreateDirectory(Path.Combine(_scratch.Path, "theirs"));
         File.WriteAllText(Path.Combine(_scratch.Path, "theirs", "file"), "");
-        await RefusesAsync(["theirs"], "'theirs' holds other things");
+        await RefusesAsync(["theirs"], "'theirs' contains other files");
         Directory.GetFileSystemEntries(Path.Combine(_scratch.Path, "theirs")).Length.ShouldBe(1);
     }
 

@@ -32,7 +32,7 @@ public sealed class RunTests : IDisposable
     public async Task An_option_without_its_value_is_refused(string option) => await RefusesAsync(["dotnet"], [option], $"{option} needs a value");
 
     [Fact]
-    public async Task An_option_that_does_not_exist_is_refused() => await RefusesAsync(["dotnet"], ["--verbose"], "there is no option '--verbose'");
+    public async Task An_option_that_does_not_exist_is_refused() => await RefusesAsync(["dotnet"], ["--verbose"], "unknown option '--verbose'");
 
     private async Task RefusesAsync(string[] programs, string[] options, params string[] expected)
     {
