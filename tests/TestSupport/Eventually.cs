@@ -3,12 +3,13 @@ using System.Runtime.CompilerServices;
 
 namespace Platform.TestSupport;
 
-/// <summary>Asks again and again until something holds, for what happens in another process or thread.</summary>
+/// <summary>Repeats an assertion until it holds, for what happens in another process or thread.</summary>
 public static class Eventually
 {
-    private static readonly TimeSpan DefaultDeadline = TimeSpan.FromSeconds(10);
+    // Only ends a test that would hang, so it must be longer than anything takes on a busy machine.
+    private static readonly TimeSpan DefaultDeadline = TimeSpan.FromSeconds(60);
 
-    /// <summary>Runs <paramref name="assertion"/> until it does not throw; after <paramref name="within"/> (10 s) fails with its last exception.</summary>
+    /// <summary>Runs <paramref name="assertion"/> until it does not throw. Fails with its last exception after <paramref name="within"/> (60 s).</summary>
     public static Task Async(Func<Task> assertion, TimeSpan? within = null, CancellationToken cancellationToken = default) =>
         Async(async () =>
         {

@@ -17,7 +17,7 @@ namespace Platform.ServiceDefaults.Tests.Communication;
 
 public sealed class AdmissionTests : IAsyncDisposable
 {
-    private readonly FakeTimeProvider _time = new();
+    private readonly ObservableTimeProvider _time = new();
     private readonly ConcurrentQueue<string> _entered = new();
     private readonly TaskCompletionSource _finish = new(TaskCreationOptions.RunContinuationsAsynchronously);
     private readonly TaskCompletionSource _endOfStream = new(TaskCreationOptions.RunContinuationsAsynchronously);
@@ -184,13 +184,12 @@ public sealed class AdmissionTests : IAsyncDisposable
     [Theory]
     [InlineData("00:00:30", 1000)]
     [InlineData("00:00:00.300", 300)]
-    public async Task Nobody_waits_longer_than_a_second_and_than_the_request_may_take(string timeout, int milliseconds)
+    public async Task A_request_waits_in_the_queue_for_at_most_a_second_and_its_own_timeout(string timeout, int milliseconds)
     {
         await StartWithAsync(new() { ["Requests:Timeout"] = timeout, ["Admission:Concurrency"] = "1" });
         await HoldAsync(HttpMethod.Post, "/untimed");
-        var timers = _time.PendingTimers;
         var waiting = await WaitInQueueAsync("/", HttpMethod.Get);
-        await Eventually.TrueAsync(() => _time.PendingTimers > timers);
+        await _time.TimerAsync(TimeSpan.FromMilliseconds(milliseconds));
 
         _time.Advance(TimeSpan.FromMilliseconds(milliseconds - 1));
         waiting.IsCompleted.ShouldBeFalse();

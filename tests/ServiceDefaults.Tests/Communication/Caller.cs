@@ -10,7 +10,10 @@ using Platform.TestSupport;
 
 namespace Platform.ServiceDefaults.Tests.Communication;
 
-/// <summary>A host whose client <see cref="ClientName"/> calls a real server, the leaf, that answers as it is told.</summary>
+/// <summary>
+/// A host whose client <see cref="ClientName"/> calls a real server, the leaf, that answers as it is told. Its clock moves only when the test moves it, so that no time-out
+/// expires because the machine is busy.
+/// </summary>
 internal sealed class Caller : IAsyncDisposable
 {
     public const string ClientName = "leaf-client";
@@ -24,6 +27,9 @@ internal sealed class Caller : IAsyncDisposable
     public StubService Leaf { get; }
 
     public IConfigurationRoot Configuration { get; }
+
+    /// <summary>The clock of the host.</summary>
+    public ObservableTimeProvider Time => (ObservableTimeProvider)Services.GetRequiredService<TimeProvider>();
 
     /// <summary>The lines logged so far, from Information up.</summary>
     public ConcurrentQueue<string> Log { get; }
@@ -45,6 +51,7 @@ internal sealed class Caller : IAsyncDisposable
                 ["services:leaf:http:0"] = leaf.ToString(),
                 ["InternalToken"] = Token,
                 ["Shutdown:DrainDelay"] = "00:00:00",
+                ["Services:leaf:Retry:Delay"] = "00:00:00",
             });
             builder.Configuration.AddInMemoryCollection(policy.Select(setting => KeyValuePair.Create($"Services:leaf:{setting.Key}", (string?)setting.Value)));
             builder.AddServiceDefaults();
@@ -66,6 +73,7 @@ internal sealed class Caller : IAsyncDisposable
         {
             var log = new ConcurrentQueue<string>();
             var builder = Host.CreateEmptyApplicationBuilder(null);
+            builder.Services.AddSingleton<TimeProvider>(new ObservableTimeProvider());
             configure(builder, leaf.Address);
             builder.Logging.AddConfiguration(builder.Configuration.GetSection("Logging")).SetMinimumLevel(LogLevel.Information);
             builder.Logging.AddProvider(new ListProvider(log));

@@ -1,5 +1,5 @@
+using Microsoft.Extensions.Time.Testing;
 using Platform.ServiceDefaults.Communication;
-using Platform.TestSupport;
 
 namespace Platform.ServiceDefaults.Tests.Communication;
 

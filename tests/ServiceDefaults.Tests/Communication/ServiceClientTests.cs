@@ -106,8 +106,8 @@ public sealed class ServiceClientTests : IAsyncDisposable
     {
         await using var caller = await Caller.StartAsync(
             context => _answer(context),
-            [("Retry:Delay", "00:00:00")],
-            // what SocketsHttpHandler throws then, which no server can be told to bring about
+            [],
+            // What SocketsHttpHandler throws then, which no server can be told to bring about.
             (_, client) => client.ConfigurePrimaryHttpMessageHandler(() => new NotConnected()));
 
         (await Should.ThrowAsync<ServiceCallException>(() => caller.Client.GetAsync("/"))).Failure.ShouldBe(ServiceCallFailure.Unreachable);
@@ -116,7 +116,7 @@ public sealed class ServiceClientTests : IAsyncDisposable
     }
 
     [Fact]
-    public async Task The_recovery_probe_brings_calls_back_long_before_the_break_is_over()
+    public async Task A_successful_probe_lets_calls_through_long_before_the_break_is_over()
     {
         await StartAsync(("Retry:Sends", "1"));
         await _caller.Leaf.StopAsync();
@@ -128,20 +128,18 @@ public sealed class ServiceClientTests : IAsyncDisposable
         Leaf.Breaker.State.ShouldBe(CircuitState.Open);
         await _caller.Leaf.StartAgainAsync();
 
-        await Eventually.TrueAsync(() => Task.FromResult(Leaf.Breaker.State == CircuitState.HalfOpen), TimeSpan.FromSeconds(10));
+        await NextProbeAsync(_caller, seconds: 1);
         using var response = await Client.GetAsync("/");
         response.StatusCode.ShouldBe(HttpStatusCode.OK);
         Leaf.Breaker.State.ShouldBe(CircuitState.Closed);
     }
 
     [Fact]
-    public async Task A_service_that_says_it_is_ready_and_fails_its_trials_gets_them_less_and_less_often()
+    public async Task A_service_that_is_ready_and_fails_its_trial_calls_is_probed_less_and_less_often()
     {
-        var time = new FakeTimeProvider();
         await using var caller = await Caller.StartAsync(
             context => _answer(context),
-            [("Retry:Sends", "1"), ("CircuitBreaker:MinimumThroughput", "1"), ("CircuitBreaker:BreakDuration", "01:00:00")],
-            (builder, _) => builder.Services.AddSingleton<TimeProvider>(time));
+            [("Retry:Sends", "1"), ("CircuitBreaker:MinimumThroughput", "1"), ("CircuitBreaker:BreakDuration", "01:00:00")]);
         var breaker = caller.Destination.Breaker;
         await CallAsync(500);
         foreach (var seconds in (int[])[1, 2, 4, 8, 16, 30, 30])
@@ -166,21 +164,16 @@ public sealed class ServiceClientTests : IAsyncDisposable
         {
             breaker.State.ShouldBe(CircuitState.Open);
             breaker.ProbeInterval.TotalSeconds.ShouldBe(seconds);
-            // the clock stands while the probe is under way: its patience is one second of this clock
-            await Eventually.TrueAsync(() => time.UntilNextDelay is { TotalSeconds: var wait } && wait >= 0.8 * seconds && wait <= seconds);
-            time.Advance(time.UntilNextDelay!.Value);
-            await Eventually.TrueAsync(() => breaker.State == CircuitState.HalfOpen);
+            await NextProbeAsync(caller, seconds);
         }
     }
 
     [Fact]
-    public async Task Trials_at_the_end_of_a_break_leave_the_probe_as_often_as_it_was()
+    public async Task Trial_calls_at_the_end_of_a_break_leave_the_probe_interval_as_it_was()
     {
-        var time = new FakeTimeProvider();
         await using var caller = await Caller.StartAsync(
             context => _answer(context),
-            [("Retry:Sends", "1"), ("CircuitBreaker:MinimumThroughput", "1"), ("CircuitBreaker:BreakDuration", "00:00:00.100")],
-            (builder, _) => builder.Services.AddSingleton<TimeProvider>(time));
+            [("Retry:Sends", "1"), ("CircuitBreaker:MinimumThroughput", "1"), ("CircuitBreaker:BreakDuration", "00:00:00.100")]);
         var breaker = caller.Destination.Breaker;
         Answer(500);
         // all within the probe's first second
@@ -188,7 +181,7 @@ public sealed class ServiceClientTests : IAsyncDisposable
         {
             using var response = await caller.Client.GetAsync("/");
             breaker.State.ShouldBe(CircuitState.Open);
-            time.Advance(TimeSpan.FromMilliseconds(100));
+            caller.Time.Advance(TimeSpan.FromMilliseconds(100));
         }
 
         caller.Leaf.Requests.Count.ShouldBe(5);
@@ -198,7 +191,7 @@ public sealed class ServiceClientTests : IAsyncDisposable
     [Fact]
     public async Task The_second_endpoint_is_tried_when_the_first_is_dead()
     {
-        await StartAsync(("Retry:Delay", "00:00:00"));
+        await StartAsync();
         _caller.Configuration["services:leaf:http:0"] = $"http://127.0.0.1:{FreePort.Next()}";
         _caller.Configuration["services:leaf:http:1"] = _caller.Leaf.Address.ToString();
         _caller.Configuration.Reload();
@@ -211,31 +204,38 @@ public sealed class ServiceClientTests : IAsyncDisposable
     }
 
     [Fact]
-    public async Task A_send_says_how_long_it_may_take_and_never_more_than_its_caller_has()
+    public async Task A_send_tells_the_service_its_timeout_which_is_never_longer_than_what_the_caller_has_left()
     {
         await StartAsync();
         using (var response = await Client.GetAsync("/"))
         {
         }
 
-        using (Deadline.Begin(TimeSpan.FromMilliseconds(800), TimeProvider.System))
+        using (Deadline.Begin(TimeSpan.FromMilliseconds(800), _caller.Time))
         {
             using var response = await Client.GetAsync("/");
         }
 
-        int.Parse(_caller.Leaf.Requests[0].Headers["X-Request-Timeout-Ms"], System.Globalization.CultureInfo.InvariantCulture).ShouldBe(2950);
-        int.Parse(_caller.Leaf.Requests[1].Headers["X-Request-Timeout-Ms"], System.Globalization.CultureInfo.InvariantCulture).ShouldBeInRange(1, 750);
+        _caller.Leaf.Requests.Select(request => request.Headers["X-Request-Timeout-Ms"]).ShouldBe(["2950", "750"]);
     }
 
     [Fact]
     public async Task A_call_cut_short_by_its_caller_is_not_held_against_the_service()
     {
         await StartAsync();
-        _answer = context => Task.Delay(Timeout.Infinite, context.RequestAborted);
-
-        using (Deadline.Begin(TimeSpan.FromMilliseconds(100), TimeProvider.System))
+        var entered = new TaskCompletionSource();
+        _answer = context =>
         {
-            (await Should.ThrowAsync<ServiceCallException>(() => Client.GetAsync("/"))).Failure.ShouldBe(ServiceCallFailure.TimedOut);
+            entered.SetResult();
+            return Task.Delay(Timeout.Infinite, context.RequestAborted);
+        };
+
+        using (Deadline.Begin(TimeSpan.FromMilliseconds(100), _caller.Time))
+        {
+            var call = Client.GetAsync("/");
+            await entered.Task;
+            _caller.Time.Advance(TimeSpan.FromMilliseconds(100));
+            (await Should.ThrowAsync<ServiceCallException>(() => call)).Failure.ShouldBe(ServiceCallFailure.TimedOut);
         }
 
         Leaf.Breaker.Snapshot().Counts.TotalFailures.ShouldBe(0);
@@ -253,7 +253,7 @@ public sealed class ServiceClientTests : IAsyncDisposable
             await release.Task;
         };
         var first = Client.GetAsync("/");
-        await entered.Task.WaitAsync(TimeSpan.FromSeconds(10));
+        await entered.Task;
 
         (await Should.ThrowAsync<ServiceCallException>(() => Client.GetAsync("/"))).Failure.ShouldBe(ServiceCallFailure.Busy);
 
@@ -311,12 +311,12 @@ public sealed class ServiceClientTests : IAsyncDisposable
         };
         using var hangUp = new CancellationTokenSource();
         var call = Client.GetAsync("/", hangUp.Token);
-        await entered.Task.WaitAsync(TimeSpan.FromSeconds(10));
+        await entered.Task;
 
         await hangUp.CancelAsync();
 
         await Should.ThrowAsync<OperationCanceledException>(() => call);
-        await aborted.Task.WaitAsync(TimeSpan.FromSeconds(10));
+        await aborted.Task;
         Leaf.Breaker.Snapshot().Counts.TotalFailures.ShouldBe(0);
     }
 
@@ -380,13 +380,26 @@ public sealed class ServiceClientTests : IAsyncDisposable
     [Fact]
     public async Task A_request_whose_time_is_up_before_its_dependency_answers_is_504()
     {
-        await using var leaf = await StubService.StartAsync(app => app.MapGet("/", context => Task.Delay(Timeout.Infinite, context.RequestAborted)));
+        var time = new ObservableTimeProvider();
+        var entered = new TaskCompletionSource();
+        await using var leaf = await StubService.StartAsync(app => app.MapGet("/", context =>
+        {
+            entered.SetResult();
+            return Task.Delay(Timeout.Infinite, context.RequestAborted);
+        }));
         await using var app = await DefaultsApp.StartAsync(
             app => app.MapGet("/", (IHttpClientFactory clients) => clients.CreateClient("leaf-client").GetStringAsync("/")),
-            builder => builder.AddServiceClient("leaf-client", "leaf"),
+            builder =>
+            {
+                builder.Services.AddSingleton<TimeProvider>(time);
+                builder.AddServiceClient("leaf-client", "leaf");
+            },
             new() { ["LEAF_URL"] = leaf.Address.ToString(), ["Requests:Timeout"] = "00:00:00.300" });
 
-        using var response = await app.Client.GetAsync("/");
+        var asking = app.Client.GetAsync("/");
+        await entered.Task;
+        time.Advance(TimeSpan.FromMilliseconds(300));
+        using var response = await asking;
 
         response.StatusCode.ShouldBe(HttpStatusCode.GatewayTimeout);
     }
@@ -401,6 +414,13 @@ public sealed class ServiceClientTests : IAsyncDisposable
 
     private async Task<Caller> StartAsync(params (string Key, string Value)[] policy) =>
         _caller = await Caller.StartAsync(context => _answer(context), policy);
+
+    /// <summary>Moves the clock to the next probe of an open breaker, and waits for its success. The interval is jittered by 20 %.</summary>
+    private static async Task NextProbeAsync(Caller caller, int seconds)
+    {
+        caller.Time.Advance(await caller.Time.TimerAsync(TimeSpan.FromSeconds(0.8 * seconds), TimeSpan.FromSeconds(seconds)));
+        await Eventually.TrueAsync(() => caller.Destination.Breaker.State == CircuitState.HalfOpen);
+    }
 
     private sealed class NotConnected : HttpMessageHandler
     {

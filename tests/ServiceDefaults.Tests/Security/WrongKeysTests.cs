@@ -1,7 +1,7 @@
 using System.Net;
 using Microsoft.AspNetCore.Http;
+using Microsoft.Extensions.Time.Testing;
 using Platform.ServiceDefaults.Security;
-using Platform.TestSupport;
 
 namespace Platform.ServiceDefaults.Tests.Security;
 
