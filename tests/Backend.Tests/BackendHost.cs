@@ -53,7 +53,7 @@ public sealed class BackendHost(PostgresServer server) : IAsyncLifetime
     {
         var factory = Make(configure);
         var client = new HttpClient(new SocketsHttpHandler { AllowAutoRedirect = false, UseCookies = false }) { BaseAddress = factory.ClientOptions.BaseAddress };
-        await Eventually.Async(async () => (await client.GetAsync("/ready")).StatusCode.ShouldBe(HttpStatusCode.OK), TimeSpan.FromSeconds(20));
+        await Eventually.Async(async () => (await client.GetAsync("/ready")).StatusCode.ShouldBe(HttpStatusCode.OK));
         return new(factory, client);
     }
 
@@ -62,7 +62,7 @@ public sealed class BackendHost(PostgresServer server) : IAsyncLifetime
         _factory = Make(Configure);
         Client = _factory.CreateClient();
         Client.DefaultRequestHeaders.Authorization = new("Bearer", AdminKey);
-        await Eventually.Async(async () => (await Client.GetAsync("/ready")).StatusCode.ShouldBe(HttpStatusCode.OK), TimeSpan.FromSeconds(20));
+        await Eventually.Async(async () => (await Client.GetAsync("/ready")).StatusCode.ShouldBe(HttpStatusCode.OK));
     }
 
     private WebApplicationFactory<Program> Make(Action<IWebHostBuilder>? configure)
@@ -75,13 +75,18 @@ public sealed class BackendHost(PostgresServer server) : IAsyncLifetime
             builder.UseSetting("services:store-deployer:http:0", Deployer.Address.ToString());
             builder.UseSetting("InternalToken", Token);
             builder.UseSetting("AdminKey", AdminKey);
-            // every call asks the registry again, so that no test has to wait until an answer is old
+            // Every call asks the registry again, so that no test has to wait until an answer is stale.
             builder.UseSetting("Templates:FreshFor", "00:00:00");
             builder.UseSetting("Templates:AskAgainAfter", "00:00:00");
             builder.UseSetting("Logging:LogLevel:Default", "Warning");
-            // a busy machine is no reason for a 503 here
+            // A busy machine must not be mistaken for an unavailable database.
             builder.UseSetting("Database:ConnectTimeout", "30");
             builder.UseSetting("Database:CommandTimeout", "30");
+            // Nor must it be mistaken for a registry that hangs.
+            builder.UseSetting("Templates:Patience", "00:01:00");
+            builder.UseSetting("Services:template-registry:AttemptTimeout", "00:01:00");
+            builder.UseSetting("Services:template-registry:ReadTimeout", "00:02:00");
+            builder.UseSetting("Services:template-registry:WriteTimeout", "00:02:00");
             foreach (var (key, value) in _settings)
                 builder.UseSetting(key, value);
             configure?.Invoke(builder);

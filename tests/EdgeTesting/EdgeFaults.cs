@@ -17,7 +17,7 @@ public static class EdgeFaults
     /// <summary>Faults with which no complete reply arrives in time; with <see cref="FlapFault"/> only part of the time.</summary>
     public static TheoryData<Fault> Broken =>
     [
-        new LatencyFault(TimeSpan.FromSeconds(5), TimeSpan.FromSeconds(1)),
+        new LatencyFault(TimeSpan.FromMinutes(10), TimeSpan.FromMinutes(1)),
         new ResetFault(),
         new BlackHoleFault(),
         new HalfCloseFault(),

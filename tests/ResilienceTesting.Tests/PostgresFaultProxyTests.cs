@@ -35,7 +35,7 @@ public sealed class PostgresFaultProxyTests(PostgresServer server) : IAsyncLifet
     {
         var trap = Arm(moment);
         var inserting = InsertAsync(1);
-        var held = await trap.Held.WaitAsync(TimeSpan.FromSeconds(10));
+        var held = await trap.Held.WaitAsync(TimeSpan.FromSeconds(60));
         held.Proxy.ShouldBe(_proxy);
         inserting.IsCompleted.ShouldBeFalse();
         (await CountAsync()).ShouldBe(there);
@@ -53,7 +53,7 @@ public sealed class PostgresFaultProxyTests(PostgresServer server) : IAsyncLifet
     {
         var trap = Arm(moment);
         var inserting = InsertAsync(1);
-        (await trap.Held.WaitAsync(TimeSpan.FromSeconds(10))).Release();
+        (await trap.Held.WaitAsync(TimeSpan.FromSeconds(60))).Release();
 
         await inserting;
         await InsertAsync(2);
@@ -67,7 +67,7 @@ public sealed class PostgresFaultProxyTests(PostgresServer server) : IAsyncLifet
         await using var command = _client.CreateCommand("insert into notes values ($1)");
         command.Parameters.Add(new() { Value = 1 });
         var inserting = command.ExecuteNonQueryAsync();
-        var held = await trap.Held.WaitAsync(TimeSpan.FromSeconds(10));
+        var held = await trap.Held.WaitAsync(TimeSpan.FromSeconds(60));
         (await CountAsync()).ShouldBe(1);
 
         held.Release();
@@ -82,7 +82,7 @@ public sealed class PostgresFaultProxyTests(PostgresServer server) : IAsyncLifet
         await using var command = _client.CreateCommand("insert into notes values ($1)");
         command.Parameters.Add(new() { Value = 1 });
         var inserting = command.ExecuteNonQueryAsync();
-        var held = await trap.Held.WaitAsync(TimeSpan.FromSeconds(10));
+        var held = await trap.Held.WaitAsync(TimeSpan.FromSeconds(60));
 
         await using (var locking = _database.DataSource.CreateCommand("begin; lock table notes nowait; commit"))
             await locking.ExecuteNonQueryAsync();
@@ -103,7 +103,7 @@ public sealed class PostgresFaultProxyTests(PostgresServer server) : IAsyncLifet
         trap.Held.IsCompleted.ShouldBeFalse();
 
         var inserting = InsertBothAsync();
-        var held = await trap.Held.WaitAsync(TimeSpan.FromSeconds(10));
+        var held = await trap.Held.WaitAsync(TimeSpan.FromSeconds(60));
         (await CountAsync()).ShouldBe(1);
 
         held.Release();
@@ -138,7 +138,7 @@ public sealed class PostgresFaultProxyTests(PostgresServer server) : IAsyncLifet
         trap.Held.IsCompleted.ShouldBeFalse();
         var third = command.ExecuteNonQueryAsync();
 
-        (await trap.Held.WaitAsync(TimeSpan.FromSeconds(10))).Release();
+        (await trap.Held.WaitAsync(TimeSpan.FromSeconds(60))).Release();
         await third;
         (await CountAsync()).ShouldBe(3);
     }
@@ -154,7 +154,7 @@ public sealed class PostgresFaultProxyTests(PostgresServer server) : IAsyncLifet
         trap.Held.IsCompleted.ShouldBeFalse();
         var third = InsertAsync(3);
 
-        (await trap.Held.WaitAsync(TimeSpan.FromSeconds(10))).Release();
+        (await trap.Held.WaitAsync(TimeSpan.FromSeconds(60))).Release();
 
         await third;
         await InsertAsync(4);

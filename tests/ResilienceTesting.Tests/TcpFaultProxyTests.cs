@@ -9,7 +9,7 @@ public sealed class TcpFaultProxyTests : IAsyncDisposable
 {
     private static readonly TimeSpan Second = TimeSpan.FromSeconds(1);
 
-    private readonly FakeTimeProvider _time = new();
+    private readonly ObservableTimeProvider _time = new();
     private readonly FaultInjector _faults;
     private readonly LoopbackServer _server;
 
@@ -100,7 +100,7 @@ public sealed class TcpFaultProxyTests : IAsyncDisposable
         await client.SendTextAsync("?");
         (await server.ReceiveTextAsync(1)).ShouldBe("?");
         await server.SendTextAsync("late");
-        await Eventually.TrueAsync(() => _time.PendingTimers == 1);
+        await _time.TimerAsync(Second);
         _time.Advance(Second - TimeSpan.FromTicks(1));
         client.Available.ShouldBe(0);
         _time.Advance(TimeSpan.FromTicks(1));
@@ -121,7 +121,7 @@ public sealed class TcpFaultProxyTests : IAsyncDisposable
 
         static async Task<List<TimeSpan>> DelaysAsync(int seed)
         {
-            var time = new FakeTimeProvider();
+            var time = new ObservableTimeProvider();
             await using var server = new LoopbackServer(new FaultInjector(seed, time));
             var (client, target) = await server.PairAsync();
             using var latency = server.Proxy.Faults.Latency(Second, jitter: TimeSpan.FromMilliseconds(400));
@@ -129,11 +129,8 @@ public sealed class TcpFaultProxyTests : IAsyncDisposable
             for (var i = 0; i < 4; i++)
             {
                 await target.SendTextAsync("x");
-                await Eventually.TrueAsync(() => time.PendingTimers == 1);
-                var before = time.GetUtcNow();
-                while (time.PendingTimers > 0)
-                    time.Advance(TimeSpan.FromMilliseconds(1));
-                delays.Add(time.GetUtcNow() - before);
+                delays.Add(await time.TimerAsync(TimeSpan.Zero, 2 * Second));
+                time.Advance(delays[^1]);
                 (await client.ReceiveTextAsync(1)).ShouldBe("x");
             }
 
@@ -147,7 +144,7 @@ public sealed class TcpFaultProxyTests : IAsyncDisposable
         var (client, server) = await _server.PairAsync();
         var latency = _faults.Latency(TimeSpan.FromHours(1));
         await server.SendTextAsync("late");
-        await Eventually.TrueAsync(() => _time.PendingTimers == 1);
+        await _time.TimerAsync(TimeSpan.FromHours(1));
 
         latency.Dispose();
 
@@ -224,7 +221,7 @@ public sealed class TcpFaultProxyTests : IAsyncDisposable
         await server.SendTextAsync("abcdefgh");
         foreach (var piece in new[] { "abc", "def", "gh" })
         {
-            await Eventually.TrueAsync(() => _time.PendingTimers == 1);
+            await _time.TimerAsync(Second);
             client.Available.ShouldBe(0);
             _time.Advance(Second);
             (await client.ReceiveTextAsync(piece.Length)).ShouldBe(piece);
@@ -256,19 +253,18 @@ public sealed class TcpFaultProxyTests : IAsyncDisposable
     {
         var (client, server) = await _server.PairAsync();
         using var bandwidth = _faults.Bandwidth(100);
-        var began = _time.GetUtcNow();
 
         await server.SendTextAsync(new string('x', 200));
         var received = client.ReceiveTextAsync(200);
-        await Eventually.Async(() =>
+        for (var waited = TimeSpan.Zero; waited < 2 * Second;)
         {
-            if (_time.PendingTimers > 0)
-                _time.Advance(TimeSpan.FromMilliseconds(50));
-            return received.IsCompleted ? Task.CompletedTask : throw new InvalidOperationException("There is more to come.");
-        });
+            received.IsCompleted.ShouldBeFalse();
+            var pause = await _time.TimerAsync(TimeSpan.Zero, Second);
+            _time.Advance(pause);
+            waited += pause;
+        }
 
         (await received).Length.ShouldBe(200);
-        (_time.GetUtcNow() - began).ShouldBe(TimeSpan.FromSeconds(2));
     }
 
     [Fact]
@@ -321,7 +317,7 @@ public sealed class TcpFaultProxyTests : IAsyncDisposable
         }
 
         await _server.PairAsync();
-        _time.PendingTimers.ShouldBe(0);
+        _time.ActiveTimers.ShouldBe(0);
     }
 
     [Fact]
@@ -393,13 +389,13 @@ public sealed class TcpFaultProxyTests : IAsyncDisposable
         var (client, server) = await _server.PairAsync();
         using var latency = _faults.Latency(TimeSpan.FromHours(1));
         await server.SendTextAsync("never");
-        await Eventually.TrueAsync(() => _time.PendingTimers == 1);
+        await _time.TimerAsync(TimeSpan.FromHours(1));
 
         await _server.Proxy.DisposeAsync();
 
         await client.ShouldBeResetAsync();
         _server.Proxy.OpenConnections.ShouldBe(0);
-        _time.PendingTimers.ShouldBe(0);
+        _time.ActiveTimers.ShouldBe(0);
         _faults.Proxies.ShouldBeEmpty();
         await Should.ThrowAsync<SocketException>(_server.ConnectAsync);
     }

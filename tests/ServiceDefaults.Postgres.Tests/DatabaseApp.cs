@@ -33,13 +33,18 @@ internal static class DatabaseApp
                 app.MapDefaultEndpoints();
                 map?.Invoke(app);
             },
-            new Dictionary<string, string?>(settings ?? []) { ["InternalToken"] = Token, ["ConnectionStrings:test-db"] = connectionString },
+            new Dictionary<string, string?>
+            {
+                ["InternalToken"] = Token,
+                ["ConnectionStrings:test-db"] = connectionString,
+                // A busy machine must not be mistaken for an unavailable database.
+                ["Database:ConnectTimeout"] = "30",
+            }.Concat(settings ?? []).GroupBy(setting => setting.Key).ToDictionary(setting => setting.Key, setting => setting.Last().Value),
             port: port);
         app.Client.DefaultRequestHeaders.Add("X-Internal-Token", Token);
         if (waitForMigrations)
         {
-            using var deadline = new CancellationTokenSource(TimeSpan.FromSeconds(20));
-            await app.Get<DatabaseMigrations>().WaitAsync(deadline.Token);
+            await app.Get<DatabaseMigrations>().WaitAsync(CancellationToken.None).WaitAsync(TimeSpan.FromSeconds(60));
         }
 
         return app;

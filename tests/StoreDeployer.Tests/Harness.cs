@@ -65,9 +65,9 @@ public sealed class Neighbours : IAsyncDisposable
             .DistinctBy(message => message.GetProperty("id").GetString())
             .Select(message => (message.GetProperty("type").GetString()!, message.GetProperty("data")))];
 
-    /// <summary>Waits for the message with a deployment's outcome.</summary>
-    public Task<JsonElement> FinishedAsync(Guid deployment, TimeSpan? within = null) => Eventually.Async(() => Task.FromResult(
-        MessagesAbout(deployment).Single(message => message.Type == "deployment.finished").Data), within ?? TimeSpan.FromSeconds(20));
+    /// <summary>The message that says how a deployment ended.</summary>
+    public Task<JsonElement> FinishedAsync(Guid deployment) => Eventually.Async(() => Task.FromResult(
+        MessagesAbout(deployment).Single(message => message.Type == "deployment.finished").Data));
 
     public async ValueTask DisposeAsync()
     {
@@ -167,8 +167,8 @@ public abstract class DeployerClient
         return await response.Content.ReadFromJsonAsync<JsonElement>(PlatformJson.Tolerant);
     }
 
-    public Task StatusBecomesAsync(Guid id, string status, TimeSpan? within = null) => Eventually.Async(async () =>
-        (await DeploymentAsync(id)).GetProperty("status").GetString().ShouldBe(status), within ?? TimeSpan.FromSeconds(20));
+    public Task StatusBecomesAsync(Guid id, string status) => Eventually.Async(async () =>
+        (await DeploymentAsync(id)).GetProperty("status").GetString().ShouldBe(status));
 
     public async Task<string> PageAsync(string slug, string path = "")
     {
@@ -224,7 +224,7 @@ public sealed class DeployerHost : DeployerClient, IAsyncDisposable
 
     public IServiceProvider Services => _factory.Services;
 
-    public Task ReadyAsync() => Eventually.Async(async () => ((int)(await Http.GetAsync(new Uri("/ready", UriKind.Relative))).StatusCode).ShouldBe(200), TimeSpan.FromSeconds(30));
+    public Task ReadyAsync() => Eventually.Async(async () => ((int)(await Http.GetAsync(new Uri("/ready", UriKind.Relative))).StatusCode).ShouldBe(200));
 
     /// <summary>Stops it and keeps its cache.</summary>
     public async Task StopAsync()
@@ -290,7 +290,7 @@ public sealed class DeployerProcess : DeployerClient, IAsyncDisposable
         {
             process._process.HasExited.ShouldBeFalse(process.Output);
             ((int)(await process.Http.GetAsync(new Uri("/ready", UriKind.Relative))).StatusCode).ShouldBe(200);
-        }, TimeSpan.FromSeconds(60));
+        }, TimeSpan.FromMinutes(3));
         return process;
     }
 
@@ -300,14 +300,13 @@ public sealed class DeployerProcess : DeployerClient, IAsyncDisposable
 
     public Task ContinueAsync() => SignalAsync("CONT");
 
-    /// <summary>Sends SIGTERM.</summary>
-    /// <returns>How long it took.</returns>
-    public async Task<TimeSpan> TerminateAsync()
+    /// <summary>Sends SIGTERM, and waits for the process to exit.</summary>
+    /// <returns>The exit code.</returns>
+    public async Task<int> TerminateAsync()
     {
-        var watch = Stopwatch.StartNew();
         await SignalAsync("TERM");
-        await _process.WaitForExitAsync(TestContext.Current.CancellationToken);
-        return watch.Elapsed;
+        await _process.WaitForExitAsync(TestContext.Current.CancellationToken).WaitAsync(TimeSpan.FromSeconds(60));
+        return _process.ExitCode;
     }
 
     public async ValueTask DisposeAsync()

@@ -60,7 +60,7 @@ public sealed class RunningRegistry(PostgresServer server) : IAsyncLifetime
     }
 
     internal static Task WaitUntilReadyAsync(HttpClient client) =>
-        Eventually.Async(async () => (await client.GetAsync("/ready")).StatusCode.ShouldBe(HttpStatusCode.OK), TimeSpan.FromSeconds(60));
+        Eventually.Async(async () => (await client.GetAsync("/ready")).StatusCode.ShouldBe(HttpStatusCode.OK));
 
     internal Task<HttpResponseMessage> PutAsync(TestBundle bundle) =>
         PutAsync((string)bundle.Manifest["name"]!, (string)bundle.Manifest["version"]!, bundle.Zip());

@@ -23,6 +23,6 @@ public static partial class EndpointWalk
         return new HttpRequestMessage(new HttpMethod(method), Parameter().Replace(pattern, match => values[match.Groups["name"].Value]));
     }
 
-    [GeneratedRegex(@"\{\**(?<name>\w+)[^}]*\}", RegexOptions.ExplicitCapture, matchTimeoutMilliseconds: 1000)]
+    [GeneratedRegex(@"\{\**(?<name>\w+)[^}]*\}", RegexOptions.ExplicitCapture, matchTimeoutMilliseconds: Timeout.Infinite)]
     private static partial Regex Parameter();
 }

@@ -94,7 +94,7 @@ public sealed class PostgresServer : IAsyncLifetime
 
             await using var connection = new NpgsqlConnection(ConnectionStringTo("postgres") + ";Pooling=false;Timeout=2");
             await connection.OpenAsync(cancellationToken);
-        }, TimeSpan.FromSeconds(30), exited.Token);
+        }, TimeSpan.FromMinutes(3), exited.Token);
     }
 
     /// <summary>Stops the server in order, cutting connections off.</summary>

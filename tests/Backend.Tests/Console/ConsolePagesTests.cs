@@ -194,7 +194,7 @@ public sealed class ConsolePagesTests(BackendHost backend) : IClassFixture<Backe
         browser.Text.ShouldContain("Reload this page to submit the form again.");
 
         await ownServer.StartAsync();
-        await Eventually.Async(() => browser.SendAsync(form), TimeSpan.FromSeconds(20));
+        await Eventually.Async(() => browser.SendAsync(form));
         browser.Page.QuerySelector("h1")!.TextContent.ShouldBe("Sent twice");
     }
 }

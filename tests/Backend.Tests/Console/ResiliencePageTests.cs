@@ -11,9 +11,9 @@ public sealed class PatientBackend(PostgresServer server) : IAsyncLifetime
 
     public ValueTask InitializeAsync()
     {
-        Host.Set("Services:store-deployer:AttemptTimeout", "00:01:00");
-        Host.Set("Services:store-deployer:ReadTimeout", "00:01:00");
-        Host.Set("Services:store-deployer:WriteTimeout", "00:01:00");
+        Host.Set("Services:store-deployer:AttemptTimeout", "00:05:00");
+        Host.Set("Services:store-deployer:ReadTimeout", "00:05:00");
+        Host.Set("Services:store-deployer:WriteTimeout", "00:05:00");
         return Host.InitializeAsync();
     }
 
@@ -147,8 +147,8 @@ public sealed class ResiliencePageTests(PatientBackend patient) : IClassFixture<
         _backend.Deployer.Hangs = true;
         try
         {
-            // The calls alone would take a minute to time out.
-            await _browser.OpenAsync("/resilience").WaitAsync(TimeSpan.FromSeconds(20));
+            // The calls themselves would take five minutes.
+            await _browser.OpenAsync("/resilience").WaitAsync(TimeSpan.FromSeconds(60));
 
             _browser.Text.ShouldContain("store-deployer is unavailable.");
         }
@@ -165,7 +165,7 @@ public sealed class ResiliencePageTests(PatientBackend patient) : IClassFixture<
         _backend.Registry.Instead = context => Task.Delay(Timeout.Infinite, context.RequestAborted);
         try
         {
-            await _browser.OpenAsync("/resilience").WaitAsync(TimeSpan.FromSeconds(20));
+            await _browser.OpenAsync("/resilience").WaitAsync(TimeSpan.FromSeconds(60));
 
             _browser.Text.ShouldNotContain("is unavailable.");
         }

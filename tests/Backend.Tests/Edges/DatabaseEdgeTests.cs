@@ -22,7 +22,7 @@ public sealed class DatabaseEdge(PostgresServer server) : IAsyncLifetime
         Backend.Set("ConnectionStrings:backend-db", Way.ConnectionString);
         Backend.Set("Database:ConnectTimeout", "1");
         await Backend.InitializeAsync();
-        Shop = await Backend.CreateShopAsync();
+        Shop = await Eventually.Async(() => Backend.CreateShopAsync());
     }
 
     public async ValueTask DisposeAsync()
@@ -43,7 +43,7 @@ public sealed class DatabaseEdgeTests(DatabaseEdge edge) : IClassFixture<Databas
 
     [Theory]
     [MemberData(nameof(Slow))]
-    public async Task All_is_answered_over_a_slow_way(Fault fault)
+    public async Task Calls_succeed_over_a_slow_connection(Fault fault)
     {
         await DatabaseWay.RecoversAsync(ReadAsync);
 
@@ -52,7 +52,7 @@ public sealed class DatabaseEdgeTests(DatabaseEdge edge) : IClassFixture<Databas
 
     [Theory]
     [MemberData(nameof(Broken))]
-    public async Task Calls_are_503_over_a_broken_way_and_one_that_is_repeated_has_its_effect_once(Fault fault)
+    public async Task Calls_are_503_over_a_broken_connection_and_a_retry_takes_effect_once(Fault fault)
     {
         await DatabaseWay.RecoversAsync(ReadAsync, TemplateAsync);
 
@@ -64,7 +64,7 @@ public sealed class DatabaseEdgeTests(DatabaseEdge edge) : IClassFixture<Databas
 
     [Theory]
     [MemberData(nameof(Broken))]
-    public async Task Templates_are_there_all_the_time(Fault fault)
+    public async Task Templates_are_served_all_the_time(Fault fault)
     {
         await DatabaseWay.RecoversAsync(TemplateAsync);
         using var scope = edge.Way.Faults.Start(fault);

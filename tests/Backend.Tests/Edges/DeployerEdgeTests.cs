@@ -38,7 +38,7 @@ public sealed class DeployerEdgeTests(DeployerEdge edge) : IClassFixture<Deploye
 
     [Theory]
     [MemberData(nameof(Slow))]
-    public async Task A_deployment_is_accepted_and_arrives_over_a_slow_way(Fault fault)
+    public async Task A_deployment_is_accepted_and_arrives_over_a_slow_connection(Fault fault)
     {
         var shop = await ShopAsync();
         var scope = edge.Deployer.Way.Faults.Start(fault);
@@ -54,7 +54,7 @@ public sealed class DeployerEdgeTests(DeployerEdge edge) : IClassFixture<Deploye
 
     [Theory]
     [MemberData(nameof(Broken))]
-    public async Task Deployments_are_accepted_over_a_broken_way_and_arrive_in_order_and_once_when_it_is_whole_again(Fault fault)
+    public async Task Deployments_are_accepted_over_a_broken_connection_and_arrive_in_order_and_once_when_it_recovers(Fault fault)
     {
         var shop = await ShopAsync();
         var deliveries = edge.Deployer.Deliveries;

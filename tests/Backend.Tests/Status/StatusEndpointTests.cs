@@ -1,4 +1,5 @@
 using System.Net;
+using System.Text.Json.Nodes;
 using Platform.Backend.Tests.Console;
 using Platform.TestSupport;
 
@@ -9,17 +10,14 @@ public sealed class StatusEndpointTests(BackendHost backend) : IClassFixture<Bac
     [Theory]
     [InlineData("/api/status/services")]
     [InlineData("/v1/api/status/services")]
-    public async Task Services_are_shown_with_what_they_said_just_now(string path)
+    public async Task Services_are_shown_with_their_present_state(string path)
     {
-        var before = await (await backend.Client.GetAsync(path)).ReadAsync(HttpStatusCode.OK);
-        ((string)before["services"]!["template-registry"]!["state"]!).ShouldBe("connected");
-        ((string)before["services"]!["store-deployer"]!["state"]!).ShouldBe("connected");
+        var before = await ConnectedAsync("template-registry", "store-deployer");
 
         await backend.Deployer.StopAsync();
         try
         {
-            var down = await (await backend.Client.GetAsync(path)).ReadAsync(HttpStatusCode.OK);
-            ((string)down["services"]!["template-registry"]!["state"]!).ShouldBe("connected");
+            var down = await ConnectedAsync("template-registry");
             var deployer = down["services"]!["store-deployer"]!;
             ((string)deployer["state"]!).ShouldBe("disconnected");
             ((string)deployer["lastError"]!).ShouldNotBeNullOrWhiteSpace();
@@ -34,16 +32,24 @@ public sealed class StatusEndpointTests(BackendHost backend) : IClassFixture<Bac
             await backend.Deployer.StartAgainAsync();
         }
 
-        ((string)(await (await backend.Client.GetAsync(path)).ReadAsync(HttpStatusCode.OK))["services"]!["store-deployer"]!["state"]!).ShouldBe("connected");
+        await ConnectedAsync("store-deployer");
+
+        // A probe has a second, which a busy machine may need for something else: asked again then.
+        Task<JsonObject> ConnectedAsync(params string[] services) => Eventually.Async(async () =>
+        {
+            var status = await (await backend.Client.GetAsync(path)).ReadAsync(HttpStatusCode.OK);
+            services.ShouldAllBe(service => (string)status["services"]![service]!["state"]! == "connected");
+            return status;
+        });
     }
 
     [Fact]
-    public async Task A_service_is_shown_with_its_breaker_and_budget_and_calls_to_it_that_went_wrong_with_their_decisions()
+    public async Task A_service_is_shown_with_its_breaker_its_retry_budget_and_the_decisions_of_failed_calls()
     {
         await backend.Registry.StopAsync();
         try
         {
-            // on a slow machine the first may be given up before it has failed
+            // On a slow machine the first may be given up before it has failed.
             await Eventually.Async(async () =>
             {
                 using var list = await backend.Client.GetAsync("/api/templates");

@@ -1,7 +1,9 @@
 using System.Data;
+using System.Diagnostics;
 using System.Net;
 using Dapper;
 using Microsoft.AspNetCore.Builder;
+using Microsoft.Extensions.DependencyInjection;
 using Microsoft.Extensions.Logging;
 using Npgsql;
 using Platform.ResilienceTesting;
@@ -16,7 +18,7 @@ public sealed class PostgresDatabaseTests(PostgresServer server)
     private const string LoseConnection = "select pg_terminate_backend(pg_backend_pid())::int";
 
     [Fact]
-    public async Task A_read_whose_connection_was_lost_is_repeated_on_another_and_its_caller_sees_nothing()
+    public async Task A_read_whose_connection_is_lost_is_retried_on_another_one()
     {
         await using var database = await TestDatabase.CreateAsync(server);
         await using var app = await StartAsync(database.ConnectionString);
@@ -109,7 +111,7 @@ public sealed class PostgresDatabaseTests(PostgresServer server)
     }
 
     [Fact]
-    public async Task A_listener_whom_a_full_server_refuses_leaves_the_pool_its_connections()
+    public async Task A_listener_refused_by_a_full_server_keeps_the_pooled_connections()
     {
         await using var database = await TestDatabase.CreateAsync(server);
         var role = $"{database.Name}_role";
@@ -124,11 +126,11 @@ public sealed class PostgresDatabaseTests(PostgresServer server)
         {
             var said = deaf.Times;
             await database.DataSource.ExecuteAsync($"select pg_terminate_backend(pid) from pg_stat_activity where usename = '{role}' and query like 'listen %'");
-            await Eventually.TrueAsync(() => deaf.Times > said, TimeSpan.FromSeconds(3));
+            await Eventually.TrueAsync(() => deaf.Times > said, TimeSpan.FromSeconds(10));
             (said, var process) = (deaf.Times, await ProcessAsync());
-            await Eventually.TrueAsync(() => deaf.Times >= said + 2, TimeSpan.FromSeconds(3));
+            await Eventually.TrueAsync(() => deaf.Times >= said + 2, TimeSpan.FromSeconds(10));
             (await ProcessAsync()).ShouldBe(process);
-        });
+        }, TimeSpan.FromMinutes(3));
 
         async Task<int> ProcessAsync()
         {
@@ -161,14 +163,14 @@ public sealed class PostgresDatabaseTests(PostgresServer server)
         (await app.Client.GetStringAsync("/health").ContinueWith(health => health.IsFaulted)).ShouldBeTrue();
 
         await own.StartAsync();
-        await Eventually.Async(async () => (await StatusAsync(app, "/read")).ShouldBe(HttpStatusCode.OK), TimeSpan.FromSeconds(10));
+        await Eventually.Async(async () => (await StatusAsync(app, "/read")).ShouldBe(HttpStatusCode.OK));
         Guard(app).Breaker.State.ShouldBe(CircuitState.Closed);
         // asks on a connection of its own, which a server that has only just started need not have for it within a second
         await Eventually.Async(async () => (await StatusAsync(app, "/health")).ShouldBe(HttpStatusCode.OK));
     }
 
     [Fact]
-    public async Task Only_the_connection_counts_for_the_breaker_not_the_statement_and_not_an_empty_pool()
+    public async Task The_breaker_counts_failed_connections_but_not_failed_statements_or_an_exhausted_pool()
     {
         await using var database = await TestDatabase.CreateAsync(server);
         await using var app = await StartAsync(database.ConnectionString, new() { ["Database:MaxPoolSize"] = "3" });
@@ -202,13 +204,13 @@ public sealed class PostgresDatabaseTests(PostgresServer server)
     }
 
     [Fact]
-    public async Task A_database_that_is_cut_off_is_found_out_by_the_first_read_long_before_its_command_times_out()
+    public async Task A_database_that_is_cut_off_is_detected_by_the_first_read_long_before_its_command_times_out()
     {
         await using var database = await TestDatabase.CreateAsync(server);
         var address = new NpgsqlConnectionStringBuilder(database.ConnectionString);
         await using var proxy = new TcpFaultProxy(new IPEndPoint(IPAddress.Loopback, address.Port));
         (address.Host, address.Port) = ("127.0.0.1", proxy.Port);
-        await using var app = await StartAsync(address.ConnectionString, new() { ["Database:CommandTimeout"] = "600" });
+        await using var app = await StartAsync(address.ConnectionString, new() { ["Database:ConnectTimeout"] = "5", ["Database:CommandTimeout"] = "600" });
         (await StatusAsync(app, "/read")).ShouldBe(HttpStatusCode.OK);
 
         using (proxy.Faults.BlackHole())
@@ -217,14 +219,19 @@ public sealed class PostgresDatabaseTests(PostgresServer server)
             Guard(app).Breaker.State.ShouldNotBe(CircuitState.Closed);
         }
 
-        await Eventually.Async(async () => (await StatusAsync(app, "/read")).ShouldBe(HttpStatusCode.OK), TimeSpan.FromSeconds(10));
-        // the listener too is connected again: Npgsql does not take it well when a connection breaks in the moment in which its use is cancelled
-        await Eventually.TrueAsync(async () => await database.DataSource.ScalarAsync<bool>(
-            "select exists (select from pg_stat_activity where datname = current_database() and query like 'listen%' and backend_start > now() - interval '20 s' and state = 'idle')"), TimeSpan.FromSeconds(10));
+        await Eventually.Async(async () => (await StatusAsync(app, "/read")).ShouldBe(HttpStatusCode.OK));
+        // The listener hears signals again too, although its connection may break in the moment in which its use is cancelled.
+        var signal = app.Get<Signals>()["any"];
+        var seen = signal.Version;
+        await Eventually.TrueAsync(async () =>
+        {
+            await database.DataSource.ExecuteAsync("select pg_notify('platform_signals', 'another-process any')");
+            return signal.Version > seen;
+        });
     }
 
     [Fact]
-    public async Task A_transaction_whose_process_says_nothing_more_is_ended_and_nobody_waits_for_its_locks()
+    public async Task The_server_ends_a_transaction_whose_process_is_silent_and_releases_its_locks()
     {
         await using var database = await TestDatabase.CreateAsync(server);
         await database.DataSource.ExecuteAsync("create table things (id int primary key); insert into things values (1)");
@@ -240,14 +247,41 @@ public sealed class PostgresDatabaseTests(PostgresServer server)
     }
 
     [Fact]
-    public async Task A_slow_statement_may_take_its_time_while_the_database_answers()
+    public async Task A_slow_statement_is_not_given_up_while_the_database_answers()
     {
         await using var database = await TestDatabase.CreateAsync(server);
-        await using var app = await StartAsync(database.ConnectionString);
+        // The probe's own connection has a second of real time. A busy machine may need more: then the whole is tried again.
+        await Eventually.Async(async () =>
+        {
+            var time = new ObservableTimeProvider();
+            await using var app = await DatabaseApp.StartAsync(
+                database.ConnectionString, builder => builder.Services.AddSingleton<TimeProvider>(time), settings: new() { ["Database:ConnectTimeout"] = "58" });
+            await using var blocker = await database.DataSource.OpenConnectionAsync();
+            await blocker.ExecuteAsync("select pg_advisory_lock(42)");
+            var probed = new TaskCompletionSource();
+            using var listener = new ActivityListener
+            {
+                ShouldListenTo = source => source.Name == "Npgsql",
+                Sample = (ref ActivityCreationOptions<ActivityContext> _) => ActivitySamplingResult.AllData,
+                ActivityStopped = activity =>
+                {
+                    var tags = activity.TagObjects.Select(tag => tag.Value as string).ToList();
+                    if (tags.Contains("select") && tags.Contains(database.Name))
+                    {
+                        probed.TrySetResult();
+                    }
+                },
+            };
+            ActivitySource.AddActivityListener(listener);
 
-        (await app.Get<PostgresDatabase>().ReadAsync(connection => connection.ExecuteScalarAsync<int>("select 42 from pg_sleep(0.8)"), default)).ShouldBe(42);
+            var reading = app.Get<PostgresDatabase>().ReadAsync(connection => connection.ExecuteScalarAsync<int>("select 42 from pg_advisory_xact_lock(42)"), default);
+            time.Advance(await time.TimerAsync(TimeSpan.FromSeconds(29)));
+            await probed.Task.WaitAsync(TimeSpan.FromSeconds(60));
+            await blocker.ExecuteAsync("select pg_advisory_unlock(42)");
 
-        Guard(app).Breaker.State.ShouldBe(CircuitState.Closed);
+            (await reading).ShouldBe(42);
+            Guard(app).Breaker.State.ShouldBe(CircuitState.Closed);
+        });
     }
 
     [Fact]
@@ -265,7 +299,7 @@ public sealed class PostgresDatabaseTests(PostgresServer server)
                 app.UseServiceDefaults();
                 app.MapDefaultEndpoints();
             },
-            new Dictionary<string, string?> { ["InternalToken"] = DatabaseApp.Token, ["ConnectionStrings:test-db"] = own.ConnectionStringTo("postgres") });
+            new Dictionary<string, string?> { ["InternalToken"] = DatabaseApp.Token, ["Database:ConnectTimeout"] = "30", ["ConnectionStrings:test-db"] = own.ConnectionStringTo("postgres") });
         await app.Get<DatabaseMigrations>().WaitAsync(default);
         await own.KillAsync();
 

@@ -121,7 +121,7 @@ public sealed class IdempotencyTests(TestDatabase database) : IClassFixture<Test
         var entered = new TaskCompletionSource();
         _entered.Add(entered);
         var first = PostAsync("/effects", """{"name":"one"}""", "key-1");
-        await entered.Task.WaitAsync(TimeSpan.FromSeconds(10));
+        await entered.Task.WaitAsync(TimeSpan.FromSeconds(60));
 
         using var second = await PostAsync("/effects", """{"name":"one"}""", "key-1");
         second.StatusCode.ShouldBe(HttpStatusCode.Conflict);
@@ -174,7 +174,7 @@ public sealed class IdempotencyTests(TestDatabase database) : IClassFixture<Test
         var entered = new TaskCompletionSource();
         _entered.Add(entered);
         var killed = PostAsync("/effects", """{"name":"one"}""", "key-1");
-        await entered.Task.WaitAsync(TimeSpan.FromSeconds(10));
+        await entered.Task.WaitAsync(TimeSpan.FromSeconds(60));
         using (var early = await PostAsync("/effects", """{"name":"one"}""", "key-1"))
         {
             early.StatusCode.ShouldBe(HttpStatusCode.Conflict);
@@ -204,7 +204,7 @@ public sealed class IdempotencyTests(TestDatabase database) : IClassFixture<Test
         var entered = new TaskCompletionSource();
         _entered.Add(entered);
         var slow = PostAsync("/refused-when-late", """{"name":"one"}""", "key-1");
-        await entered.Task.WaitAsync(TimeSpan.FromSeconds(10));
+        await entered.Task.WaitAsync(TimeSpan.FromSeconds(60));
         await database.DataSource.ExecuteAsync("update idempotency_keys set claimed_until = now() - interval '1 second'");
         using var taken = await PostAsync("/refused-when-late", """{"name":"one"}""", "key-1", holdless: true);
         taken.StatusCode.ShouldBe(HttpStatusCode.Created);

@@ -158,7 +158,7 @@ public sealed class AdmissionTests : IAsyncDisposable
     }
 
     [Fact]
-    public async Task From_a_full_queue_the_newest_of_the_least_important_is_dropped()
+    public async Task A_full_queue_drops_the_newest_of_the_least_important_requests()
     {
         await StartAsync(("Concurrency", "1"), ("Queue", "2"));
         await HoldAsync(HttpMethod.Get);

@@ -19,6 +19,6 @@ public sealed partial class ConnectionPoolTests
         made.ShouldBe(["SharedSocketsHandler.cs"]);
     }
 
-    [GeneratedRegex(@"new\s+(?:HttpClient|HttpClientHandler|SocketsHttpHandler)\s*[({]|\b(?:HttpClient|HttpClientHandler|SocketsHttpHandler)\s+\w+\s*(?:\{[^}]*\}\s*)?=>?\s*new\s*\(", RegexOptions.None, matchTimeoutMilliseconds: 1000)]
+    [GeneratedRegex(@"new\s+(?:HttpClient|HttpClientHandler|SocketsHttpHandler)\s*[({]|\b(?:HttpClient|HttpClientHandler|SocketsHttpHandler)\s+\w+\s*(?:\{[^}]*\}\s*)?=>?\s*new\s*\(", RegexOptions.None, matchTimeoutMilliseconds: Timeout.Infinite)]
     private static partial Regex Made();
 }

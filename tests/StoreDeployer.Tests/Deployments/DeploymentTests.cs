@@ -158,7 +158,7 @@ public sealed class DeploymentTests(TestDatabase database) : IClassFixture<TestD
             await using var command = database.DataSource.CreateCommand("select waits from deployments where id = $1");
             command.Parameters.AddWithValue(deployment);
             ((int)(await command.ExecuteScalarAsync())!).ShouldBeGreaterThan(3);
-        }, TimeSpan.FromSeconds(40));
+        }, TimeSpan.FromMinutes(2));
         await Eventually.Async(async () =>
         {
             var waiting = await _deployer.DeploymentAsync(deployment);
@@ -168,7 +168,7 @@ public sealed class DeploymentTests(TestDatabase database) : IClassFixture<TestD
 
         await _neighbours.Registry.StartAgainAsync();
 
-        var finished = await _neighbours.FinishedAsync(deployment, TimeSpan.FromSeconds(60));
+        var finished = await _neighbours.FinishedAsync(deployment);
         Status(finished).ShouldBe("live");
         finished.GetProperty("steps").EnumerateArray().ShouldAllBe(step => step.GetProperty("attempts").GetInt32() == 1);
     }

@@ -197,7 +197,7 @@ public sealed class QueueTests(PostgresServer server) : IAsyncLifetime
 
         var storing = Get<StoreRelease>().ExecuteAsync(job, [page], None);
         await UntilBlockedAsync();
-        (await Get<RenewLeases>().ExecuteAsync([job], None).WaitAsync(TimeSpan.FromSeconds(10))).ShouldHaveSingleItem();
+        (await Get<RenewLeases>().ExecuteAsync([job], None).WaitAsync(TimeSpan.FromSeconds(60))).ShouldHaveSingleItem();
 
         await holding.CommitAsync();
         await storing;
@@ -213,7 +213,7 @@ public sealed class QueueTests(PostgresServer server) : IAsyncLifetime
         await using var holding = await connection.BeginTransactionAsync();
         await ShopLock.Take(shop).ExecuteAsync(holding, None);
 
-        await Get<StoreRelease>().ExecuteAsync(job, [ReleaseFile.Page("index.html", "x"u8.ToArray())], None).WaitAsync(TimeSpan.FromSeconds(10));
+        await Get<StoreRelease>().ExecuteAsync(job, [ReleaseFile.Page("index.html", "x"u8.ToArray())], None).WaitAsync(TimeSpan.FromSeconds(60));
     }
 
     [Fact]

@@ -1,4 +1,3 @@
-using System.Diagnostics;
 using System.Text.Json;
 using Platform.StoreDeployer.Tests.Rendering;
 using Platform.TestSupport;
@@ -9,6 +8,9 @@ namespace Platform.StoreDeployer.Tests.Deployments;
 public sealed class TakeoverTests(PostgresServer server) : IAsyncLifetime
 {
     private readonly Guid _shop = Guid.CreateVersion7();
+    // So long that a takeover in a test can't be due to its end, unless the test itself ends it.
+    private readonly (string, string) _longLease = ("Deployments:Lease", "00:10:00");
+
     private TestDatabase _database = null!;
     private Neighbours _neighbours = null!;
 
@@ -44,19 +46,16 @@ public sealed class TakeoverTests(PostgresServer server) : IAsyncLifetime
     }
 
     [Fact]
-    public async Task The_deployment_of_a_killed_worker_is_taken_over_at_once()
+    public async Task A_killed_workers_deployment_is_taken_over_long_before_its_lease_expires()
     {
-        await using var doomed = await DeployerProcess.StartAsync(_database.ConnectionString, _neighbours);
+        await using var doomed = await DeployerProcess.StartAsync(_database.ConnectionString, _neighbours, _longLease);
         var deployment = await BeginAsync(doomed);
-        await using var heir = new DeployerHost(_database.ConnectionString, _neighbours);
+        await using var heir = new DeployerHost(_database.ConnectionString, _neighbours, _longLease);
         await heir.ReadyAsync();
 
         var fetches = _neighbours.Fetches;
-        var watch = Stopwatch.StartNew();
         doomed.Kill();
-        // Long before the lease of 15 s expires.
-        await Eventually.TrueAsync(() => _neighbours.Fetches > fetches, TimeSpan.FromSeconds(10));
-        watch.Elapsed.ShouldBeLessThan(TimeSpan.FromSeconds(10));
+        await Eventually.TrueAsync(() => _neighbours.Fetches > fetches);
         _neighbours.Open();
 
         (await AssertLiveOnceAsync(heir, deployment)).GetProperty("lostLeases").GetInt32().ShouldBe(1);
@@ -65,17 +64,18 @@ public sealed class TakeoverTests(PostgresServer server) : IAsyncLifetime
     [Fact]
     public async Task The_deployment_of_a_paused_worker_is_taken_over_when_its_lease_expires_and_the_resumed_worker_changes_nothing()
     {
-        (string, string)[] shortLeases = [("Deployments:Lease", "00:00:02"), ("Deployments:LeaseRenewal", "00:00:00.5")];
-        await using var paused = await DeployerProcess.StartAsync(_database.ConnectionString, _neighbours, shortLeases);
+        await using var paused = await DeployerProcess.StartAsync(_database.ConnectionString, _neighbours, _longLease);
         var deployment = await BeginAsync(paused);
-        await using var heir = new DeployerHost(_database.ConnectionString, _neighbours, shortLeases);
+        await using var heir = new DeployerHost(_database.ConnectionString, _neighbours, _longLease);
         await heir.ReadyAsync();
 
         var fetches = _neighbours.Fetches;
         await paused.PauseAsync();
         try
         {
-            await Eventually.TrueAsync(() => _neighbours.Fetches > fetches, TimeSpan.FromSeconds(30));
+            await using (var expire = _database.DataSource.CreateCommand("update deployments set lease_until = now() where lease_until is not null"))
+                await expire.ExecuteNonQueryAsync();
+            await Eventually.TrueAsync(() => _neighbours.Fetches > fetches);
             _neighbours.Open();
             (await AssertLiveOnceAsync(heir, deployment)).GetProperty("lostLeases").GetInt32().ShouldBe(1);
         }
@@ -84,19 +84,19 @@ public sealed class TakeoverTests(PostgresServer server) : IAsyncLifetime
             await paused.ContinueAsync();
         }
 
-        // The resumed worker finds that it lost its lease, and serves the store like the other one.
-        await Eventually.Async(async () => (await paused.PageAsync("mugs")).ShouldContain("Mug shop"), TimeSpan.FromSeconds(30));
+        // The resumed process no longer holds the lease, and serves the store like the other one.
+        await Eventually.Async(async () => (await paused.PageAsync("mugs")).ShouldContain("Mug shop"));
         await AssertLiveOnceAsync(paused, deployment);
         _neighbours.MessagesAbout(deployment).Count(message => message.Type == "deployment.finished").ShouldBe(1);
     }
 
     [Fact]
-    public async Task A_worker_stopped_by_SIGTERM_returns_its_lease_and_exits_within_4_seconds()
+    public async Task A_worker_stopped_by_SIGTERM_returns_its_lease_and_exits()
     {
-        await using var stopping = await DeployerProcess.StartAsync(_database.ConnectionString, _neighbours, ("Deployments:DrainTimeout", "00:00:00.5"));
+        await using var stopping = await DeployerProcess.StartAsync(_database.ConnectionString, _neighbours, _longLease, ("Deployments:DrainTimeout", "00:00:00.5"));
         var deployment = await BeginAsync(stopping);
 
-        (await stopping.TerminateAsync()).ShouldBeLessThan(TimeSpan.FromSeconds(5), stopping.Output);
+        (await stopping.TerminateAsync()).ShouldBe(0, stopping.Output);
 
         await using var heir = new DeployerHost(_database.ConnectionString, _neighbours);
         await heir.ReadyAsync();
@@ -116,7 +116,7 @@ public sealed class TakeoverTests(PostgresServer server) : IAsyncLifetime
             deployments.Add(($"shop-{n}", await (n % 2 == 0 ? (DeployerClient)one : other).RequestAsync(Guid.CreateVersion7(), $"shop-{n}", digest, $"Shop number {n}")));
 
         foreach (var (_, id) in deployments)
-            (await _neighbours.FinishedAsync(id, TimeSpan.FromSeconds(40))).GetProperty("status").GetString().ShouldBe("live");
+            (await _neighbours.FinishedAsync(id)).GetProperty("status").GetString().ShouldBe("live");
 
         foreach (var (slug, _) in deployments)
         {

@@ -1,6 +1,7 @@
 using System.IO.Compression;
 using System.Text;
 using AngleSharp.Html.Parser;
+using Microsoft.Extensions.Time.Testing;
 using Platform.StoreDeployer.Releases;
 using Platform.StoreDeployer.Rendering;
 using Platform.TestSupport;
@@ -23,7 +24,7 @@ public sealed class BuiltInTemplateTests
         var store = Bundles.Store("<script>alert(1)</script>", products: [.. Enumerable.Range(1, products).Select(n =>
             new ProductSpec($"sku-{n}", $"Product <{n}>", n, "EUR", "Line one\nline two", n % 2 == 0 ? "https://pictures.example/a.jpg" : null))]);
 
-        var files = new StoreTemplate(TemplateBundle.Open(zip.ToArray()), new RenderLimits()).Render(store, TimeProvider.System, TestContext.Current.CancellationToken);
+        var files = new StoreTemplate(TemplateBundle.Open(zip.ToArray()), new RenderLimits()).Render(store, new FakeTimeProvider(), TestContext.Current.CancellationToken);
 
         StoreLinks.Check(files, store.RootPath);
         var index = Encoding.UTF8.GetString(files.Single(file => file.Path == "index.html").Content.Span);

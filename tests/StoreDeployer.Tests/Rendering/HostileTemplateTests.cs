@@ -1,5 +1,6 @@
 using System.Globalization;
 using System.Text;
+using Microsoft.Extensions.Time.Testing;
 using Platform.StoreDeployer.Rendering;
 
 namespace Platform.StoreDeployer.Tests.Rendering;
@@ -9,10 +10,10 @@ public sealed class HostileTemplateTests
 {
     private static readonly ProductSpec[] Products = [.. Enumerable.Range(0, 500).Select(n => new ProductSpec($"p{n}", $"Product {n}", n, "EUR"))];
 
-    private static string Render(Dictionary<string, string> entries, RenderLimits? limits = null, params ProductSpec[] products)
+    private static string Render(Dictionary<string, string> entries, RenderLimits? limits = null, TimeProvider? time = null, params ProductSpec[] products)
     {
         var files = new StoreTemplate(Bundles.Unchecked(entries), limits ?? new RenderLimits())
-            .Render(Bundles.Store(products: products), TimeProvider.System, TestContext.Current.CancellationToken);
+            .Render(Bundles.Store(products: products), time ?? new FakeTimeProvider(), TestContext.Current.CancellationToken);
         return Encoding.UTF8.GetString(files.Single(file => file.Path == "index.html").Content.Span);
     }
 
@@ -59,11 +60,12 @@ public sealed class HostileTemplateTests
     [Fact]
     public void The_size_of_a_store_is_limited() =>
         Should.Throw<RenderException>(() => Render(
-            With("", ("pages/product.hbs", new string('x', 10_000))), new RenderLimits { StoreSize = 1_000_000 }, Products)).Code.ShouldBe("render-limit");
+            With("", ("pages/product.hbs", new string('x', 10_000))), new RenderLimits { StoreSize = 1_000_000 }, products: Products)).Code.ShouldBe("render-limit");
 
     [Fact]
     public void Rendering_time_is_limited() =>
-        Should.Throw<TimeoutException>(() => Render(With("{{#each products}}x{{/each}}"), new RenderLimits { Time = TimeSpan.Zero }, Products));
+        Should.Throw<TimeoutException>(() => Render(
+            With("{{#each products}}x{{/each}}"), time: new FakeTimeProvider { AutoAdvanceAmount = TimeSpan.FromSeconds(1) }, products: Products));
 
     [Theory]
     [InlineData("{{#if shop}}", "{{/if}}")]

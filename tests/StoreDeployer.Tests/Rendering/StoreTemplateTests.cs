@@ -1,5 +1,6 @@
 using System.Text;
 using AngleSharp.Html.Parser;
+using Microsoft.Extensions.Time.Testing;
 using Platform.StoreDeployer.Releases;
 using Platform.StoreDeployer.Rendering;
 
@@ -11,7 +12,7 @@ public sealed class StoreTemplateTests
 
     private static Dictionary<string, ReleaseFile> Render(StoreSpec store, Dictionary<string, string>? entries = null) =>
         new StoreTemplate(TemplateBundle.Open(Bundles.Zip(entries ?? Bundles.Entries())), new RenderLimits())
-            .Render(store, TimeProvider.System, TestContext.Current.CancellationToken).ToDictionary(file => file.Path);
+            .Render(store, new FakeTimeProvider(), TestContext.Current.CancellationToken).ToDictionary(file => file.Path);
 
     private static string Text(ReleaseFile file) => Encoding.UTF8.GetString(file.Content.Span);
 
@@ -138,7 +139,7 @@ public sealed class StoreTemplateTests
 
         Parallel.For(0, 200, n =>
         {
-            var files = template.Render(Bundles.Store($"Shop {n}", products: Mug with { Name = $"Product {n}" }), TimeProvider.System, default);
+            var files = template.Render(Bundles.Store($"Shop {n}", products: Mug with { Name = $"Product {n}" }), new FakeTimeProvider(), default);
             Text(files.Single(file => file.Path == "products/a-1/index.html")).ShouldContain($"Product {n}<");
         });
     }

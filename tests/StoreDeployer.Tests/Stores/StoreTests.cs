@@ -46,7 +46,7 @@ public sealed class StoreTests(TestDatabase database) : IClassFixture<TestDataba
     }
 
     private async Task<string> StylesheetAsync() =>
-        Regex.Match(await _deployer.PageAsync(_slug), "_assets/[0-9a-f]{64}/store.css", RegexOptions.None, TimeSpan.FromSeconds(1)).Value;
+        Regex.Match(await _deployer.PageAsync(_slug), "_assets/[0-9a-f]{64}/store.css", RegexOptions.None, Regex.InfiniteMatchTimeout).Value;
 
     // Moved away first, in one step: files of the previous release may still be written to the cache.
     private void DeleteCache()
@@ -308,8 +308,8 @@ public sealed class StoreTests(TestDatabase database) : IClassFixture<TestDataba
             while (!done.IsCancellationRequested)
             {
                 var page = await _deployer.PageAsync(_slug);
-                var css = Regex.Match(page, "_assets/[0-9a-f]{64}/store.css", RegexOptions.None, TimeSpan.FromSeconds(1)).Value;
-                var name = Regex.Match(page, "<title>(?<name>.*)</title>", RegexOptions.None, TimeSpan.FromSeconds(1)).Groups["name"].Value;
+                var css = Regex.Match(page, "_assets/[0-9a-f]{64}/store.css", RegexOptions.None, Regex.InfiniteMatchTimeout).Value;
+                var name = Regex.Match(page, "<title>(?<name>.*)</title>", RegexOptions.None, Regex.InfiniteMatchTimeout).Groups["name"].Value;
                 using var stylesheet = await SendAsync($"/stores/{_slug}/{css}");
                 stylesheet.StatusCode.ShouldBe(HttpStatusCode.OK);
                 if (name.StartsWith("release-", StringComparison.Ordinal))
