@@ -60,7 +60,7 @@ public sealed class Neighbours : IAsyncDisposable
 
     /// <summary>The data of the messages that Backend received about a subject, in order.</summary>
     public IReadOnlyList<(string Type, JsonElement Data)> MessagesAbout(Guid subject) =>
-        [.. Backend.Requests.Select(request => JsonDocument.Parse(request.Body).RootElement)
+        [.. Backend.Requests.Where(request => request.Path == "/messages").Select(request => JsonDocument.Parse(request.Body).RootElement)
             .Where(message => message.GetProperty("subject").GetString() == subject.ToString())
             .DistinctBy(message => message.GetProperty("id").GetString())
             .Select(message => (message.GetProperty("type").GetString()!, message.GetProperty("data")))];

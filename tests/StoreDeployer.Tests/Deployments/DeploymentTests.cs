@@ -70,7 +70,7 @@ public sealed class DeploymentTests(TestDatabase database) : IClassFixture<TestD
         var deployment = await _deployer.RequestAsync(_shop, _slug, _neighbours.Publish());
         await _neighbours.FinishedAsync(deployment);
 
-        var messages = _neighbours.Backend.Requests.Select(request => JsonDocument.Parse(request.Body).RootElement)
+        var messages = _neighbours.Backend.Requests.Where(request => request.Path == "/messages").Select(request => JsonDocument.Parse(request.Body).RootElement)
             .Where(message => message.GetProperty("subject").GetString() == deployment.ToString()).ToList();
         messages.ShouldAllBe(message => message.GetProperty("correlationid").GetString() == $"test-{deployment:n}");
         messages.Select(message => message.GetProperty("traceparent").GetString()![3..35]).Distinct().Count().ShouldBe(1);
