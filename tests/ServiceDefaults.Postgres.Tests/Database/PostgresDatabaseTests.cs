@@ -173,7 +173,7 @@ public sealed class PostgresDatabaseTests(PostgresServer server)
     public async Task The_breaker_counts_failed_connections_but_not_failed_statements_or_an_exhausted_pool()
     {
         await using var database = await TestDatabase.CreateAsync(server);
-        await using var app = await StartAsync(database.ConnectionString, new() { ["Database:MaxPoolSize"] = "3" });
+        await using var app = await StartAsync(database.ConnectionString, new() { ["Database:MaxPoolSize"] = "3", ["Database:ConnectTimeout"] = "1" });
         var guarded = app.Get<PostgresDatabase>();
         await using (var connection = await guarded.OpenConnectionAsync(default))
         {
@@ -210,7 +210,7 @@ public sealed class PostgresDatabaseTests(PostgresServer server)
         var address = new NpgsqlConnectionStringBuilder(database.ConnectionString);
         await using var proxy = new TcpFaultProxy(new IPEndPoint(IPAddress.Loopback, address.Port));
         (address.Host, address.Port) = ("127.0.0.1", proxy.Port);
-        await using var app = await StartAsync(address.ConnectionString, new() { ["Database:ConnectTimeout"] = "5", ["Database:CommandTimeout"] = "600" });
+        await using var app = await StartAsync(address.ConnectionString, new() { ["Database:ConnectTimeout"] = "2", ["Database:CommandTimeout"] = "600" });
         (await StatusAsync(app, "/read")).ShouldBe(HttpStatusCode.OK);
 
         using (proxy.Faults.BlackHole())
