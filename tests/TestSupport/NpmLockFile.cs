@@ -4,15 +4,12 @@ namespace Platform.TestSupport;
 
 public static class NpmLockFile
 {
-    /// <summary>Asserts that a lock file of this repository pins every package by its SHA-512 and names no registry.</summary>
-    public static void ShouldPinByContent(string path)
+    /// <summary>The packages of a lock file of this repository that are not pinned by their SHA-512, or that name a registry.</summary>
+    public static IReadOnlyList<string> Unpinned(string path)
     {
         var packages = JsonNode.Parse(File.ReadAllText(Path.Combine(RepositoryRoot.Path, path)))!["packages"]!.AsObject().Where(entry => entry.Key.Length > 0).ToList();
-        packages.ShouldNotBeEmpty();
-        foreach (var (name, package) in packages)
-        {
-            package!["integrity"].ShouldNotBeNull(name).GetValue<string>().ShouldStartWith("sha512-", customMessage: name);
-            package["resolved"].ShouldBeNull(name);
-        }
+        return packages.Count == 0
+            ? throw new InvalidOperationException($"{path} lists no packages.")
+            : [.. packages.Where(entry => entry.Value!["integrity"]?.GetValue<string>().StartsWith("sha512-", StringComparison.Ordinal) != true || entry.Value["resolved"] is not null).Select(entry => entry.Key)];
     }
 }
