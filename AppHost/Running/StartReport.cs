@@ -10,7 +10,7 @@ internal static class StartReportExtensions
 {
     /// <summary>
     /// Reports the start on the terminal: the addresses (and, in Development, the key) once everything is healthy, what it is still waiting for, and the last output of what
-    /// failed. A failure before everything is healthy ends the run with exit code 1.
+    /// failed. A resource that fails before it has been healthy ends the run with exit code 1.
     /// </summary>
     public static void ReportStart(this IDistributedApplicationBuilder builder, IResourceBuilder<ProjectResource> console, IResourceBuilder<ParameterResource> key)
     {
@@ -34,6 +34,7 @@ internal sealed class StartReport(TextWriter terminal, TimeProvider time, Endpoi
     private static readonly string[] OrchestratorLines = ["[sys]", "Waiting for resource", "Finished waiting for resource", "No custom certificate authorities"];
 
     private readonly Dictionary<string, ResourceEvent> _latest = [];
+    private readonly HashSet<IResource> _wasHealthy = [];
     private bool _announced;
 
     protected override async Task ExecuteAsync(CancellationToken stoppingToken)
@@ -59,6 +60,11 @@ internal sealed class StartReport(TextWriter terminal, TimeProvider time, Endpoi
         {
             failed = HasFailed(change) && !(_latest.TryGetValue(change.ResourceId, out var before) && HasFailed(before));
             _latest[change.ResourceId] = change;
+            if (IsHealthy(change))
+            {
+                _wasHealthy.Add(change.Resource);
+            }
+
             allHealthy = !_announced && model.Resources.Where(IsChecked).All(resource =>
                 _latest.Values.Any(latest => latest.Resource == resource && IsHealthy(latest)));
         }
@@ -97,7 +103,7 @@ internal sealed class StartReport(TextWriter terminal, TimeProvider time, Endpoi
         var output = await LastOutputAsync(change.ResourceId, cancellationToken);
         await terminal.WriteLineAsync(
             $"{change.Resource.Name} {how}{(output.Count == 0 ? "." : ". Its last output:")}{string.Concat(output.Select(line => $"{Environment.NewLine}    {line}"))}");
-        if (!_announced)
+        if (!_wasHealthy.Contains(change.Resource))
         {
             Environment.ExitCode = 1;
             services.GetRequiredService<IHostApplicationLifetime>().StopApplication();
