@@ -114,10 +114,18 @@ internal sealed class StartReport(TextWriter terminal, TimeProvider time, Endpoi
     private async Task<IReadOnlyList<string>> LastOutputAsync(string resourceId, CancellationToken cancellationToken)
     {
         List<string> lines = [];
-        await foreach (var batch in logs.GetAllAsync(resourceId).WithCancellation(cancellationToken))
+        try
         {
-            lines.AddRange(batch.Select(line => WithoutTime(line.Content)).Where(line => line.Trim().Length > 0
-                && !line.StartsWith("   at ", StringComparison.Ordinal) && !OrchestratorLines.Any(start => line.StartsWith(start, StringComparison.Ordinal))));
+            await foreach (var batch in logs.GetAllAsync(resourceId).WithCancellation(cancellationToken))
+            {
+                lines.AddRange(batch.Select(line => WithoutTime(line.Content)).Where(line => line.Trim().Length > 0
+                    && !line.StartsWith("   at ", StringComparison.Ordinal) && !OrchestratorLines.Any(start => line.StartsWith(start, StringComparison.Ordinal))));
+            }
+        }
+        catch (Exception e) when (!cancellationToken.IsCancellationRequested)
+        {
+            // The orchestrator forgets the output of a resource that is started again meanwhile. A report must not end the run.
+            lines.Add($"(its output can't be read: {e.Message})");
         }
 
         return lines.TakeLast(OutputLines).ToList();
