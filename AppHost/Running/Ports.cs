@@ -111,14 +111,18 @@ internal static class PortsExtensions
                 builder.Configuration["DataDirectory"] ??= $"../.data/{ports.Console}";
             }
 
-            builder.Configuration["ASPNETCORE_URLS"] = $"http://localhost:{ports.Dashboard}";
-            builder.Configuration["ASPIRE_DASHBOARD_OTLP_ENDPOINT_URL"] = $"http://localhost:{ports.DashboardTelemetry}";
-            builder.Configuration["ASPIRE_RESOURCE_SERVICE_ENDPOINT_URL"] = $"http://localhost:{ports.DashboardResources}";
-            builder.Configuration["ASPIRE_ALLOW_UNSECURED_TRANSPORT"] = "true";
-            foreach (var port in ports.All)
+            builder.Configuration["ASPIRE_ALLOW_UNSECURED_TRANSPORT"] ??= "true";
+            List<int> taken = [ports.Console, ports.TemplateRegistry, ports.Stores];
+            foreach (var (name, port) in new[] { ("ASPNETCORE_URLS", ports.Dashboard), ("ASPIRE_DASHBOARD_OTLP_ENDPOINT_URL", ports.DashboardTelemetry), ("ASPIRE_RESOURCE_SERVICE_ENDPOINT_URL", ports.DashboardResources) })
             {
-                Ports.EnsureFree(port);
+                if (builder.Configuration[name] is null)
+                {
+                    builder.Configuration[name] = $"http://localhost:{port}";
+                    taken.Add(port);
+                }
             }
+
+            taken.ForEach(Ports.EnsureFree);
         }
 
         return ports;

@@ -21,7 +21,7 @@ public sealed class PublishedManifests : IAsyncLifetime
     public IReadOnlyList<IResource> Model { get; private set; } = [];
 
     /// <summary>
-    /// The variants that the tests check: the base as written, the base with the database component, and with <c>KUSTOMIZE_OVERLAYS=true</c> each overlay
+    /// The variants that the tests check: the base as written, the base with the database component, and with <c>./test --full</c> each overlay
     /// as kubectl builds it.
     /// </summary>
     public static TheoryData<string> Views => FullTests.Wanted
