@@ -15,7 +15,7 @@ internal sealed class Arguments(string[] args)
         {
             return defaultValue;
         }
-        
+
         var isValid = int.TryParse(_unread.ElementAtOrDefault(at + 1), NumberStyles.None, CultureInfo.InvariantCulture, out var value) && value >= min;
         _unread.RemoveRange(at, Math.Min(2, _unread.Count - at));
         if (isValid)

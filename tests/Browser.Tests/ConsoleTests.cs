@@ -1,7 +1,7 @@
-using Platform.TestSupport;
 using System.Text.Json.Nodes;
 using System.Text.RegularExpressions;
 using Microsoft.Playwright;
+using Platform.TestSupport;
 
 namespace Platform.Browser.Tests;
 

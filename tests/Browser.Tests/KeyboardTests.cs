@@ -1,6 +1,6 @@
-using Platform.TestSupport;
 using System.Text.RegularExpressions;
 using Microsoft.Playwright;
+using Platform.TestSupport;
 
 namespace Platform.Browser.Tests;
 

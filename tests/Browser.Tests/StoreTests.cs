@@ -1,4 +1,5 @@
 using Platform.TestSupport;
+
 namespace Platform.Browser.Tests;
 
 /// <summary>A live store, as shoppers see it.</summary>

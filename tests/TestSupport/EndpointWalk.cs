@@ -7,7 +7,7 @@ namespace Platform.TestSupport;
 /// <summary>All endpoints of an application, for tests that must not miss one.</summary>
 public static partial class EndpointWalk
 {
-    /// <summary>What can be called: <c>GET /shops/{id:guid}</c>; <c>*</c> stands for any method.</summary>
+    /// <summary>All callable routes, such as <c>GET /shops/{id:guid}</c>; <c>*</c> if any method is allowed.</summary>
     public static IReadOnlyList<string> CallsOf(IServiceProvider services) =>
     [
         .. services.GetRequiredService<EndpointDataSource>().Endpoints.OfType<RouteEndpoint>()

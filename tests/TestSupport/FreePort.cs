@@ -8,16 +8,16 @@ namespace Platform.TestSupport;
 /// <summary>TCP ports on the loopback interface.</summary>
 public static class FreePort
 {
-    // Below those that systems give to outgoing connections: what is stopped and started again must find its port free. Above them AppHost takes its own.
+    // Below the ephemeral port range, so that a port is still free after a restart. AppHost uses 24,000 to 31,999.
     private const int First = 15_000;
     private const int Last = 23_999;
     private const int MostTries = 1000;
 
-    // A port whose server is stopped for a moment looks free to the tests of other processes: each is kept, by a lock on a file, until this process ends.
+    // While a server restarts, its port looks free to other test processes. So each port is reserved by a file lock until this process exits.
     private static readonly string Folder = Directory.CreateDirectory(Path.Combine(Path.GetTempPath(), $"platform-ports-{Environment.UserName}")).FullName;
     private static readonly ConcurrentBag<FileStream> Kept = [];
 
-    /// <summary>A port that nobody uses now, that no outgoing connection is given, and that no other test is given.</summary>
+    /// <summary>Returns a port that is unused, outside the ephemeral range, and not given to another test.</summary>
     public static int Next()
     {
         for (var tries = 1; ; tries++)
@@ -26,7 +26,7 @@ public static class FreePort
             try
             {
                 var kept = new FileStream(Path.Combine(Folder, port.ToString(CultureInfo.InvariantCulture)), FileMode.OpenOrCreate, FileAccess.Write, FileShare.None);
-                // the system's list of listeners would say it too, and costs a walk through all its connections
+                // Binding is cheaper than listing the system's listeners, which enumerates all connections.
                 using var listener = new TcpListener(IPAddress.Loopback, port);
                 listener.Start();
                 Kept.Add(kept);

@@ -7,9 +7,9 @@ using Xunit;
 namespace Platform.TestSupport;
 
 /// <summary>
-/// A real PostgreSQL server of this test process, on a data directory of its own that goes with it. Use one for all tests of an assembly,
+/// A real PostgreSQL server for this test process, with its own data directory, which is deleted with it. Use one for all tests of an assembly,
 /// <c>[assembly: AssemblyFixture(typeof(PostgresServer))]</c>, and a <see cref="TestDatabase"/> for each class; a test that stops the server
-/// makes its own.
+/// creates its own.
 /// </summary>
 public sealed class PostgresServer : IAsyncLifetime
 {
@@ -20,15 +20,15 @@ public sealed class PostgresServer : IAsyncLifetime
     private readonly string _folder;
     private Process? _process;
 
-    /// <summary>Makes a server that is not started yet.</summary>
+    /// <summary>Creates a server without starting it.</summary>
     public PostgresServer()
     {
         RemoveLeftovers();
-        // the process id says later whether anyone still uses the folder
+        // The process id in the name shows later whether the folder is still in use.
         _folder = Directory.CreateTempSubdirectory($"{FolderPrefix}{Environment.ProcessId}-").FullName;
         if (!OperatingSystem.IsWindows())
         {
-            // as root the server steps down to another user, who must be able to come here
+            // When started as root, the server runs as another user, which needs access to this folder.
             File.SetUnixFileMode(_folder, File.GetUnixFileMode(_folder) | UnixFileMode.GroupExecute | UnixFileMode.OtherExecute);
         }
 
@@ -38,7 +38,7 @@ public sealed class PostgresServer : IAsyncLifetime
     /// <summary>Where it listens, on 127.0.0.1; stays the same over restarts.</summary>
     public int Port { get; }
 
-    /// <summary>Starts a server of the caller's own.</summary>
+    /// <summary>Creates and starts a server, which the caller disposes of.</summary>
     public static async Task<PostgresServer> StartNewAsync(CancellationToken cancellationToken = default)
     {
         var server = new PostgresServer();
@@ -70,7 +70,7 @@ public sealed class PostgresServer : IAsyncLifetime
         var start = new ProcessStartInfo(Path.Combine(RepositoryRoot.Path, "eng", "postgres", "serve"))
         {
             UseShellExecute = false,
-            // the server ends when this process does, however that ends: its standard input closes
+            // The server stops when its standard input closes, so it stops with this process, even if that is killed.
             RedirectStandardInput = true,
             RedirectStandardOutput = true,
             RedirectStandardError = true,
@@ -97,7 +97,7 @@ public sealed class PostgresServer : IAsyncLifetime
         }, TimeSpan.FromMinutes(3), exited.Token);
     }
 
-    /// <summary>Stops the server in order, cutting connections off.</summary>
+    /// <summary>Shuts the server down cleanly (fast shutdown) and closes all connections.</summary>
     public async Task StopAsync(CancellationToken cancellationToken = default)
     {
         if (_process is { HasExited: false } process)
@@ -107,7 +107,7 @@ public sealed class PostgresServer : IAsyncLifetime
         }
     }
 
-    /// <summary>Kills the server as a crash would; <see cref="StartAsync"/> then recovers from its log.</summary>
+    /// <summary>Kills the server like a crash; <see cref="StartAsync"/> then recovers from the write-ahead log.</summary>
     public async Task KillAsync(CancellationToken cancellationToken = default)
     {
         if (_process is { HasExited: false } process)
@@ -170,7 +170,7 @@ public sealed class PostgresServer : IAsyncLifetime
         }
         catch (Exception exception) when (exception is IOException or UnauthorizedAccessException)
         {
-            // another test process removes the same leftovers, or they are not ours to remove
+            // Another test process is deleting it, or it belongs to another user.
         }
     }
 

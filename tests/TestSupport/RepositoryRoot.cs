@@ -1,6 +1,6 @@
 namespace Platform.TestSupport;
 
-/// <summary>Finds files of the repository from wherever the tests were built to.</summary>
+/// <summary>Finds the repository's root from the test's output directory.</summary>
 public static class RepositoryRoot
 {
     /// <summary>The folder that holds Platform.sln.</summary>

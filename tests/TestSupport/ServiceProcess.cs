@@ -18,38 +18,38 @@ public partial class ServiceProcess : IAsyncDisposable
     private readonly HttpClient _http = new() { Timeout = TimeSpan.FromSeconds(2) };
     private Process? _process;
 
-    /// <summary>Makes one that is not started yet.</summary>
-    /// <param name="name">How it is called in errors.</param>
-    /// <param name="service">The name of its project, which was built in the configuration of this program.</param>
-    /// <param name="folder">Its working directory; made if missing.</param>
+    /// <summary>Creates a service process without starting it.</summary>
+    /// <param name="name">The name used in error messages.</param>
+    /// <param name="service">The project's name. It must be built in this process's configuration (Debug or Release).</param>
+    /// <param name="folder">Its working directory; created if missing.</param>
     public ServiceProcess(string name, string service, string folder)
     {
         (Name, Folder, _service) = (name, folder, service);
         Directory.CreateDirectory(folder);
     }
 
-    /// <summary>How it is called in errors.</summary>
+    /// <summary>The name used in error messages.</summary>
     public string Name { get; }
 
-    /// <summary>The checkout whose build runs from the next start on; this one unless another version is wanted.</summary>
+    /// <summary>The checkout whose build the next start runs. By default this one; set it to run another version.</summary>
     public string Repository { get; set; } = RepositoryRoot.Path;
 
-    /// <summary>What its environment gets besides its address, at each start.</summary>
+    /// <summary>Environment variables to set in addition to its address, evaluated at each start.</summary>
     public Func<IReadOnlyDictionary<string, string>> Settings { get; init; } = () => new Dictionary<string, string>();
 
     /// <summary>Where it listens on 127.0.0.1.</summary>
     public int Port { get; } = FreePort.Next();
 
-    /// <summary>Its process id, the last one when it is not running.</summary>
+    /// <summary>The process id; after an exit, the last one.</summary>
     public int ProcessId { get; private set; }
 
-    /// <summary>The ids that it has had.</summary>
+    /// <summary>The process ids of all starts.</summary>
     public ConcurrentBag<int> ProcessIds { get; } = [];
 
-    /// <summary>Whether its process is there.</summary>
+    /// <summary>Whether the process is running.</summary>
     public bool IsRunning => _process is { HasExited: false };
 
-    /// <summary>What it has said last.</summary>
+    /// <summary>The end of its output.</summary>
     public IReadOnlyList<string> Log => [.. _log];
 
     /// <summary>Its working directory.</summary>
@@ -86,8 +86,8 @@ public partial class ServiceProcess : IAsyncDisposable
         _process.BeginErrorReadLine();
     }
 
-    /// <summary>Waits until it says that it is ready.</summary>
-    /// <exception cref="InvalidOperationException">It has ended by itself.</exception>
+    /// <summary>Waits until <c>/ready</c> answers 2xx.</summary>
+    /// <exception cref="InvalidOperationException">The process has exited.</exception>
     public async Task ReadyAsync(CancellationToken cancellationToken)
     {
         while (true)
@@ -102,7 +102,7 @@ public partial class ServiceProcess : IAsyncDisposable
             }
             catch (Exception exception) when (exception is HttpRequestException or System.Net.Sockets.SocketException or TaskCanceledException && !cancellationToken.IsCancellationRequested)
             {
-                // not there yet
+                // Not listening yet.
             }
 
             await Task.Delay(75, cancellationToken);
@@ -117,7 +117,7 @@ public partial class ServiceProcess : IAsyncDisposable
         _process.WaitForExit();
     }
 
-    /// <summary>Asks it to end, with SIGTERM, and waits until it has.</summary>
+    /// <summary>Sends SIGTERM and waits for the exit.</summary>
     public Task StopAsync(CancellationToken cancellationToken)
     {
         Keep("--- asked to end");
@@ -125,21 +125,21 @@ public partial class ServiceProcess : IAsyncDisposable
         return _process!.WaitForExitAsync(cancellationToken);
     }
 
-    /// <summary>Stops it where it stands, with SIGSTOP.</summary>
+    /// <summary>Pauses the process with SIGSTOP.</summary>
     public void Pause()
     {
         Keep("--- paused");
         Signal(Stop);
     }
 
-    /// <summary>Lets a paused one go on.</summary>
+    /// <summary>Resumes the process with SIGCONT.</summary>
     public void Resume()
     {
         Keep("--- goes on");
         Signal(Continue);
     }
 
-    /// <summary>What it has said so far is of no interest any more.</summary>
+    /// <summary>Clears the captured output.</summary>
     public void ForgetLog() => _log.Clear();
 
     /// <inheritdoc />

@@ -14,7 +14,7 @@ public sealed record ReceivedRequest(string Method, string Path, string Query, I
     public string Text => System.Text.Encoding.UTF8.GetString(Body);
 }
 
-/// <summary>A real HTTP server that plays the other side. It can be stopped and started again on the same port.</summary>
+/// <summary>A real HTTP server that stands in for another service. It can be stopped and started again on the same port.</summary>
 public sealed class StubService : IAsyncDisposable
 {
     private readonly Action<WebApplication> _configure;

@@ -21,7 +21,7 @@ public sealed class TestApp : IAsyncDisposable
     /// <summary>Its services.</summary>
     public IServiceProvider Services => App.Services;
 
-    /// <summary>A client without any resilience of its own.</summary>
+    /// <summary>A plain client, without retries or circuit breaker.</summary>
     public HttpClient Client { get; }
 
     /// <summary>Where it listens.</summary>
@@ -39,7 +39,7 @@ public sealed class TestApp : IAsyncDisposable
         {
             EnvironmentName = environment,
             ApplicationName = typeof(TestApp).Assembly.GetName().Name,
-            // what watches the settings watches every file below the working directory, a benchmark's database too
+            // No reload of settings: its file watcher would watch everything below the working directory, including a benchmark's database.
             Args = ["--hostBuilder:reloadConfigOnChange=false"],
         });
         builder.Logging.ClearProviders();

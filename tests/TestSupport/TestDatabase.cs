@@ -14,10 +14,10 @@ public sealed class TestDatabase(PostgresServer server) : IAsyncLifetime
     /// <summary>How services connect to it.</summary>
     public string ConnectionString => server.ConnectionStringTo(Name);
 
-    /// <summary>For the test's own statements.</summary>
+    /// <summary>A data source for SQL that the test itself runs.</summary>
     public NpgsqlDataSource DataSource => _dataSource ??= NpgsqlDataSource.Create(ConnectionString);
 
-    /// <summary>Makes a database of the caller's own.</summary>
+    /// <summary>Creates a database, which the caller disposes of.</summary>
     public static async Task<TestDatabase> CreateAsync(PostgresServer server)
     {
         var database = new TestDatabase(server);
@@ -28,6 +28,6 @@ public sealed class TestDatabase(PostgresServer server) : IAsyncLifetime
     /// <inheritdoc />
     public async ValueTask InitializeAsync() => await server.ExecuteAsync($"create database {Name}");
 
-    /// <summary>Closes its connections. It goes with its server: dropped by itself, it would slow down the next one's hundreds of files.</summary>
+    /// <summary>Closes the connections but doesn't drop the database: deleting its hundreds of files would slow down the next test class. It is deleted with the server.</summary>
     public ValueTask DisposeAsync() => _dataSource?.DisposeAsync() ?? ValueTask.CompletedTask;
 }
