@@ -104,7 +104,11 @@ internal static class StartBenchmark
         }
         finally
         {
-            using var interrupt = Process.Start("kill", ["-INT", process.Id.ToString(CultureInfo.InvariantCulture)]);
+            // As Ctrl-C does: `dotnet run` waits for its child, which gets the signal from the terminal.
+            var id = process.Id.ToString(CultureInfo.InvariantCulture);
+            using var children = Process.Start("pkill", ["-INT", "-P", id]);
+            await children.WaitForExitAsync(limit.Token);
+            using var interrupt = Process.Start("kill", ["-INT", id]);
             await process.StandardOutput.ReadToEndAsync(limit.Token);
             await process.WaitForExitAsync(limit.Token);
         }
