@@ -5,25 +5,20 @@ internal static class BaseManifests
 {
     public static void Write(IDictionary<string, string> files, PublishedPlatform platform)
     {
-        var resources = new SortedDictionary<string, string>(StringComparer.Ordinal)
-        {
-            ["network-policies.yaml"] = NetworkPolicies.OfNamespace(platform),
-        };
+        files["base/network-policies.yaml"] = NetworkPolicies.OfNamespace(platform);
         foreach (var connection in platform.Connections)
-            resources[$"{connection.Key.Server}-external.yaml"] = Manifest.Yaml(NetworkPolicies.ToExternal(connection.Key.Server, connection.Key.Port, connection, platform));
+            files[$"base/{connection.Key.Server}-external.yaml"] = Manifest.Yaml(NetworkPolicies.ToExternal(connection.Key.Server, connection.Key.Port, connection, platform));
         foreach (var service in platform.Services)
         {
             foreach (var (kind, manifest) in new ServiceManifests(service, platform).All())
-                resources[$"{service.Name}/{kind}.yaml"] = Manifest.Yaml(manifest);
+                files[$"base/{service.Name}/{kind}.yaml"] = Manifest.Yaml(manifest);
         }
 
-        foreach (var (path, manifest) in resources)
-            files[$"base/{path}"] = manifest;
         files["base/kustomization.yaml"] = Manifest.Yaml(new
         {
             apiVersion = "kustomize.config.k8s.io/v1beta1",
             kind = "Kustomization",
-            resources = resources.Keys,
+            resources = files.Keys.Where(file => file.StartsWith("base/", StringComparison.Ordinal)).Select(file => file["base/".Length..]).ToList(),
             configMapGenerator = platform.Services.Select(service => new
             {
                 name = service.Name,

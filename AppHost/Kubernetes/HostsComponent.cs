@@ -23,14 +23,11 @@ internal static class HostsComponent
             replacements = services.Select(service => new
             {
                 source = new { kind = "ConfigMap", name = ConfigMap, fieldPath = $"data.{service.Name}" },
-                targets = new object[]
-                {
-                    new
-                    {
-                        select = new { kind = "Ingress", name = service.Name },
-                        fieldPaths = new[] { "spec.rules.0.host", "spec.tls.0.hosts.0" },
-                    },
-                }.Concat(service.Settings.Where(setting => setting.Value.Hosts.Any()).Select(setting => Replacement(service, setting))),
+                targets = (object[])
+                [
+                    new { select = new { kind = "Ingress", name = service.Name }, fieldPaths = new[] { "spec.rules.0.host", "spec.tls.0.hosts.0" } },
+                    .. service.Settings.Where(setting => setting.Value.Hosts.Any()).Select(setting => Replacement(service, setting)),
+                ],
             }),
         });
     }

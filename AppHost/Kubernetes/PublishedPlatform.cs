@@ -50,10 +50,8 @@ internal sealed record PublishedPlatform(string Version, IReadOnlyList<Published
             }
         }
 
-        return new(VersionOf(typeof(PublishedPlatform).Assembly), services, databases);
+        // The version from Directory.Build.props, without the commit.
+        var version = typeof(PublishedPlatform).Assembly.GetCustomAttribute<AssemblyInformationalVersionAttribute>()!.InformationalVersion.Split('+')[0];
+        return new(version, services, databases);
     }
-
-    /// <summary>The version from <c>Directory.Build.props</c>, without the commit.</summary>
-    private static string VersionOf(Assembly assembly) =>
-        assembly.GetCustomAttribute<AssemblyInformationalVersionAttribute>()!.InformationalVersion.Split('+')[0];
 }

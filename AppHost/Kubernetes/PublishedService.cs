@@ -1,6 +1,7 @@
 using System.Text.RegularExpressions;
 using Aspire.Hosting;
 using Aspire.Hosting.ApplicationModel;
+using k8s.Models;
 using Platform.AppHost.Running;
 
 #pragma warning disable ASPIREPROBES001
@@ -25,7 +26,7 @@ internal sealed partial record PublishedService(
     IReadOnlyList<PublishedCall> Calls,
     IReadOnlyList<PublishedConnection> Connections,
     IReadOnlyList<LocalDirectoryAnnotation> Directories,
-    IReadOnlyList<PublishedProbe> Probes,
+    IReadOnlyDictionary<ProbeType, V1Probe> Probes,
     int? MinReplicas)
 {
     /// <summary>The port for probes and Prometheus.</summary>
@@ -85,7 +86,7 @@ internal sealed partial record PublishedService(
             [.. values.Calls],
             [.. values.Connections],
             directories,
-            PublishedProbe.Of(project, ports),
+            ProbesOf(project, ports),
             project.TryGetLastAnnotation<ReplicaAnnotation>(out var replicas) ? replicas.Replicas : null);
     }
 
@@ -96,6 +97,36 @@ internal sealed partial record PublishedService(
             throw new DistributedApplicationException($"'{project.Name}' can't be published: it has no project metadata.");
         return WordStart().Replace(Path.GetFileNameWithoutExtension(metadata.ProjectPath), "${end}-${start}").ToLowerInvariant();
     }
+
+    /// <summary>
+    /// The app model's probe of each type, or the default one on an endpoint from ServiceDefaults. Neither a database outage nor a running migration fails
+    /// <c>/alive</c>, so neither restarts a pod; <c>/ready</c> keeps requests away until the service can handle them.
+    /// </summary>
+    private static Dictionary<ProbeType, V1Probe> ProbesOf(ProjectResource project, IReadOnlyList<PublishedPort> ports)
+    {
+        if (ports.FirstOrDefault(port => port.IsHttp) is not { } http)
+            return [];
+
+        var probes = new Dictionary<ProbeType, V1Probe>
+        {
+            [ProbeType.Startup] = Probe("/alive", http, period: 2, timeout: 2, failures: 30),
+            [ProbeType.Liveness] = Probe("/alive", http, period: 10, timeout: 5, failures: 3),
+            [ProbeType.Readiness] = Probe("/ready", http, period: 5, timeout: 2, failures: 2),
+        };
+        foreach (var own in project.Annotations.OfType<EndpointProbeAnnotation>())
+            probes[own.Type] = Probe(own.Path, PublishedPort.Of(own.EndpointReference), own.PeriodSeconds, own.TimeoutSeconds, own.FailureThreshold, own.InitialDelaySeconds, own.SuccessThreshold);
+        return probes;
+    }
+
+    private static V1Probe Probe(string path, PublishedPort port, int period, int timeout, int failures, int initialDelay = 0, int successes = 1) => new()
+    {
+        HttpGet = new() { Path = path, Port = port.Name },
+        InitialDelaySeconds = initialDelay,
+        PeriodSeconds = period,
+        TimeoutSeconds = timeout,
+        FailureThreshold = failures,
+        SuccessThreshold = successes,
+    };
 
     // TLS ends at the Ingress. Within the cluster services have no certificate and no https endpoint.
     private static bool IsForTls(string name, object value) =>
@@ -155,7 +186,7 @@ internal sealed record PublishedPort(string Name, int ContainerPort, int Service
         foreach (var endpoint in resource.Annotations.OfType<EndpointAnnotation>().Where(endpoint => !(anyHttp && endpoint.UriScheme == "https")))
         {
             var isHttp = endpoint.UriScheme is "http" or "https";
-            var name = endpoint.Name.ToLowerInvariant().Replace('_', '-');
+            var name = NameOf(endpoint);
             if (name.Length > 15)
                 throw new DistributedApplicationException($"'{resource.Name}' can't be published: the name of its endpoint '{endpoint.Name}' is longer than 15 characters, the limit in Kubernetes.");
             var containerPort = endpoint.TargetPort ?? (isHttp ? next++ : throw new DistributedApplicationException(
@@ -171,36 +202,13 @@ internal sealed record PublishedPort(string Name, int ContainerPort, int Service
     public static PublishedPort Of(EndpointReference endpoint)
     {
         var ports = Of(endpoint.Resource);
-        var name = endpoint.EndpointAnnotation.Name.ToLowerInvariant().Replace('_', '-');
-        return ports.FirstOrDefault(port => port.Name == name) ?? ports.First(port => port.IsHttp);
+        return ports.FirstOrDefault(port => port.Name == NameOf(endpoint.EndpointAnnotation)) ?? ports.First(port => port.IsHttp);
     }
+
+    private static string NameOf(EndpointAnnotation endpoint) => endpoint.Name.ToLowerInvariant().Replace('_', '-');
 }
 
 internal static class EndpointExtensions
 {
     public static bool HasHttpEndpoint(this IResource resource) => resource.Annotations.OfType<EndpointAnnotation>().Any(endpoint => endpoint.UriScheme == "http");
-}
-
-/// <summary>An HTTP probe. Times are in seconds.</summary>
-internal sealed record PublishedProbe(ProbeType Type, string Path, string Port, int InitialDelay, int Period, int Timeout, int Failures, int Successes)
-{
-    /// <summary>
-    /// The app model's probe of each type, or the default one on an endpoint from ServiceDefaults. Neither a database outage nor a running migration fails
-    /// <c>/alive</c>, so neither restarts a pod; <c>/ready</c> keeps requests away until the service can handle them.
-    /// </summary>
-    public static IReadOnlyList<PublishedProbe> Of(ProjectResource project, IReadOnlyList<PublishedPort> ports)
-    {
-        if (ports.FirstOrDefault(port => port.IsHttp) is not { } http)
-            return [];
-
-        PublishedProbe[] defaults =
-        [
-            new(ProbeType.Startup, "/alive", http.Name, InitialDelay: 0, Period: 2, Timeout: 2, Failures: 30, Successes: 1),
-            new(ProbeType.Liveness, "/alive", http.Name, InitialDelay: 0, Period: 10, Timeout: 5, Failures: 3, Successes: 1),
-            new(ProbeType.Readiness, "/ready", http.Name, InitialDelay: 0, Period: 5, Timeout: 2, Failures: 2, Successes: 1),
-        ];
-        return [.. defaults.Select(probe => project.Annotations.OfType<EndpointProbeAnnotation>().LastOrDefault(own => own.Type == probe.Type) is { } own
-            ? new(own.Type, own.Path, PublishedPort.Of(own.EndpointReference).Name, own.InitialDelaySeconds, own.PeriodSeconds, own.TimeoutSeconds, own.FailureThreshold, own.SuccessThreshold)
-            : probe)];
-    }
 }

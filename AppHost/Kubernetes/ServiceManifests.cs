@@ -62,9 +62,9 @@ internal sealed class ServiceManifests(PublishedService service, PublishedPlatfo
         EnvFrom = [new() { ConfigMapRef = new() { Name = service.Name } }],
         Env = service.Variables.Count > 0 ? [.. ContainerEnvironment.Of(service)] : null,
         Resources = Conventions.Resources,
-        StartupProbe = Probe(ProbeType.Startup),
-        LivenessProbe = Probe(ProbeType.Liveness),
-        ReadinessProbe = Probe(ProbeType.Readiness),
+        StartupProbe = service.Probes.GetValueOrDefault(ProbeType.Startup),
+        LivenessProbe = service.Probes.GetValueOrDefault(ProbeType.Liveness),
+        ReadinessProbe = service.Probes.GetValueOrDefault(ProbeType.Readiness),
         // The kubelet's own sleep action, because the image has no shell to sleep in.
         Lifecycle = new() { PreStop = new() { Sleep = new() { Seconds = Conventions.PreStopSeconds } } },
         SecurityContext = Conventions.ContainerSecurity(),
@@ -138,16 +138,4 @@ internal sealed class ServiceManifests(PublishedService service, PublishedPlatfo
         LabelSelector = Conventions.Selected(service.Name),
         MatchLabelKeys = ["pod-template-hash"],
     };
-
-    private V1Probe? Probe(ProbeType type) => service.Probes.FirstOrDefault(probe => probe.Type == type) is { } probe
-        ? new()
-        {
-            HttpGet = new() { Path = probe.Path, Port = probe.Port },
-            InitialDelaySeconds = probe.InitialDelay,
-            PeriodSeconds = probe.Period,
-            TimeoutSeconds = probe.Timeout,
-            FailureThreshold = probe.Failures,
-            SuccessThreshold = probe.Successes,
-        }
-        : null;
 }

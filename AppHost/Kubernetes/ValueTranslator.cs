@@ -188,55 +188,35 @@ internal sealed partial class ValueTranslator(IResource consumer, PostgresServer
 
             var port = PublishedPort.Of(endpoint);
             if (property is EndpointProperty.TargetPort)
-                parts.Add(Invariant(port.ContainerPort));
-            else if (endpoint.Resource == server)
-                parts.AddRange(Address(server.Name, port, property));
-            else if (endpoint.Resource != consumer)
-                AddAddress(endpoint.Resource.Name, port, property);
-            else if (!port.IsExternal)
-                parts.AddRange(Address(consumer.Name, port, property));
-            else
-                AddPublicAddress(property);
-        }
-
-        void AddAddress(string target, PublishedPort port, EndpointProperty property)
-        {
-            parts.AddRange(Address(target, port, property));
-            if (property is not (EndpointProperty.Scheme or EndpointProperty.TlsEnabled))
-                _calls[$"{target}:{port.ContainerPort}"] = new(target, port.ContainerPort);
-        }
-
-        // A service's reference to its own external endpoint means its public address.
-        void AddPublicAddress(EndpointProperty property)
-        {
-            var host = new PublicHost(consumer.Name);
-            parts.AddRange(property switch
             {
-                EndpointProperty.Url => ["https://", host],
-                EndpointProperty.Host or EndpointProperty.IPV4Host => [host],
-                EndpointProperty.HostAndPort => [host, ":443"],
-                EndpointProperty.Port => ["443"],
-                EndpointProperty.Scheme => ["https"],
-                EndpointProperty.TlsEnabled => [bool.TrueString],
-                _ => throw Error($"uses the unknown endpoint property '{property}'"),
-            });
+                parts.Add($"{port.ContainerPort}");
+                return;
+            }
+
+            var target = endpoint.Resource;
+            // A service's reference to its own external endpoint means its public address.
+            if (target == consumer && target != server && port.IsExternal)
+                AddAddress(new PublicHost(consumer.Name), "https", 443, property);
+            else
+                AddAddress(target.Name, port.IsHttp ? "http" : "tcp", port.ServicePort, property);
+            if (target != consumer && target != server && property is not (EndpointProperty.Scheme or EndpointProperty.TlsEnabled))
+                _calls[$"{target.Name}:{port.ContainerPort}"] = new(target.Name, port.ContainerPort);
         }
 
-        IEnumerable<object> Address(string host, PublishedPort port, EndpointProperty property) => property switch
+        void AddAddress(object host, string scheme, int port, EndpointProperty property) => parts.AddRange(property switch
         {
-            EndpointProperty.Url => [port is { IsHttp: true, ServicePort: 80 } ? $"http://{host}" : $"{(port.IsHttp ? "http" : "tcp")}://{host}:{port.ServicePort}"],
+            EndpointProperty.Url when (scheme, port) is ("http", 80) or ("https", 443) => [$"{scheme}://", host],
+            EndpointProperty.Url => [$"{scheme}://", host, $":{port}"],
             EndpointProperty.Host or EndpointProperty.IPV4Host => [host],
-            EndpointProperty.HostAndPort => [$"{host}:{port.ServicePort}"],
-            EndpointProperty.Port => [Invariant(port.ServicePort)],
-            EndpointProperty.Scheme => [port.IsHttp ? "http" : "tcp"],
-            EndpointProperty.TlsEnabled => [bool.FalseString],
+            EndpointProperty.HostAndPort => [host, $":{port}"],
+            EndpointProperty.Port => [$"{port}"],
+            EndpointProperty.Scheme => [scheme],
+            EndpointProperty.TlsEnabled => [scheme == "https" ? bool.TrueString : bool.FalseString],
             _ => throw Error($"uses the unknown endpoint property '{property}'"),
-        };
+        });
 
         DistributedApplicationException Error(string what) => new($"'{consumer.Name}' can't be published: {name} {what}.");
     }
-
-    private static string Invariant(int number) => number.ToString(CultureInfo.InvariantCulture);
 
     /// <summary>A placeholder such as <c>{0}</c>, or text with doubled braces.</summary>
     [GeneratedRegex(@"\{(?<placeholder>[0-9]+)(?:[,:][^}]*)?\}|(?:[^{}]|\{\{|\}\})+", RegexOptions.NonBacktracking)]
