@@ -18,14 +18,12 @@ internal static class DatabaseChoice
     /// local process if npm is installed, else a container. Stores the choice next to the data.
     /// </summary>
     /// <exception cref="DistributedApplicationException">The choice is unknown, or neither kind is possible on this machine.</exception>
-    public static DatabaseKind Make(string dataDirectory, string? requested) => Make(dataDirectory, requested, IsOnPath);
-
-    internal static DatabaseKind Make(string dataDirectory, string? requested, Func<string, bool> isOnPath)
+    public static DatabaseKind Make(string dataDirectory, string? requested, Func<string, bool>? isOnPath = null)
     {
         var choiceFile = Path.Combine(dataDirectory, "database");
         var remembered = File.Exists(choiceFile) ? File.ReadAllText(choiceFile).Trim() : null;
 
-        var choice = Parse(requested, "--database") ?? Parse(remembered, choiceFile) ?? Detect(isOnPath);
+        var choice = Parse(requested, "--database") ?? Parse(remembered, choiceFile) ?? Detect(isOnPath ?? IsOnPath);
         var text = choice.ToString().ToLowerInvariant();
         if (text != remembered)
         {

@@ -1,10 +1,10 @@
 using System.Globalization;
-using System.Net.NetworkInformation;
 using Aspire.Hosting;
 using Aspire.Hosting.ApplicationModel;
 using Microsoft.Extensions.DependencyInjection;
 using Microsoft.Extensions.Diagnostics.HealthChecks;
 using Npgsql;
+using Platform.AppHost.Running;
 
 namespace Platform.AppHost.Postgres;
 
@@ -13,25 +13,20 @@ internal sealed class LocalPostgresServerResource(string name, string command, s
     : ExecutableResource(name, command, workingDirectory), IResourceWithConnectionString
 {
     internal const string EndpointName = "tcp";
-    internal const string UserName = "postgres";
-
-    public ParameterResource Password { get; } = password;
 
     public EndpointReference Endpoint => field ??= new(this, EndpointName);
 
     public ReferenceExpression ConnectionStringExpression => ReferenceExpression.Create(
-        $"Host={Endpoint.Property(EndpointProperty.IPV4Host)};Port={Endpoint.Property(EndpointProperty.Port)};Username={UserName};Password={Password}");
+        $"Host={Endpoint.Property(EndpointProperty.IPV4Host)};Port={Endpoint.Property(EndpointProperty.Port)};Username=postgres;Password={password}");
 }
 
 /// <summary>A database on a <see cref="LocalPostgresServerResource"/>, created when it does not exist.</summary>
 internal sealed class LocalPostgresDatabaseResource(string name, string databaseName, LocalPostgresServerResource parent)
     : Resource(name), IResourceWithConnectionString, IResourceWithParent<LocalPostgresServerResource>
 {
-    public string DatabaseName { get; } = databaseName;
-
     public LocalPostgresServerResource Parent { get; } = parent;
 
-    public ReferenceExpression ConnectionStringExpression => ReferenceExpression.Create($"{Parent};Database={DatabaseName}");
+    public ReferenceExpression ConnectionStringExpression => ReferenceExpression.Create($"{Parent};Database={databaseName}");
 }
 
 internal static class LocalPostgresExtensions
@@ -42,7 +37,8 @@ internal static class LocalPostgresExtensions
         string name, IResourceBuilder<ParameterResource> password, string dataDirectory, int? port = null)
     {
         var serve = Path.GetFullPath("../eng/postgres/serve", builder.AppHostDirectory);
-        var listenOn = port ?? FreePort();
+        // Below the ephemeral port range, so that no outgoing connection takes the port while the server restarts.
+        var listenOn = port ?? Enumerable.Range(24_000, 8_000).OrderBy(_ => Random.Shared.Next()).First(Ports.IsFree);
         var server = new LocalPostgresServerResource(name, serve, Path.GetDirectoryName(serve)!, password.Resource);
 
         // Not proxied: every statement of every service would otherwise pass through one more process.
@@ -105,15 +101,8 @@ internal static class LocalPostgresExtensions
         // Not pooled: an idle connection would delay the server's shutdown.
         $"{await resource.GetConnectionStringAsync(cancellationToken)};Pooling=false;Timeout=2;Command Timeout=2";
 
-    // Below the ephemeral port range, so that no outgoing connection takes the port while the server restarts.
-    private static int FreePort()
-    {
-        var used = IPGlobalProperties.GetIPGlobalProperties().GetActiveTcpListeners().Select(listener => listener.Port).ToHashSet();
-        return Enumerable.Range(24_000, 8_000).OrderBy(_ => Random.Shared.Next()).First(port => !used.Contains(port));
-    }
-
     /// <summary>
-    /// Connects and runs <c>SELECT 1</c>, retrying for up to 4 s: the server starts within tenths of a second, but Aspire repeats a failed check only after a second or more.
+    /// Connects, retrying for up to 4 s: the server starts within tenths of a second, but Aspire repeats a failed check only after a second or more.
     /// </summary>
     private sealed class ConnectionCheck(IResourceWithConnectionString resource) : IHealthCheck
     {
@@ -127,9 +116,8 @@ internal static class LocalPostgresExtensions
             {
                 try
                 {
-                    await using var dataSource = NpgsqlDataSource.Create(await ConnectionStringAsync(resource, cancellationToken));
-                    await using var command = dataSource.CreateCommand("SELECT 1");
-                    await command.ExecuteScalarAsync(cancellationToken);
+                    await using var connection = new NpgsqlConnection(await ConnectionStringAsync(resource, cancellationToken));
+                    await connection.OpenAsync(cancellationToken);
                     return HealthCheckResult.Healthy();
                 }
                 catch (NpgsqlException e)

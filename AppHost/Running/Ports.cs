@@ -1,7 +1,7 @@
 using System.Diagnostics;
 using System.Globalization;
 using System.Net;
-using System.Net.Sockets;
+using System.Net.NetworkInformation;
 using Aspire.Hosting;
 using Microsoft.Extensions.Configuration;
 
@@ -57,19 +57,9 @@ internal sealed record Ports(int Console)
 
     private static bool IsOurs(string owner) => owner.Contains("dcp", StringComparison.Ordinal) || owner.Contains("aspire", StringComparison.OrdinalIgnoreCase);
 
-    private static bool IsFree(int port) => new[] { IPAddress.Loopback, IPAddress.IPv6Loopback }.All(address =>
-    {
-        using var client = new Socket(address.AddressFamily, SocketType.Stream, ProtocolType.Tcp);
-        try
-        {
-            client.Connect(address, port);
-            return false;
-        }
-        catch (SocketException)
-        {
-            return true;
-        }
-    });
+    /// <summary>Whether nothing listens on <paramref name="port"/> of the loopback interface.</summary>
+    public static bool IsFree(int port) => !IPGlobalProperties.GetIPGlobalProperties().GetActiveTcpListeners().Any(listener => listener.Port == port
+        && (IPAddress.IsLoopback(listener.Address) || listener.Address.Equals(IPAddress.Any) || listener.Address.Equals(IPAddress.IPv6Any)));
 
     /// <summary>"name, process id" of the program that listens, as far as <c>lsof</c> or <c>ss</c> can tell.</summary>
     private static string? Owner(int port) =>

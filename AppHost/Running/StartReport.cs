@@ -40,16 +40,9 @@ internal sealed class StartReport(TextWriter terminal, TimeProvider time, Endpoi
     protected override async Task ExecuteAsync(CancellationToken stoppingToken)
     {
         await using var reminder = time.CreateTimer(_ => Remind(), null, FirstReminder, NextReminders);
-        try
+        await foreach (var change in notifications.WatchAsync(stoppingToken))
         {
-            await foreach (var change in notifications.WatchAsync(stoppingToken))
-            {
-                await FollowAsync(change, stoppingToken);
-            }
-        }
-        catch (OperationCanceledException) when (stoppingToken.IsCancellationRequested)
-        {
-            // The run ends.
+            await FollowAsync(change, stoppingToken);
         }
     }
 
