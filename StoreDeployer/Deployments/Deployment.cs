@@ -18,16 +18,7 @@ internal enum DeploymentStatus
 internal static class DeploymentStatusExtensions
 {
     /// <summary>The status as the database and the messages spell it.</summary>
-    public static string Text(this DeploymentStatus status) => status switch
-    {
-        DeploymentStatus.Queued => "queued",
-        DeploymentStatus.Running => "running",
-        DeploymentStatus.Live => "live",
-        DeploymentStatus.Failed => "failed",
-        DeploymentStatus.Superseded => "superseded",
-        DeploymentStatus.Cancelled => "cancelled",
-        _ => throw new ArgumentOutOfRangeException(nameof(status), status, null),
-    };
+    public static string Text(this DeploymentStatus status) => status.ToString().ToLowerInvariant();
 
     public static bool IsFinal(this DeploymentStatus status) => status is not (DeploymentStatus.Queued or DeploymentStatus.Running);
 }
@@ -44,6 +35,10 @@ internal static class DeploymentKind
 public sealed record DeploymentError(string Code, string Message)
 {
     internal static readonly DeploymentError ShopDeleted = new("shop-deleted", "The shop was deleted.");
+
+    internal static DeploymentError? FromJson(string? json) => json is null ? null : JsonSerializer.Deserialize<DeploymentError>(json, PlatformJson.Tolerant);
+
+    internal string ToJson() => JsonSerializer.Serialize(this, PlatformJson.Tolerant);
 }
 
 /// <summary>A step of a deployment.</summary>
@@ -110,11 +105,4 @@ internal sealed class StepState(short position, string name)
     public StepState Copy() => (StepState)MemberwiseClone();
 
     public DeploymentStep Snapshot() => new(Name, StartedAt, FinishedAt, Attempts, Error);
-
-    public static readonly IReadOnlyList<string> OfDeployment = ["fetch", "render", "store", "verify", "activate"];
-
-    public static readonly IReadOnlyList<string> OfRollback = ["verify", "activate"];
-
-    public static IReadOnlyList<string> NamesFor(string kind) => kind == DeploymentKind.Rollback ? OfRollback : OfDeployment;
 }
-

@@ -1,7 +1,6 @@
-using System.Text.Json;
 using Dapper;
 using Microsoft.AspNetCore.Http.HttpResults;
-using Platform.ServiceDefaults;
+using Microsoft.Extensions.Options;
 using Platform.ServiceDefaults.Paging;
 using Platform.ServiceDefaults.Postgres.Database;
 using Platform.ServiceDefaults.Problems;
@@ -33,17 +32,16 @@ public sealed record DeploymentView(
 /// <summary>Read access to the queue, for operators and Backend.</summary>
 internal static class DeploymentEndpoints
 {
-    public static IEndpointRouteBuilder MapDeployments(this IEndpointRouteBuilder routes)
+    public static void MapDeployments(this IEndpointRouteBuilder routes)
     {
         var deployments = routes.MapGroup("/deployments").WithTags("Deployments").RequireInternalToken();
         deployments.MapGet("/", ListDeployments).WithName("ListDeployments").WithSummary("Deployments, newest first");
         deployments.MapGet("/{id:guid}", GetDeployment).WithName("GetDeployment").WithSummary("A deployment");
         deployments.MapGet("/{id:guid}/status", GetDeployment).WithName("GetDeploymentStatus").WithSummary("A deployment (an alias of GetDeployment)");
-        return routes;
     }
 
     private static async Task<Results<Ok<Page<DeploymentView>>, ValidationProblem>> ListDeployments(
-        string? status, [AsParameters] PageQuery query, PostgresDatabase database, StoreUrls urls, CancellationToken cancellationToken)
+        string? status, [AsParameters] PageQuery query, PostgresDatabase database, IOptions<StoreOptions> options, CancellationToken cancellationToken)
     {
         if (!query.TryRead<Guid?>(out var after, out var limit, out var invalid))
             return invalid;
@@ -55,20 +53,18 @@ internal static class DeploymentEndpoints
             return errors.ToResult();
         }
 
-        var rows = await ReadAsync(database, urls, "where (@status::text is null or status = @status) and (@after::uuid is null or id < @after)", new { status, after, limit = limit + 1 }, cancellationToken);
+        var rows = await ReadAsync(database, options, "where (@status::text is null or status = @status) and (@after::uuid is null or id < @after)", new { status, after, limit = limit + 1 }, cancellationToken);
         return TypedResults.Ok(Page.Of(rows, limit, deployment => deployment.Id));
     }
 
     private static async Task<Results<Ok<DeploymentView>, ProblemHttpResult>> GetDeployment(
-        Guid id, PostgresDatabase database, StoreUrls urls, CancellationToken cancellationToken)
-    {
-        return await ReadAsync(database, urls, "where id = @id", new { id, limit = 1 }, cancellationToken) is [var deployment]
+        Guid id, PostgresDatabase database, IOptions<StoreOptions> options, CancellationToken cancellationToken) =>
+        await ReadAsync(database, options, "where id = @id", new { id, limit = 1 }, cancellationToken) is [var deployment]
             ? TypedResults.Ok(deployment)
             : Problem.NotFound($"There is no deployment {id}.");
-    }
 
     private static Task<IReadOnlyList<DeploymentView>> ReadAsync(
-        PostgresDatabase database, StoreUrls urls, string where, object parameters, CancellationToken cancellationToken) => database.ReadAsync<IReadOnlyList<DeploymentView>>(async connection =>
+        PostgresDatabase database, IOptions<StoreOptions> options, string where, object parameters, CancellationToken cancellationToken) => database.ReadAsync<IReadOnlyList<DeploymentView>>(async connection =>
     {
         var rows = await connection.QueryAsync<Row>(new CommandDefinition(
             $"""
@@ -85,8 +81,8 @@ internal static class DeploymentEndpoints
                 row.Id, row.ShopId, row.Slug, row.Kind,
                 row.TemplateDigest is null ? null : new(row.TemplateName!, row.TemplateVersion!, row.TemplateDigest),
                 row.Status, steps.Snapshot(), row.LostLeases,
-                row.Release is null ? null : urls.Of(row.Slug).AbsoluteUri, row.Release,
-                row.Error is null ? null : JsonSerializer.Deserialize<DeploymentError>(row.Error, PlatformJson.Tolerant),
+                row.Release is null ? null : options.Value.UrlOf(row.Slug).AbsoluteUri, row.Release,
+                DeploymentError.FromJson(row.Error),
                 new DateTimeOffset(row.CreatedAt), row.StartedAt, row.FinishedAt));
         }
 

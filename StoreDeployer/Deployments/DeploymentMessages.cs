@@ -1,3 +1,4 @@
+using Microsoft.Extensions.Options;
 using Platform.ServiceDefaults.Postgres.Database;
 using Platform.ServiceDefaults.Postgres.Messaging;
 using Platform.StoreDeployer.Stores;
@@ -49,19 +50,18 @@ internal sealed record StoreRemoved(Guid ShopId)
 }
 
 /// <summary>The messages to Backend. They are enqueued in the transaction that makes the change.</summary>
-internal sealed class DeploymentEvents(Outbox outbox, StoreUrls urls, TimeProvider time)
+internal sealed class DeploymentEvents(Outbox outbox, IOptions<StoreOptions> options, TimeProvider time)
 {
     public const string Destination = "backend";
 
-    public Statements Progressed(Guid shopId, Guid deploymentId, DeploymentStatus status, IReadOnlyList<DeploymentStep> steps) =>
-        Enqueue(DeploymentProgressed.Type, shopId, deploymentId, new DeploymentProgressed(deploymentId, status.Text(), steps, time.GetUtcNow()));
-
-    public Statements Finished(Guid shopId, Guid deploymentId, DeploymentStatus status, IReadOnlyList<DeploymentStep> steps, DeploymentError? error) =>
-        Enqueue(DeploymentFinished.Type, shopId, deploymentId, new DeploymentFinished(deploymentId, status.Text(), steps, time.GetUtcNow(), Error: error));
+    /// <summary>The deployment has this status now; for <see cref="Live"/> there is a message of its own.</summary>
+    public Statements Changed(Guid shopId, Guid deploymentId, DeploymentStatus status, IReadOnlyList<DeploymentStep> steps, DeploymentError? error = null) => status.IsFinal()
+        ? Enqueue(DeploymentFinished.Type, shopId, deploymentId, new DeploymentFinished(deploymentId, status.Text(), steps, time.GetUtcNow(), Error: error))
+        : Enqueue(DeploymentProgressed.Type, shopId, deploymentId, new DeploymentProgressed(deploymentId, status.Text(), steps, time.GetUtcNow()));
 
     public Statements Live(DeploymentJob job, Guid release, IReadOnlyList<DeploymentStep> steps) =>
         Enqueue(DeploymentFinished.Type, job.ShopId, job.Id,
-            new DeploymentFinished(job.Id, DeploymentStatus.Live.Text(), steps, time.GetUtcNow(), urls.Of(job.Slug).AbsoluteUri, release));
+            new DeploymentFinished(job.Id, DeploymentStatus.Live.Text(), steps, time.GetUtcNow(), options.Value.UrlOf(job.Slug).AbsoluteUri, release));
 
     public Statements StoreRemoved(Guid shopId) => Enqueue(Deployments.StoreRemoved.Type, shopId, shopId, new StoreRemoved(shopId));
 

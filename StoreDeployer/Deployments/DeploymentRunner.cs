@@ -116,22 +116,19 @@ internal sealed partial class DeploymentRunner(
     private static MustWaitException? WaitingFor(Exception exception) => exception switch
     {
         MustWaitException wait => wait,
-        DependencyUnavailableException e => new("dependency-unavailable", e.Message, inner: e),
-        // The resilience pipeline refused the call or timed out.
-        Polly.ExecutionRejectedException e => new("dependency-unavailable", e.Message, inner: e),
-        HttpRequestException { StatusCode: null or HttpStatusCode.RequestTimeout or (HttpStatusCode)425 or HttpStatusCode.TooManyRequests or >= HttpStatusCode.InternalServerError } e =>
-            new("dependency-unavailable", e.Message, inner: e),
+        // Polly's exception says that the resilience pipeline refused the call or timed out.
+        DependencyUnavailableException or Polly.ExecutionRejectedException or HttpIOException or OperationCanceledException { InnerException: TimeoutException }
+            or HttpRequestException { StatusCode: null or HttpStatusCode.RequestTimeout or (HttpStatusCode)425 or HttpStatusCode.TooManyRequests or >= HttpStatusCode.InternalServerError } =>
+            new("dependency-unavailable", exception.Message, inner: exception),
         // The internal tokens of the two services differ. An operator must correct that; until then the deployment waits.
         HttpRequestException { StatusCode: HttpStatusCode.Unauthorized or HttpStatusCode.Forbidden } e => new("dependency-refuses", e.Message, inner: e),
-        OperationCanceledException { InnerException: TimeoutException } e => new("dependency-unavailable", e.Message, inner: e),
-        HttpIOException e => new("dependency-unavailable", e.Message, inner: e),
         _ when DatabaseProblems.IsUnavailable(exception) => new("database-unavailable", "The database does not answer.", inner: exception),
         _ => null,
     };
 
     // Jitter, so that deployments which failed together are not retried together.
     private TimeSpan BackOff(int earlierFailures) =>
-    Min(options.Value.MaxBackOff, FirstBackOff * Math.Pow(2, Math.Min(earlierFailures, 20))) * (0.5 + Random.Shared.NextDouble() / 2);
+        Min(options.Value.MaxBackOff, FirstBackOff * Math.Pow(2, Math.Min(earlierFailures, 20))) * (0.5 + Random.Shared.NextDouble() / 2);
 
     private static TimeSpan Min(TimeSpan one, TimeSpan other) => one < other ? one : other;
 

@@ -61,19 +61,19 @@ internal sealed class EnqueueDeployment(DeploymentEvents events, Signals signals
                 context.CorrelationId,
                 traceparent = Activity.Current?.Id,
                 createdAt = data.RequestedAt.UtcDateTime,
-                error = JsonSerializer.Serialize(DeploymentError.ShopDeleted, PlatformJson.Tolerant),
+                error = DeploymentError.ShopDeleted.ToJson(),
             }, transaction, cancellationToken: cancellationToken));
         var takenDown = await results.ReadSingleAsync<bool>();
         var superseded = (await results.ReadAsync<(Guid Id, string Kind)>()).AsList();
 
-        foreach (var older in superseded)
+        foreach (var (id, kind) in superseded)
         {
-            var steps = await DeploymentSteps.ReadAsync(connection, transaction, older.Id, older.Kind, cancellationToken);
-            await events.Finished(data.ShopId, older.Id, DeploymentStatus.Superseded, steps.Snapshot(), null).ExecuteAsync(transaction, cancellationToken);
+            var steps = await DeploymentSteps.ReadAsync(connection, transaction, id, kind, cancellationToken);
+            await events.Changed(data.ShopId, id, DeploymentStatus.Superseded, steps.Snapshot()).ExecuteAsync(transaction, cancellationToken);
         }
 
         if (takenDown)
-            await events.Finished(data.ShopId, data.DeploymentId, DeploymentStatus.Cancelled, [], DeploymentError.ShopDeleted).ExecuteAsync(transaction, cancellationToken);
+            await events.Changed(data.ShopId, data.DeploymentId, DeploymentStatus.Cancelled, [], DeploymentError.ShopDeleted).ExecuteAsync(transaction, cancellationToken);
         context.AfterCommit(signals[DeploymentWorker.SignalName].Set);
     }
 }
@@ -83,24 +83,30 @@ internal sealed class CancelDeployment(DeploymentEvents events, Signals signals)
 {
     public async Task HandleAsync(DeploymentCancelRequested data, MessageContext context, CancellationToken cancellationToken)
     {
+        await ShopLock.Take(context.PartitionKey).ExecuteAsync(context.Transaction, cancellationToken);
+        await ExecuteInLockAsync(context, context.PartitionKey, data.DeploymentId, error: null, events, cancellationToken);
+        context.AfterCommit(signals[DeploymentWorker.SignalName].Set);
+    }
+
+    /// <summary>Cancels the shop's deployment, or all its deployments if <paramref name="deployment"/> is null. The transaction must hold the shop's lock.</summary>
+    public static async Task ExecuteInLockAsync(
+        MessageContext context, Guid shop, Guid? deployment, DeploymentError? error, DeploymentEvents events, CancellationToken cancellationToken)
+    {
         var (transaction, connection) = (context.Transaction, context.Connection);
-        await ShopLock.Take(context.PartitionKey).ExecuteAsync(transaction, cancellationToken);
-        var changed = await connection.QuerySingleOrDefaultAsync<(string Status, string Kind)>(new CommandDefinition(
+        var changed = await connection.QueryAsync<(Guid Id, string Kind, string Status)>(new CommandDefinition(
             """
             update deployments
             set cancel_requested_at = coalesce(cancel_requested_at, now()),
               status = case when status = 'queued' then 'cancelled' else status end,
               finished_at = case when status = 'queued' then now() end
-            where id = @DeploymentId and shop_id = @PartitionKey and status in ('queued', 'running')
-            returning status, kind
-            """, new { data.DeploymentId, context.PartitionKey }, transaction, cancellationToken: cancellationToken));
-        if (changed.Status == DeploymentStatus.Cancelled.Text())
+            where shop_id = @shop and (@deployment::uuid is null or id = @deployment) and status in ('queued', 'running')
+            returning id, kind, status
+            """, new { shop, deployment }, transaction, cancellationToken: cancellationToken));
+        foreach (var (id, kind, _) in changed.Where(changed => changed.Status == DeploymentStatus.Cancelled.Text()))
         {
-            var steps = await DeploymentSteps.ReadAsync(connection, transaction, data.DeploymentId, changed.Kind, cancellationToken);
-            await events.Finished(context.PartitionKey, data.DeploymentId, DeploymentStatus.Cancelled, steps.Snapshot(), null).ExecuteAsync(transaction, cancellationToken);
+            var steps = await DeploymentSteps.ReadAsync(connection, transaction, id, kind, cancellationToken);
+            await events.Changed(shop, id, DeploymentStatus.Cancelled, steps.Snapshot(), error).ExecuteAsync(transaction, cancellationToken);
         }
-
-        context.AfterCommit(signals[DeploymentWorker.SignalName].Set);
     }
 }
 
@@ -133,10 +139,7 @@ internal sealed class RetryDeployment(DeploymentEvents events, Signals signals) 
             "update deployment_steps set failures = 0, error = null where deployment_id = @DeploymentId", data, transaction, cancellationToken: cancellationToken));
         var steps = await DeploymentSteps.ReadAsync(connection, transaction, data.DeploymentId, changed.Kind, cancellationToken);
         var status = Enum.Parse<DeploymentStatus>(changed.Status, ignoreCase: true);
-        var message = status.IsFinal()
-            ? events.Finished(context.PartitionKey, data.DeploymentId, status, steps.Snapshot(), null)
-            : events.Progressed(context.PartitionKey, data.DeploymentId, status, steps.Snapshot());
-        await message.ExecuteAsync(transaction, cancellationToken);
+        await events.Changed(context.PartitionKey, data.DeploymentId, status, steps.Snapshot()).ExecuteAsync(transaction, cancellationToken);
         context.AfterCommit(signals[DeploymentWorker.SignalName].Set);
     }
 }
@@ -156,22 +159,7 @@ internal sealed class TakeStoreDown(DeploymentEvents events, StoreDirectory dire
               -- not now(), which is when this transaction began: an activation that held the lock until now may have a later changed_at
               changed_at = greatest(clock_timestamp(), stores.changed_at + interval '1 microsecond')
             """, data, transaction, cancellationToken: cancellationToken));
-        var cancelled = await connection.QueryAsync<(Guid Id, string Kind, string Status)>(new CommandDefinition(
-            """
-            update deployments
-            set cancel_requested_at = coalesce(cancel_requested_at, now()),
-              status = case when status = 'queued' then 'cancelled' else status end,
-              finished_at = case when status = 'queued' then now() end
-            where shop_id = @ShopId and status in ('queued', 'running')
-            returning id, kind, status
-            """, data, transaction, cancellationToken: cancellationToken));
-        foreach (var deployment in cancelled.Where(deployment => deployment.Status == DeploymentStatus.Cancelled.Text()))
-        {
-            var steps = await DeploymentSteps.ReadAsync(connection, transaction, deployment.Id, deployment.Kind, cancellationToken);
-            await events.Finished(data.ShopId, deployment.Id, DeploymentStatus.Cancelled, steps.Snapshot(), DeploymentError.ShopDeleted)
-                .ExecuteAsync(transaction, cancellationToken);
-        }
-
+        await CancelDeployment.ExecuteInLockAsync(context, data.ShopId, deployment: null, DeploymentError.ShopDeleted, events, cancellationToken);
         await events.StoreRemoved(data.ShopId).ExecuteAsync(transaction, cancellationToken);
         context.AfterCommit(() =>
         {

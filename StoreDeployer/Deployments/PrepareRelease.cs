@@ -1,3 +1,4 @@
+using Microsoft.Extensions.Options;
 using Platform.StoreDeployer.Releases;
 using Platform.StoreDeployer.Rendering;
 using Platform.StoreDeployer.Stores;
@@ -6,7 +7,7 @@ namespace Platform.StoreDeployer.Deployments;
 
 /// <summary>Runs the steps before activation: a deployment builds a new release, a rollback finds an existing one.</summary>
 internal sealed class PrepareRelease(
-    TemplateCache templates, StoreUrls urls, StoreRelease storeRelease, CheckRelease checkRelease, FindRelease findRelease, TimeProvider time)
+    TemplateCache templates, IOptions<StoreOptions> options, StoreRelease storeRelease, CheckRelease checkRelease, FindRelease findRelease, TimeProvider time)
 {
     /// <returns>The id of the release to activate.</returns>
     public Task<Guid> ExecuteAsync(DeploymentJob job, StepProgress progress) =>
@@ -15,7 +16,7 @@ internal sealed class PrepareRelease(
     private async Task<Guid> BuildAsync(DeploymentJob job, StepProgress progress)
     {
         var template = await progress.RunAsync("fetch", cancellationToken => templates.FetchAsync(job.TemplateDigest!, cancellationToken));
-        var store = new StoreSpec(job.Slug, urls.Of(job.Slug), job.Shop.Name, job.Shop.Settings, job.Shop.Products);
+        var store = new StoreSpec(job.Slug, options.Value.UrlOf(job.Slug), job.Shop.Name, job.Shop.Settings, job.Shop.Products);
         var files = await progress.RunAsync("render", cancellationToken => Task.FromResult(template.Value.Render(store, time, cancellationToken)));
         var release = await progress.RunAsync("store", cancellationToken => storeRelease.ExecuteAsync(job, files, cancellationToken));
         await progress.RunAsync("verify", async cancellationToken =>

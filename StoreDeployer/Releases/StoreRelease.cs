@@ -32,11 +32,11 @@ internal sealed class StoreRelease(PostgresDatabase database, DigestCache cache,
 
         // Files are inserted in the order of their digests, so that two releases with common files can't deadlock. They come before the lock on the deployment: a worker that
         // waits here for a paused one doesn't hold its own deployment's row, so its lease can still be renewed.
-        var distinct = files.DistinctBy(file => file.Digest).OrderBy(file => file.Digest.Hex, StringComparer.Ordinal).ToDictionary(file => file.Digest);
+        var distinct = files.DistinctBy(file => file.Digest).ToDictionary(file => file.Digest);
         var missing = (await connection.QueryAsync<byte[]>(new CommandDefinition(
             "select d from unnest(@digests) as d where not exists (select from files f where f.digest = d)",
             new { digests = distinct.Keys.Select(digest => digest.Bytes).ToArray() }, transaction, cancellationToken: cancellationToken)))
-            .Select(FileDigest.From).Order(Comparer<FileDigest>.Create((one, other) => string.CompareOrdinal(one.Hex, other.Hex))).ToList();
+            .Select(FileDigest.From).OrderBy(digest => digest.Hex, StringComparer.Ordinal).ToList();
         await connection.ExecuteAsync(new CommandDefinition(
             """
             insert into files (digest, size, content)

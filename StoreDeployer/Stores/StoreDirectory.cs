@@ -103,12 +103,7 @@ internal sealed partial class StoreDirectory : IDisposable
         return [.. rows.Select(row => (row.Slug, (DateTimeOffset)row.ChangedAt))];
     }
 
-    public void Dispose()
-    {
-        _stores.Dispose();
-        foreach (var semaphore in _loading)
-            semaphore.Dispose();
-    }
+    public void Dispose() => _stores.Dispose();
 
     private async Task<Store?> LoadAsync(string slug, bool refresh, CancellationToken cancellationToken, DateTimeOffset? changedAt = null)
     {
@@ -159,14 +154,15 @@ internal sealed partial class StoreDirectory : IDisposable
         Guid? deleted = null;
         while (true)
         {
-            var pointer = await _database.ReadAsync(connection => connection.QuerySingleOrDefaultAsync<Pointer>(new CommandDefinition(
+            var pointer = await _database.ReadAsync(connection => connection.QuerySingleOrDefaultAsync<(Guid? Release, bool TakenDown, DateTime ChangedAt, Guid[] Retained)>(new CommandDefinition(
                 """
-                select s.active_release as Release, s.taken_down_at is not null as TakenDown, s.changed_at as ChangedAt,
-                  array(select id from releases where shop_id = s.shop_id and activated_at is not null order by activated_at desc limit @retained) as Retained
+                select s.active_release, s.taken_down_at is not null, s.changed_at,
+                  array(select id from releases where shop_id = s.shop_id and activated_at is not null order by activated_at desc limit @retained)
                 from stores s where s.slug = @slug
                 order by s.taken_down_at is null desc, s.changed_at desc limit 1
                 """, new { slug, retained = _retainedReleases }, cancellationToken: cancellationToken)), cancellationToken);
-            if (pointer is null or { Release: null, TakenDown: false })
+            // Neither for the default, which is the result when there is no store.
+            if (pointer is { Release: null, TakenDown: false })
                 return null;
             var contents = pointer.Release is { } active ? await _contents.FindAsync(active, pointer.Retained, cancellationToken) : null;
             // No files found: the release was probably replaced and deleted between the two reads, so read again. If the same release is still active, it really has no files.
@@ -224,18 +220,6 @@ internal sealed partial class StoreDirectory : IDisposable
 
     [LoggerMessage(LogLevel.Debug, "Could not cache store {Slug} on disk: {Reason}")]
     private static partial void LogNotCached(ILogger logger, string slug, string reason);
-
-    // Has properties instead of constructor parameters because Dapper can't match an array column to a constructor parameter.
-    private sealed record Pointer
-    {
-        public Guid? Release { get; init; }
-
-        public bool TakenDown { get; init; }
-
-        public DateTime ChangedAt { get; init; }
-
-        public Guid[] Retained { get; init; } = [];
-    }
 
     private sealed record CachedStore(Guid? Release, bool TakenDown, DateTimeOffset ChangedAt, IReadOnlyList<CachedFile> Files);
 

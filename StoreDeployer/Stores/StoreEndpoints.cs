@@ -18,7 +18,7 @@ internal static class StoreEndpoints
 
     private const string Html = "text/html; charset=utf-8";
 
-    public static IEndpointRouteBuilder MapStores(this IEndpointRouteBuilder routes)
+    public static void MapStores(this IEndpointRouteBuilder routes)
     {
         // Available before the database has answered for the first time, because the disk cache can serve stores without it.
         var stores = routes.MapGroup("/stores").WithTags("Stores").AvailableBeforeReady().AddEndpointFilter(AddSecurityHeaders);
@@ -27,7 +27,6 @@ internal static class StoreEndpoints
             .Produces(StatusCodes.Status200OK, contentType: Html).Produces(StatusCodes.Status304NotModified)
             .Produces(StatusCodes.Status404NotFound, contentType: Html).Produces(StatusCodes.Status410Gone, contentType: Html)
             .ProducesProblem(StatusCodes.Status503ServiceUnavailable);
-        return routes;
     }
 
     private static async Task<Results<FileContentHttpResult, Utf8ContentHttpResult, RedirectHttpResult>> GetStoreFile(
@@ -57,7 +56,7 @@ internal static class StoreEndpoints
 
         path ??= "";
         if (path.Length == 0 && !context.Request.Path.Value!.EndsWith('/'))
-            return Redirect(context, "/");
+            return RedirectToFolder(context);
         var name = path.Length == 0 || path.EndsWith('/') ? path + StorePaths.Index : path;
         if (store.Find(name) is { } file)
         {
@@ -69,15 +68,15 @@ internal static class StoreEndpoints
         }
 
         if (store.Find($"{path}/{StorePaths.Index}") is not null)
-            return Redirect(context, "/");
+            return RedirectToFolder(context);
         context.Response.Headers.CacheControl = "no-cache";
         return store.Find(StorePaths.NotFound) is { } notFound
             ? TypedResults.Text((await files.GetAsync(notFound.Digest, cancellationToken)).AsSpan(), notFound.ContentType, StatusCodes.Status404NotFound)
             : Message(StatusCodes.Status404NotFound, "Page not found", "The store has no such page.");
     }
 
-    private static RedirectHttpResult Redirect(HttpContext context, string suffix) =>
-        TypedResults.LocalRedirect((context.Request.PathBase + context.Request.Path).ToUriComponent() + suffix + context.Request.QueryString, permanent: true);
+    private static RedirectHttpResult RedirectToFolder(HttpContext context) =>
+        TypedResults.LocalRedirect((context.Request.PathBase + context.Request.Path).ToUriComponent() + "/" + context.Request.QueryString, permanent: true);
 
     private static Utf8ContentHttpResult Message(int status, string title, string text) => TypedResults.Text(
         Encoding.UTF8.GetBytes($$"""

@@ -51,10 +51,8 @@ internal sealed class StoreFiles(PostgresDatabase database, DigestCache disk, IO
 
     public void Dispose() => _memory.Dispose();
 
-    private Task<byte[]> ReadAsync(FileDigest digest, CancellationToken cancellationToken) => database.ReadAsync<byte[]>(async connection =>
-    {
-        return await connection.ExecuteScalarAsync<byte[]>(new CommandDefinition(
+    private Task<byte[]> ReadAsync(FileDigest digest, CancellationToken cancellationToken) => database.ReadAsync(async connection =>
+        await connection.ExecuteScalarAsync<byte[]>(new CommandDefinition(
             "select content from files where digest = @Bytes", new { digest.Bytes }, cancellationToken: cancellationToken))
-            ?? throw new FileNotFoundException($"The file {digest} of a live store does not exist any more.");
-    }, cancellationToken);
+        ?? throw new FileNotFoundException($"The file {digest} of a live store does not exist any more."), cancellationToken);
 }

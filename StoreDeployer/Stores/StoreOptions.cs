@@ -1,10 +1,9 @@
 using System.ComponentModel.DataAnnotations;
-using Microsoft.Extensions.Options;
 
 namespace Platform.StoreDeployer.Stores;
 
 /// <summary>Configuration <c>Stores</c>.</summary>
-internal sealed class StoreOptions : IValidatableObject
+internal sealed class StoreOptions
 {
     public const string Section = "Stores";
 
@@ -35,17 +34,6 @@ internal sealed class StoreOptions : IValidatableObject
     [Range(typeof(TimeSpan), "00:00:00.05", "1.00:00:00")]
     public TimeSpan CollectInterval { get; set; } = TimeSpan.FromMinutes(1);
 
-    public IEnumerable<ValidationResult> Validate(ValidationContext validationContext)
-    {
-        if (!PublicUrl.IsAbsoluteUri || PublicUrl.Scheme is not ("http" or "https"))
-            yield return new("Stores:PublicUrl must be an absolute http or https address.", [nameof(PublicUrl)]);
-    }
-}
-
-/// <summary>The public addresses of stores.</summary>
-internal sealed class StoreUrls(IOptions<StoreOptions> options)
-{
-    private readonly string _base = options.Value.PublicUrl.AbsoluteUri.TrimEnd('/');
-
-    public Uri Of(string slug) => new($"{_base}/stores/{slug}/");
+    /// <summary>The public address of a store.</summary>
+    public Uri UrlOf(string slug) => new($"{PublicUrl.AbsoluteUri.TrimEnd('/')}/stores/{slug}/");
 }

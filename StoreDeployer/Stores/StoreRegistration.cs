@@ -18,8 +18,9 @@ internal static class StoreRegistration
                 new($"Admission:{nameof(AdmissionOptions.Burst)}", "200000"),
             ],
         });
-        builder.Services.AddOptions<StoreOptions>().BindConfiguration(StoreOptions.Section).ValidateDataAnnotations().ValidateOnStart();
-        builder.Services.AddSingleton<StoreUrls>();
+        builder.Services.AddOptions<StoreOptions>().BindConfiguration(StoreOptions.Section).ValidateDataAnnotations()
+            .Validate(options => options.PublicUrl is { IsAbsoluteUri: true, Scheme: "http" or "https" }, "Stores:PublicUrl must be an absolute http or https address.")
+            .ValidateOnStart();
         builder.Services.AddSingleton<DigestCache>();
         builder.Services.AddSingleton<StoreFiles>();
         builder.Services.AddSingleton<ReleaseContents>();

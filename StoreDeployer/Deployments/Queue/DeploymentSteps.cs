@@ -1,7 +1,5 @@
-using System.Text.Json;
 using Dapper;
 using Npgsql;
-using Platform.ServiceDefaults;
 using Platform.ServiceDefaults.Postgres.Database;
 
 namespace Platform.StoreDeployer.Deployments.Queue;
@@ -10,7 +8,11 @@ namespace Platform.StoreDeployer.Deployments.Queue;
 internal static class DeploymentSteps
 {
     /// <summary>The steps of a deployment that was never claimed.</summary>
-    public static IReadOnlyList<StepState> None(string kind) => [.. StepState.NamesFor(kind).Select((name, position) => new StepState((short)position, name))];
+    public static IReadOnlyList<StepState> None(string kind)
+    {
+        string[] names = kind == DeploymentKind.Rollback ? ["verify", "activate"] : ["fetch", "render", "store", "verify", "activate"];
+        return [.. names.Select((name, position) => new StepState((short)position, name))];
+    }
 
     public static async Task<IReadOnlyList<StepState>> ReadAsync(NpgsqlConnection connection, NpgsqlTransaction? transaction, Guid deploymentId, string kind, CancellationToken cancellationToken)
     {
@@ -27,7 +29,7 @@ internal static class DeploymentSteps
             step.FinishedAt = row.FinishedAt;
             step.Attempts = row.Attempts;
             step.Failures = row.Failures;
-            step.Error = row.Error is null ? null : JsonSerializer.Deserialize<DeploymentError>(row.Error, PlatformJson.Tolerant);
+            step.Error = DeploymentError.FromJson(row.Error);
         }
 
         return steps;
@@ -54,7 +56,7 @@ internal static class DeploymentSteps
                 finished = begun.Select(step => step.FinishedAt?.UtcDateTime).ToArray(),
                 attempts = begun.Select(step => step.Attempts).ToArray(),
                 failures = begun.Select(step => step.Failures).ToArray(),
-                errors = begun.Select(step => step.Error is null ? null : JsonSerializer.Serialize(step.Error, PlatformJson.Tolerant)).ToArray(),
+                errors = begun.Select(step => step.Error?.ToJson()).ToArray(),
             });
     }
 

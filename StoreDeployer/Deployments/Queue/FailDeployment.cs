@@ -1,5 +1,3 @@
-using System.Text.Json;
-using Platform.ServiceDefaults;
 using Platform.ServiceDefaults.Postgres.Database;
 
 namespace Platform.StoreDeployer.Deployments.Queue;
@@ -19,7 +17,7 @@ internal sealed class FailDeployment(PostgresDatabase database, DeploymentEvents
     /// <summary>The same for a transaction that already holds the shop's lock and has asserted the lease.</summary>
     public Statements WithLeaseHeld(DeploymentLease lease, IReadOnlyList<StepState> steps, DeploymentStatus status, DeploymentError? error) =>
         new Statements("update deployments set status = @status, error = @error::jsonb, worker = null, lease_until = null, finished_at = now() where id = @Id",
-            new { lease.Id, status = status.Text(), error = error is null ? null : JsonSerializer.Serialize(error, PlatformJson.Tolerant) })
+            new { lease.Id, status = status.Text(), error = error?.ToJson() })
             .Then(DeploymentSteps.Write(lease.Id, steps))
-            .Then(events.Finished(lease.ShopId, lease.Id, status, steps.Snapshot(), error));
+            .Then(events.Changed(lease.ShopId, lease.Id, status, steps.Snapshot(), error));
 }

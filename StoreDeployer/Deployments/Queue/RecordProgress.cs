@@ -11,7 +11,7 @@ internal sealed class RecordProgress(PostgresDatabase database, DeploymentEvents
         await using var connection = await database.OpenConnectionAsync(cancellationToken);
         await lease.FencedAsync(() => lease.AssertHeld()
             .Then(DeploymentSteps.Write(lease.Id, steps))
-            .Then(events.Progressed(lease.ShopId, lease.Id, DeploymentStatus.Running, steps.Snapshot()))
+            .Then(events.Changed(lease.ShopId, lease.Id, DeploymentStatus.Running, steps.Snapshot()))
             .ExecuteAsync(connection, cancellationToken));
         events.Wake();
     }

@@ -1,8 +1,6 @@
-using System.Text.Json;
 using Dapper;
 using Microsoft.Extensions.Options;
 using Npgsql;
-using Platform.ServiceDefaults;
 using Platform.ServiceDefaults.Postgres.Database;
 
 namespace Platform.StoreDeployer.Deployments.Queue;
@@ -42,8 +40,13 @@ internal sealed class ReturnDeployment(PostgresDatabase database, DeploymentEven
         await using var transaction = await connection.BeginTransactionAsync(cancellationToken);
         await lease.FencedAsync(() => lease.AssertHeldWithShop().ExecuteAsync(transaction, cancellationToken));
         var lost = reason == ReturnReason.LeaseLost;
-        if (lost)
-            await AssertOrphanedAsync(transaction, lease, cancellationToken);
+        // Checked again under the lock: the worker may have renewed its lease while we waited for it.
+        if (lost && !await connection.ExecuteScalarAsync<bool>(new CommandDefinition(
+            $"select true from deployments d where d.id = @Id and {ReleaseOrphanedLeases.IsOrphaned}", lease, transaction, cancellationToken: cancellationToken)))
+        {
+            throw new LeaseLostException(lease);
+        }
+
         var (kind, status, finalError) = await connection.QuerySingleAsync<(string Kind, string Status, string? Error)>(new CommandDefinition(
             """
             with decided as (
@@ -69,8 +72,8 @@ internal sealed class ReturnDeployment(PostgresDatabase database, DeploymentEven
                 waits = reason is ReturnReason.MustWait or ReturnReason.StepFailed,
                 options.Value.MaxLostLeases,
                 delay,
-                error = Json(error),
-                lostError = Json(new DeploymentError("worker-lost", $"The worker died or stopped responding {options.Value.MaxLostLeases} times during this deployment.")),
+                error = error?.ToJson(),
+                lostError = new DeploymentError("worker-lost", $"The worker died or stopped responding {options.Value.MaxLostLeases} times during this deployment.").ToJson(),
             }, transaction, cancellationToken: cancellationToken));
 
         if (steps is null)
@@ -85,23 +88,32 @@ internal sealed class ReturnDeployment(PostgresDatabase database, DeploymentEven
         }
 
         var newStatus = Enum.Parse<DeploymentStatus>(status, ignoreCase: true);
-        var message = newStatus.IsFinal()
-        ? events.Finished(lease.ShopId, lease.Id, newStatus, steps.Snapshot(), finalError is null ? null : JsonSerializer.Deserialize<DeploymentError>(finalError, PlatformJson.Tolerant))
-            : events.Progressed(lease.ShopId, lease.Id, newStatus, steps.Snapshot());
-        await DeploymentSteps.Write(lease.Id, steps).Then(message).ExecuteAsync(transaction, cancellationToken);
+        await DeploymentSteps.Write(lease.Id, steps)
+            .Then(events.Changed(lease.ShopId, lease.Id, newStatus, steps.Snapshot(), DeploymentError.FromJson(finalError)))
+            .ExecuteAsync(transaction, cancellationToken);
         await transaction.CommitAsync(cancellationToken);
         events.Wake();
         return newStatus;
     }
 
-    // Checked again under the lock: the worker may have renewed its lease while we waited for it.
-    private static async Task AssertOrphanedAsync(NpgsqlTransaction transaction, DeploymentLease lease, CancellationToken cancellationToken)
+    /// <summary>Returns those of <paramref name="leases"/> that are still held and whose worker doesn't run them.</summary>
+    /// <returns>How many were returned.</returns>
+    public async Task<int> ExecuteAsync(IEnumerable<DeploymentLease> leases, ReturnReason reason, CancellationToken cancellationToken)
     {
-        var orphaned = await transaction.Connection!.ExecuteScalarAsync<bool>(new CommandDefinition(
-            $"select true from deployments d where d.id = @Id and {ReleaseOrphanedLeases.IsOrphaned}", lease, transaction, cancellationToken: cancellationToken));
-        if (!orphaned)
-            throw new LeaseLostException(lease);
-    }
+        var returned = 0;
+        foreach (var lease in leases)
+        {
+            try
+            {
+                await ExecuteAsync(lease, steps: null, reason, TimeSpan.Zero, error: null, cancellationToken);
+                returned++;
+            }
+            catch (LeaseLostException)
+            {
+                // Another process returned it first, its worker has renewed the lease, or it has ended.
+            }
+        }
 
-    private static string? Json(DeploymentError? error) => error is null ? null : JsonSerializer.Serialize(error, PlatformJson.Tolerant);
+        return returned;
+    }
 }
