@@ -40,8 +40,8 @@ internal static class DeploymentRegistration
         builder.Services.AddSingleton<PrepareRelease>();
         builder.Services.AddSingleton<DeploymentRunner>();
         builder.Services.AddProcessSession();
-        builder.Services.AddSingleton<DeploymentWorker>();
-        builder.Services.AddHostedService(services => services.GetRequiredService<DeploymentWorker>());
+        builder.Services.AddSingleton<WorkerLeases>();
+        builder.Services.AddHostedService<DeploymentWorker>();
         builder.Services.AddHostedService<QueueMetrics>();
         builder.Services.AddSingleton<CollectReleases>();
         builder.Services.AddHostedService(services => services.GetRequiredService<CollectReleases>());

@@ -17,16 +17,6 @@ internal sealed class ReleaseForgottenLeases(PostgresDatabase database, ReturnDe
             select d.id as Id, d.shop_id as ShopId, d.worker as Worker, d.fencing_token as FencingToken from deployments d
             where d.status = 'running' and d.worker = @worker
             """, new { worker }, cancellationToken: cancellationToken))).AsList();
-        foreach (var lease in held.Where(lease => !isRunning((lease.Id, lease.FencingToken))))
-        {
-            try
-            {
-                await returnDeployment.ExecuteAsync(lease, steps: null, ReturnReason.Forgotten, TimeSpan.Zero, error: null, cancellationToken);
-            }
-            catch (LeaseLostException)
-            {
-                // The deployment has ended in the meantime.
-            }
-        }
+        await returnDeployment.ExecuteAsync(held.Where(lease => !isRunning((lease.Id, lease.FencingToken))), ReturnReason.Forgotten, cancellationToken);
     }
 }

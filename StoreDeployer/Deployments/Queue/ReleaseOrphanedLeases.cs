@@ -25,21 +25,6 @@ internal sealed class ReleaseOrphanedLeases(PostgresDatabase database, ForgetDea
             where d.status = 'running' and {IsOrphaned}
             limit {Batch}
             """, cancellationToken: cancellationToken))).AsList();
-
-        var released = 0;
-        foreach (var orphan in orphans)
-        {
-            try
-            {
-                await returnDeployment.ExecuteAsync(orphan, steps: null, ReturnReason.LeaseLost, TimeSpan.Zero, error: null, cancellationToken);
-                released++;
-            }
-            catch (LeaseLostException)
-            {
-                // Another process released it first, or the worker has renewed its lease or finished.
-            }
-        }
-
-        return released;
+        return await returnDeployment.ExecuteAsync(orphans, ReturnReason.LeaseLost, cancellationToken);
     }
 }
