@@ -19,7 +19,7 @@ internal sealed partial class WarmUp(TimeProvider time, ILogger<WarmUp> logger) 
         try
         {
             var manifest = new TemplateManifest("warm-up", "1.0.0", "Warm-up", "",
-                [new("text", TemplateParameterType.Text, "Text", null, false, null, null, null, null, null, null, null)],
+                [new("text", TemplateParameterType.Text, "Text")],
                 [new(StorePaths.Index, "pages/page.hbs", null), new("{slug}.html", "pages/page.hbs", TemplatePage.Products)]);
             var sources = new Dictionary<string, string> { ["pages/page.hbs"] = Page, ["partials/header.hbs"] = """<a href="{{link "index.html"}}">{{shop.name}}</a>""" };
             var store = new StoreSpec("warm-up", new Uri("http://localhost/stores/warm-up/"), "Warm-up", new Dictionary<string, System.Text.Json.JsonElement>(),

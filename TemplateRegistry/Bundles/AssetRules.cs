@@ -10,9 +10,7 @@ namespace Platform.Templates;
 /// </summary>
 internal static class AssetRules
 {
-    private delegate string? Rule(ReadOnlyMemory<byte> content);
-
-    private static readonly Dictionary<string, Rule> Rules = new(StringComparer.Ordinal)
+    private static readonly Dictionary<string, Func<ReadOnlyMemory<byte>, string?>> Rules = new(StringComparer.Ordinal)
     {
         [".png"] = Signature("a PNG image", (0, [0x89, .. "PNG\r\n"u8, 0x1A, 0x0A])),
         [".jpg"] = Signature("a JPEG image", (0, [0xFF, 0xD8, 0xFF])),
@@ -52,7 +50,7 @@ internal static class AssetRules
 
     private static readonly UTF8Encoding Utf8 = new(encoderShouldEmitUTF8Identifier: false, throwOnInvalidBytes: true);
 
-    private static Rule Signature(string kind, params (int Offset, byte[] Bytes)[] signatures) => content =>
+    private static Func<ReadOnlyMemory<byte>, string?> Signature(string kind, params (int Offset, byte[] Bytes)[] signatures) => content =>
         signatures.Any(s => content.Length >= s.Offset && content.Span[s.Offset..].StartsWith(s.Bytes))
             ? null
             : $"is not {kind}, as its name says";

@@ -39,38 +39,11 @@ internal static class BundleEndpoints
     private static async Task<IResult> SendAsync(
         HttpContext context, BundleDigest digest, string? fileName, ReadBundle bundles, CancellationToken cancellationToken)
     {
-        var etag = new EntityTagHeaderValue($"\"{digest}\"");
-        var isKnown = context.Request.GetTypedHeaders().IfNoneMatch.Any(known => known.Equals(EntityTagHeaderValue.Any) || known.Compare(etag, useStrongComparison: false));
-        var isHead = HttpMethods.IsHead(context.Request.Method);
-
-        byte[]? content = null;
-        int? size;
-        if (isHead || isKnown)
-            size = await bundles.FindSizeAsync(digest, cancellationToken);
-        else
-            size = (content = await bundles.FindContentAsync(digest, cancellationToken))?.Length;
-        if (size is null)
+        if (await bundles.FindContentAsync(digest, cancellationToken) is not { } content)
             return Problem.NotFound($"There is no bundle {digest}.");
 
-        var headers = context.Response.GetTypedHeaders();
-        headers.ETag = etag;
-        headers.CacheControl = new CacheControlHeaderValue { Private = true, MaxAge = TimeSpan.FromDays(365), Extensions = { new NameValueHeaderValue("immutable") } };
+        context.Response.GetTypedHeaders().CacheControl = new() { Private = true, MaxAge = TimeSpan.FromDays(365), Extensions = { new NameValueHeaderValue("immutable") } };
         context.Response.Headers.XContentTypeOptions = "nosniff";
-        if (isKnown)
-            return TypedResults.StatusCode(StatusCodes.Status304NotModified);
-        if (content is not null)
-            return TypedResults.File(content, "application/zip", fileName, enableRangeProcessing: true, entityTag: etag);
-
-        // HEAD: what TypedResults.File would set, without reading the content.
-        context.Response.Headers.AcceptRanges = "bytes";
-        if (fileName is not null)
-        {
-            headers.ContentDisposition = new ContentDispositionHeaderValue("attachment");
-            headers.ContentDisposition.SetHttpFileName(fileName);
-        }
-
-        headers.ContentLength = size;
-        headers.ContentType = new MediaTypeHeaderValue("application/zip");
-        return TypedResults.Empty;
+        return TypedResults.File(content, "application/zip", fileName, enableRangeProcessing: true, entityTag: new EntityTagHeaderValue($"\"{digest}\""));
     }
 }

@@ -1,4 +1,3 @@
-using System.Globalization;
 using System.Text.Json;
 
 namespace Platform.Templates;
@@ -28,7 +27,7 @@ internal sealed class JsonFields(JsonElement element, string path, TemplateIssue
         foreach (var field in fields)
         {
             if (!applicable && element.TryGetProperty(field, out _))
-                Refuse(field, $"does not go with the type {JsonSerializer.SerializeToElement(type).GetString()}");
+                Refuse(field, $"does not go with the type {type?.ToString().ToLowerInvariant()}");
         }
     }
 
@@ -52,7 +51,7 @@ internal sealed class JsonFields(JsonElement element, string path, TemplateIssue
         else if (value.GetString() is var text && string.IsNullOrWhiteSpace(text) && required)
             Refuse(field, "must not be empty");
         else if (text!.Length > maxLength)
-            Refuse(field, string.Create(CultureInfo.InvariantCulture, $"must have at most {maxLength} characters"));
+            Refuse(field, $"must have at most {maxLength} characters");
         else if (text.Any(char.IsControl))
             Refuse(field, "must not have control characters");
         else
@@ -80,10 +79,11 @@ internal sealed class JsonFields(JsonElement element, string path, TemplateIssue
         return null;
     }
 
-    public T? OneOf<T>(string field, IReadOnlyDictionary<string, T> values) where T : struct
+    public T? OneOf<T>(string field) where T : struct, Enum
     {
         if (Text(field, required: true, maxLength: 100) is not { } text)
             return null;
+        var values = Enum.GetValues<T>().ToDictionary(value => value.ToString().ToLowerInvariant());
         if (values.TryGetValue(text, out var value))
             return value;
         Refuse(field, $"must be one of {string.Join(", ", values.Keys)}");
@@ -102,14 +102,14 @@ internal sealed class JsonFields(JsonElement element, string path, TemplateIssue
         }
         if (value.Value.GetArrayLength() > maxCount)
         {
-            Refuse(field, string.Create(CultureInfo.InvariantCulture, $"must have at most {maxCount} items"));
+            Refuse(field, $"must have at most {maxCount} items");
             return [];
         }
 
         var items = new List<JsonFields>();
         foreach (var (index, item) in value.Value.EnumerateArray().Index())
         {
-            var itemPath = string.Create(CultureInfo.InvariantCulture, $"{path}{field}[{index}]");
+            var itemPath = $"{path}{field}[{index}]";
             if (item.ValueKind == JsonValueKind.Object)
                 items.Add(new JsonFields(item, itemPath + ".", issues));
             else

@@ -8,21 +8,12 @@ namespace Platform.TemplateRegistry.Bundles;
 internal sealed partial class ReadBundle(PostgresDatabase database, ILogger<ReadBundle> logger)
 {
     /// <summary>The digest of a version's bundle; null when there is no such version.</summary>
-    public Task<BundleDigest?> FindDigestAsync(string name, string version, CancellationToken cancellationToken) => database.ReadAsync<BundleDigest?>(async connection =>
-    {
-        return await connection.ExecuteScalarAsync<string>(new CommandDefinition(
+    public Task<BundleDigest?> FindDigestAsync(string name, string version, CancellationToken cancellationToken) => database.ReadAsync(async connection =>
+        await connection.ExecuteScalarAsync<string>(new CommandDefinition(
             "select digest from template_versions where name = @name and version = @version",
             new { name, version }, cancellationToken: cancellationToken)) is { } digest
             ? BundleDigest.Parse(digest)
-            : null;
-    }, cancellationToken);
-
-    /// <summary>A bundle's size in bytes; null when there is no such bundle.</summary>
-    public Task<int?> FindSizeAsync(BundleDigest digest, CancellationToken cancellationToken) => database.ReadAsync<int?>(async connection =>
-    {
-        return await connection.ExecuteScalarAsync<int?>(new CommandDefinition(
-            "select size from bundles where digest = @digest", new { digest = digest.ToString() }, cancellationToken: cancellationToken));
-    }, cancellationToken);
+            : null, cancellationToken);
 
     /// <summary>
     /// A bundle's bytes; null if there is no such bundle. Bundles are at most 10 MiB and read completely instead of being streamed, so that a slow client

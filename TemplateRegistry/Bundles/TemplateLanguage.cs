@@ -25,7 +25,6 @@ internal static partial class TemplateLanguage
     /// <summary>The longest source of a page or partial, in UTF-16 code units.</summary>
     public const int MaxSourceLength = 256 * 1024;
 
-    public const string PagesFolder = "pages/";
     public const string PartialsFolder = "partials/";
     public const string AssetsFolder = "assets/";
     public const string Extension = ".hbs";

@@ -1,4 +1,3 @@
-using System.Text.Json.Serialization;
 using System.Text.RegularExpressions;
 
 namespace Platform.Templates;
@@ -7,7 +6,7 @@ namespace Platform.Templates;
 internal sealed partial record TemplatePage(
     string Path,
     string Template,
-    [property: JsonIgnore(Condition = JsonIgnoreCondition.WhenWritingNull)] string? ForEach)
+    string? ForEach)
 {
     public const string Slug = "{slug}";
     public const string Products = "products";

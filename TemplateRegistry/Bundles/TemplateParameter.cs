@@ -1,26 +1,16 @@
-using System.Globalization;
 using System.Text.Json;
-using System.Text.Json.Serialization;
 using System.Text.RegularExpressions;
 
 namespace Platform.Templates;
 
-[JsonConverter(typeof(JsonStringEnumConverter<TemplateParameterType>))]
 internal enum TemplateParameterType
 {
-    [JsonStringEnumMemberName("text")]
     Text,
-    [JsonStringEnumMemberName("multiline")]
     Multiline,
-    [JsonStringEnumMemberName("color")]
     Color,
-    [JsonStringEnumMemberName("url")]
     Url,
-    [JsonStringEnumMemberName("number")]
     Number,
-    [JsonStringEnumMemberName("boolean")]
     Boolean,
-    [JsonStringEnumMemberName("choice")]
     Choice,
 }
 
@@ -35,15 +25,15 @@ internal sealed partial record TemplateParameter(
     string Name,
     TemplateParameterType Type,
     string Label,
-    [property: JsonIgnore(Condition = JsonIgnoreCondition.WhenWritingNull)] string? Description,
-    bool Required,
-    [property: JsonIgnore(Condition = JsonIgnoreCondition.WhenWritingNull)] JsonElement? Default,
-    [property: JsonIgnore(Condition = JsonIgnoreCondition.WhenWritingNull)] int? MinLength,
-    [property: JsonIgnore(Condition = JsonIgnoreCondition.WhenWritingNull)] int? MaxLength,
-    [property: JsonIgnore(Condition = JsonIgnoreCondition.WhenWritingNull)] decimal? Min,
-    [property: JsonIgnore(Condition = JsonIgnoreCondition.WhenWritingNull)] decimal? Max,
-    [property: JsonIgnore(Condition = JsonIgnoreCondition.WhenWritingNull)] decimal? Step,
-    [property: JsonIgnore(Condition = JsonIgnoreCondition.WhenWritingNull)] IReadOnlyList<TemplateChoice>? Choices)
+    string? Description = null,
+    bool Required = false,
+    JsonElement? Default = null,
+    int? MinLength = null,
+    int? MaxLength = null,
+    decimal? Min = null,
+    decimal? Max = null,
+    decimal? Step = null,
+    IReadOnlyList<TemplateChoice>? Choices = null)
 {
     private const int MaxChoices = 50;
 
@@ -100,10 +90,10 @@ internal sealed partial record TemplateParameter(
         if (value.ValueKind != JsonValueKind.Number || !value.TryGetDecimal(out var number))
             return "must be a number";
         if (number < Min)
-            return Invariant($"must be at least {Min}");
+            return $"must be at least {Min}";
         if (number > Max)
-            return Invariant($"must be at most {Max}");
-        return Step is { } step && (number - (Min ?? 0)) % step != 0 ? Invariant($"must be in steps of {step} from {Min ?? 0}") : null;
+            return $"must be at most {Max}";
+        return Step is { } step && (number - (Min ?? 0)) % step != 0 ? $"must be in steps of {step} from {Min ?? 0}" : null;
     }
 
     /// <summary>Whether an untrusted URL is safe in an href or src: http, https, or an absolute path.</summary>
@@ -119,7 +109,7 @@ internal sealed partial record TemplateParameter(
     internal static TemplateParameter Read(JsonFields fields)
     {
         var name = fields.Text("name", required: true, maxLength: 63) ?? "";
-        var type = fields.OneOf("type", Types);
+        var type = fields.OneOf<TemplateParameterType>("type");
         var label = fields.Text("label", required: true, maxLength: 100);
         var description = fields.Text("description", required: false, maxLength: 500);
         var required = fields.Boolean("required") ?? false;
@@ -136,7 +126,7 @@ internal sealed partial record TemplateParameter(
             fields.Refuse("name", "must be 1 to 63 letters and digits, beginning with a lower-case letter");
 
         if (type is null)
-            return new(name, default, "", null, required, null, null, null, null, null, null, null);
+            return new(name, default, "");
 
         var hasLength = type is TemplateParameterType.Text or TemplateParameterType.Multiline or TemplateParameterType.Url;
         fields.RefuseUnless(hasLength, type, "minLength", "maxLength");
@@ -149,7 +139,7 @@ internal sealed partial record TemplateParameter(
             foreach (var (field, length) in new[] { ("minLength", minLength), ("maxLength", maxLength) })
             {
                 if (length is { } l && (l < 0 || l > longest || decimal.Truncate(l) != l))
-                    fields.Refuse(field, Invariant($"must be a whole number from 0 to {longest}"));
+                    fields.Refuse(field, $"must be a whole number from 0 to {longest}");
             }
             if (minLength > (maxLength ?? longest))
                 fields.Refuse("minLength", "must not be above maxLength");
@@ -166,7 +156,7 @@ internal sealed partial record TemplateParameter(
             fields.Refuse("choices", $"has '{duplicate.Key}' twice");
 
         if (fields.Wrong)
-            return new(name, type.Value, "", null, required, null, null, null, null, null, null, null);
+            return new(name, type.Value, "");
 
         var parameter = new TemplateParameter(
             name, type.Value, label!, description, required, @default, (int?)minLength, (int?)maxLength, min, max, step,
@@ -175,7 +165,7 @@ internal sealed partial record TemplateParameter(
             fields.Refuse("default", rule);
         // Values of these types may be used in CSS, where an empty one would break the surrounding rule.
         if (@default is null && !required && type is TemplateParameterType.Color or TemplateParameterType.Number or TemplateParameterType.Choice)
-            fields.Refuse("default", $"is needed for a {Types.First(t => t.Value == type).Key} that is not required");
+            fields.Refuse("default", $"is needed for a {type.Value.ToString().ToLowerInvariant()} that is not required");
         return parameter;
     }
 
@@ -193,11 +183,6 @@ internal sealed partial record TemplateParameter(
         TemplateParameterType.Url => 2_000,
         _ => 200,
     };
-
-    private static readonly Dictionary<string, TemplateParameterType> Types =
-        Enum.GetValues<TemplateParameterType>().ToDictionary(type => JsonSerializer.SerializeToElement(type).GetString()!);
-
-    private static string Invariant(FormattableString text) => text.ToString(CultureInfo.InvariantCulture);
 
     [GeneratedRegex(@"^[a-z][a-zA-Z0-9]{0,62}\z", RegexOptions.ExplicitCapture | RegexOptions.NonBacktracking)]
     private static partial Regex NamePattern();

@@ -14,9 +14,8 @@ internal static class LatestVersion
     /// <summary>Computes both versions by semantic precedence, which SQL can't. The caller must hold the template's lock.</summary>
     public static async Task UpdateInLockAsync(NpgsqlTransaction transaction, string name, CancellationToken cancellationToken)
     {
-        var versions = (await transaction.Connection!.QueryAsync<(string Version, string Status)>(new CommandDefinition(
-            "select version, status from template_versions where name = @name", new { name }, transaction, cancellationToken: cancellationToken)))
-            .Select(v => (v.Version, Enum.Parse<TemplateStatus>(v.Status, ignoreCase: true))).ToList();
+        var versions = (await transaction.Connection!.QueryAsync<(string Version, TemplateStatus Status)>(new CommandDefinition(
+            "select version, status from template_versions where name = @name", new { name }, transaction, cancellationToken: cancellationToken))).AsList();
         await transaction.Connection!.ExecuteAsync(new CommandDefinition(
             "update templates set latest_version = @latest, listed_version = @listed where name = @name",
             new { name, latest = VersionPrecedence.Latest(versions), listed = VersionPrecedence.Listed(versions) },

@@ -1,5 +1,6 @@
 using System.Text.Json;
 using Dapper;
+using Platform.ServiceDefaults;
 using Platform.ServiceDefaults.Postgres.Database;
 using Platform.Templates;
 
@@ -38,7 +39,7 @@ internal sealed class PublishTemplate(PostgresDatabase database)
                 digest = bundle.Digest.ToString(),
                 title = bundle.Manifest.Title,
                 description = bundle.Manifest.Description,
-                parameters = JsonSerializer.Serialize(bundle.Manifest.Parameters, JsonSerializerOptions.Web),
+                parameters = JsonSerializer.Serialize(bundle.Manifest.Parameters, PlatformJson.Tolerant),
             }, transaction, cancellationToken: cancellationToken)) == 1;
         if (created)
             await LatestVersion.UpdateInLockAsync(transaction, name, cancellationToken);

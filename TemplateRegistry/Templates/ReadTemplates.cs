@@ -1,6 +1,7 @@
 using System.Text.Json;
 using Dapper;
 using Npgsql;
+using Platform.ServiceDefaults;
 using Platform.ServiceDefaults.Postgres.Database;
 using Platform.Templates;
 
@@ -13,36 +14,20 @@ internal sealed class ReadTemplates(PostgresDatabase database)
     /// Up to <paramref name="limit"/> templates after the name <paramref name="after"/>, by name, whose name, title or description contains
     /// <paramref name="search"/> (ignoring case).
     /// </summary>
-    public Task<IReadOnlyList<Template>> ListAsync(string? search, string? after, int limit, CancellationToken cancellationToken) => database.ReadAsync<IReadOnlyList<Template>>(async connection =>
-    {
-        var rows = (await connection.QueryAsync<TemplateRow>(new CommandDefinition(
-            """
-            select t.name, v.title, v.description, t.latest_version, t.shops
-            from templates t
-            join template_versions v on v.name = t.name and v.version = t.listed_version
-            where (@after::text is null or t.name > @after collate "C")
-              and (@search::text is null
-                or strpos(lower(t.name), lower(@search)) > 0
-                or strpos(lower(v.title), lower(@search)) > 0
-                or strpos(lower(v.description), lower(@search)) > 0)
-            order by t.name
-            limit @limit
-            """, new { search, after, limit }, cancellationToken: cancellationToken))).AsList();
-        return await WithReleasesAsync(connection, rows, cancellationToken);
-    }, cancellationToken);
+    public Task<IReadOnlyList<Template>> ListAsync(string? search, string? after, int limit, CancellationToken cancellationToken) => ReadAsync(
+        """
+        where (@after::text is null or t.name > @after collate "C")
+          and (@search::text is null
+            or strpos(lower(t.name), lower(@search)) > 0
+            or strpos(lower(v.title), lower(@search)) > 0
+            or strpos(lower(v.description), lower(@search)) > 0)
+        order by t.name
+        limit @limit
+        """, new { search, after, limit }, cancellationToken);
 
     /// <summary>One template; null if there is none of this name or all its versions are yanked.</summary>
-    public Task<Template?> FindAsync(string name, CancellationToken cancellationToken) => database.ReadAsync<Template?>(async connection =>
-    {
-        var rows = (await connection.QueryAsync<TemplateRow>(new CommandDefinition(
-            """
-            select t.name, v.title, v.description, t.latest_version, t.shops
-            from templates t
-            join template_versions v on v.name = t.name and v.version = t.listed_version
-            where t.name = @name
-            """, new { name }, cancellationToken: cancellationToken))).AsList();
-        return (await WithReleasesAsync(connection, rows, cancellationToken)).SingleOrDefault();
-    }, cancellationToken);
+    public async Task<Template?> FindAsync(string name, CancellationToken cancellationToken) =>
+        (await ReadAsync("where t.name = @name", new { name }, cancellationToken)).SingleOrDefault();
 
     /// <summary>One version, whatever its status; null when there is none.</summary>
     public Task<TemplateVersion?> FindVersionAsync(string name, string version, CancellationToken cancellationToken) =>
@@ -58,9 +43,15 @@ internal sealed class ReadTemplates(PostgresDatabase database)
             where v.name = @name and v.version = @version
             """, new { name, version }, cancellationToken: cancellationToken)))?.ToVersion();
 
-    private static async Task<IReadOnlyList<Template>> WithReleasesAsync(
-        NpgsqlConnection connection, List<TemplateRow> rows, CancellationToken cancellationToken)
+    private Task<IReadOnlyList<Template>> ReadAsync(string where, object parameters, CancellationToken cancellationToken) => database.ReadAsync<IReadOnlyList<Template>>(async connection =>
     {
+        var rows = (await connection.QueryAsync<TemplateRow>(new CommandDefinition(
+            $"""
+            select t.name, v.title, v.description, t.latest_version, t.shops
+            from templates t
+            join template_versions v on v.name = t.name and v.version = t.listed_version
+            {where}
+            """, parameters, cancellationToken: cancellationToken))).AsList();
         var releases = (await connection.QueryAsync<ReleaseRow>(new CommandDefinition(
             """
             select name, version, digest, published_at, status
@@ -70,7 +61,7 @@ internal sealed class ReadTemplates(PostgresDatabase database)
         return rows.ConvertAll(row => new Template(row.Name, row.Title, row.Description, row.Latest_Version, row.Shops,
             [.. releases[row.Name].OrderByDescending(r => r.Version, VersionPrecedence.Comparer)
                 .Select(r => new TemplateRelease(r.Version, r.Digest, new DateTimeOffset(r.Published_At), Enum.Parse<TemplateStatus>(r.Status, ignoreCase: true)))]));
-    }
+    }, cancellationToken);
 
     private sealed record TemplateRow(string Name, string Title, string Description, string? Latest_Version, int Shops);
 
@@ -81,7 +72,7 @@ internal sealed class ReadTemplates(PostgresDatabase database)
     {
         public TemplateVersion ToVersion() => new(
             Name, Version, Digest, Size, Title, Description,
-            JsonSerializer.Deserialize<IReadOnlyList<TemplateParameter>>(Parameters, JsonSerializerOptions.Web)!,
+            JsonSerializer.Deserialize<IReadOnlyList<TemplateParameter>>(Parameters, PlatformJson.Tolerant)!,
             new DateTimeOffset(Published_At), Enum.Parse<TemplateStatus>(Status, ignoreCase: true));
     }
 }

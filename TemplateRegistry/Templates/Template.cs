@@ -1,4 +1,3 @@
-using System.Text.Json.Serialization;
 using Platform.Templates;
 
 namespace Platform.TemplateRegistry.Templates;
@@ -41,13 +40,9 @@ internal sealed record TemplateVersion(
     TemplateStatus Status);
 
 /// <summary>Whether a version is offered: <c>published</c>, <c>deprecated</c> (still listed, no longer the default) or <c>yanked</c> (hidden, yet deployable by digest).</summary>
-[JsonConverter(typeof(JsonStringEnumConverter<TemplateStatus>))]
 internal enum TemplateStatus
 {
-    [JsonStringEnumMemberName("published")]
     Published,
-    [JsonStringEnumMemberName("deprecated")]
     Deprecated,
-    [JsonStringEnumMemberName("yanked")]
     Yanked,
 }

@@ -1,4 +1,3 @@
-using System.Globalization;
 using Microsoft.AspNetCore.Http.HttpResults;
 using Microsoft.AspNetCore.Mvc;
 using Platform.ServiceDefaults.Paging;
@@ -55,7 +54,7 @@ internal static class TemplateEndpoints
         if (search is { Length: > MaxSearch })
         {
             var errors = new ValidationErrors();
-            errors.Add("search", string.Create(CultureInfo.InvariantCulture, $"must have at most {MaxSearch} characters"));
+            errors.Add("search", $"must have at most {MaxSearch} characters");
             return errors.ToResult();
         }
 
@@ -88,11 +87,12 @@ internal static class TemplateEndpoints
     private static async Task<Results<Created<TemplateVersion>, Ok<TemplateVersion>, ValidationProblem, ProblemHttpResult>> Publish(
         string name, string version, HttpRequest request, PublishTemplate publish, CancellationToken cancellationToken)
     {
-        if (await ReadBodyAsync(request, cancellationToken) is not { } zip)
-            return Problem.TooLarge(string.Create(CultureInfo.InvariantCulture, $"A bundle has at most {BundleReader.MaxBundleSize} bytes."));
+        // The server refuses a body of more than MaxBundleSize, whether it has a Content-Length or is chunked.
+        using var zip = new MemoryStream((int)(request.ContentLength ?? 0));
+        await request.Body.CopyToAsync(zip, cancellationToken);
 
         var issues = new TemplateIssues();
-        var bundle = BundleReader.Read(zip, issues);
+        var bundle = BundleReader.Read(zip.ToArray(), issues);
         if (bundle is not null)
         {
             if (bundle.Manifest.Name != name)
@@ -124,31 +124,13 @@ internal static class TemplateEndpoints
 
     private static ProblemHttpResult NoVersion(string name, string version) => Problem.NotFound($"There is no version '{version}' of a template '{name}'.");
 
-    /// <summary>The request body; null if it is larger than the largest bundle.</summary>
-    private static async Task<byte[]?> ReadBodyAsync(HttpRequest request, CancellationToken cancellationToken)
-    {
-        if (request.ContentLength > BundleReader.MaxBundleSize)
-            return null;
-
-        using var body = new MemoryStream((int)(request.ContentLength ?? 0));
-        var buffer = new byte[64 * 1024];
-        int read;
-        while ((read = await request.Body.ReadAsync(buffer, cancellationToken)) > 0)
-        {
-            if (body.Length + read > BundleReader.MaxBundleSize)
-                return null;
-            body.Write(buffer, 0, read);
-        }
-        return body.ToArray();
-    }
-
     private static ValidationProblem ToProblem(TemplateIssues issues)
     {
         var errors = new ValidationErrors();
         foreach (var issue in issues.Items)
             errors.Add(issue.Entry, issue.ToString());
         if (issues.Count > issues.Items.Count)
-            errors.Add(BundleReader.WholeBundle, string.Create(CultureInfo.InvariantCulture, $"has {issues.Count - issues.Items.Count} more issues that are not listed"));
+            errors.Add(BundleReader.WholeBundle, $"has {issues.Count - issues.Items.Count} more issues that are not listed");
         return errors.ToResult();
     }
 }

@@ -1,6 +1,7 @@
 using System.Text;
 using System.Text.Json;
 using System.Text.Json.Nodes;
+using Platform.ServiceDefaults;
 using Platform.Templates;
 
 namespace Platform.TemplateRegistry.Tests.Bundles;
@@ -180,7 +181,7 @@ public sealed class TemplateManifestTests
         var bundle = new TestBundle();
         Read(bundle.Manifest.ToJsonString(), out var manifest);
 
-        var json = JsonSerializer.SerializeToNode(manifest!.Parameters, JsonSerializerOptions.Web)!.AsArray();
+        var json = JsonSerializer.SerializeToNode(manifest!.Parameters, PlatformJson.Tolerant)!.AsArray();
         foreach (var parameter in json)
             parameter!.AsObject().Remove("required");
 
