@@ -1,5 +1,5 @@
-using System.Globalization;
 using System.IO.Compression;
+using System.IO.Hashing;
 using System.Text;
 using System.Text.RegularExpressions;
 using HandlebarsDotNet;
@@ -89,7 +89,7 @@ internal static partial class BundleReader
         }
         if (count > MaxEntries)
         {
-            issues.Add(WholeBundle, Invariant($"has more than {MaxEntries} entries"));
+            issues.Add(WholeBundle, $"has more than {MaxEntries} entries");
             return null;
         }
 
@@ -110,7 +110,7 @@ internal static partial class BundleReader
         // Clamped because a false header can state a size of up to 2^63, which would overflow the sum.
         if (archive.Entries.Sum(e => Math.Clamp(e.Length, 0, MaxInflatedSize + 1L)) > MaxInflatedSize)
         {
-            issues.Add(WholeBundle, Invariant($"would be larger than {MaxInflatedSize} bytes when unzipped"));
+            issues.Add(WholeBundle, $"would be larger than {MaxInflatedSize} bytes when unzipped");
             return null;
         }
 
@@ -139,7 +139,7 @@ internal static partial class BundleReader
     private static string? CheckPath(string path)
     {
         if (path.Length is 0 or > MaxPathLength)
-            return Invariant($"must have a path of 1 to {MaxPathLength} characters");
+            return $"must have a path of 1 to {MaxPathLength} characters";
         if (path.Contains('\\', StringComparison.Ordinal))
             return "has a backslash in its path; folders are parted by /";
         if (path.StartsWith('/') || (path.Length > 1 && path[1] == ':'))
@@ -166,7 +166,7 @@ internal static partial class BundleReader
         if (entry.FullName.EndsWith('/') && entry.Length > 0)
             return "is a folder with content";
         return entry.Length > HarmlessSize && entry.Length > MaxRatio * Math.Max(entry.CompressedLength, 1)
-            ? Invariant($"is more than {MaxRatio} times larger than its compressed form")
+            ? $"is more than {MaxRatio} times larger than its compressed form"
             : null;
     }
 
@@ -174,7 +174,7 @@ internal static partial class BundleReader
     {
         content = null;
         if (entry.Length > room)
-            return Invariant($"makes the bundle larger than {MaxInflatedSize} bytes when unzipped");
+            return $"makes the bundle larger than {MaxInflatedSize} bytes when unzipped";
         try
         {
             using var stream = entry.Open();
@@ -182,7 +182,7 @@ internal static partial class BundleReader
             var read = stream.ReadAtLeast(buffer, buffer.Length, throwOnEndOfStream: false);
             if (read < buffer.Length || stream.ReadByte() >= 0)
                 return "is not of the size that the zip states";
-            if (Crc32(buffer) != entry.Crc32)
+            if (Crc32.HashToUInt32(buffer) != entry.Crc32)
                 return "does not have the checksum that the zip states; the bundle is corrupt";
             content = buffer;
             return null;
@@ -220,8 +220,7 @@ internal static partial class BundleReader
         {
             try
             {
-                using var reader = new StringReader(source);
-                handlebars.Compile(reader);
+                handlebars.Compile(source);
             }
             catch (HandlebarsException e)
             {
@@ -229,24 +228,6 @@ internal static partial class BundleReader
             }
         }
     }
-
-    private static uint Crc32(ReadOnlySpan<byte> content)
-    {
-        var crc = uint.MaxValue;
-        foreach (var b in content)
-            crc = Crc32Table[(byte)(crc ^ b)] ^ (crc >> 8);
-        return ~crc;
-    }
-
-    private static readonly uint[] Crc32Table = [.. Enumerable.Range(0, 256).Select(index =>
-    {
-        var value = (uint)index;
-        for (var bit = 0; bit < 8; bit++)
-            value = (value & 1) == 1 ? 0xEDB88320 ^ (value >> 1) : value >> 1;
-        return value;
-    })];
-
-    private static string Invariant(FormattableString text) => text.ToString(CultureInfo.InvariantCulture);
 
     [GeneratedRegex(@"^[A-Za-z0-9._/-]+\z", RegexOptions.NonBacktracking)]
     private static partial Regex PathPattern();
