@@ -64,7 +64,7 @@ public sealed class PackagesTests
             Encoding.UTF8.GetString(files[$"Platform.{name}.nuspec"]).ShouldContain("""<license type="expression">MIT</license>""");
             foreach (var (file, content) in files.Concat(symbols))
             {
-                content.AsSpan().IndexOf(Encoding.UTF8.GetBytes(RepositoryRoot.Path)).ShouldBe(-1, $"{file} of Platform.{name} has the repository's path in it.");
+                content.AsSpan().IndexOf(Encoding.UTF8.GetBytes(workspace.Sources)).ShouldBe(-1, $"{file} of Platform.{name} has the path of its sources in it.");
             }
         }
     }

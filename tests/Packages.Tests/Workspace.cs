@@ -24,16 +24,30 @@ internal sealed class Workspace : IDisposable
 
     private string Feed => System.IO.Path.Combine(Path, "feed");
 
-    /// <summary>Packs the three projects into the feed, without touching the repository's own build output.</summary>
+    /// <summary>The second working tree of the repository that the packages are made from. It is gone afterwards.</summary>
+    public string Sources => System.IO.Path.Combine(Path, "sources");
+
+    /// <summary>Packs the three projects into the feed, from a working tree of their own: nothing that uses the packages can find their sources later.</summary>
     public async Task PackAsync(CancellationToken cancellationToken)
     {
-        await WriteSolutionAsync("Packages.slnx", Packages.Select(package => System.IO.Path.Combine(RepositoryRoot.Path, package, $"{System.IO.Path.GetFileName(package)}.csproj")), cancellationToken);
-        await DotnetAsync(
-            [
-                "pack", "Packages.slnx", "-nologo", "-v:q", "--output", Feed, "--artifacts-path", System.IO.Path.Combine(Path, "artifacts"),
-                $"-p:Version={Version}", "-p:ContinuousIntegrationBuild=true", "-p:RunAnalyzers=false", "-p:UseSharedCompilation=false",
-            ],
-            cancellationToken);
+        // A commit of what is in the working tree now; nothing if that is the same as HEAD.
+        var changed = (await RunAsync("git", ["-C", RepositoryRoot.Path, "-c", "user.name=Tests", "-c", "user.email=tests@localhost", "stash", "create"], cancellationToken)).Trim();
+        await RunAsync("git", ["-C", RepositoryRoot.Path, "worktree", "add", "--quiet", "--detach", Sources, changed.Length > 0 ? changed : "HEAD"], cancellationToken);
+        try
+        {
+            await WriteSolutionAsync("Packages.slnx", Packages.Select(package => System.IO.Path.Combine(Sources, package, $"{System.IO.Path.GetFileName(package)}.csproj")), cancellationToken);
+            await RunAsync("dotnet",
+                [
+                    "pack", "Packages.slnx", "-nologo", "-v:q", "--output", Feed, "--artifacts-path", System.IO.Path.Combine(Path, "artifacts"),
+                    $"-p:Version={Version}", "-p:ContinuousIntegrationBuild=true", "-p:RunAnalyzers=false", "-p:UseSharedCompilation=false",
+                ],
+                cancellationToken);
+        }
+        finally
+        {
+            await RunAsync("git", ["-C", RepositoryRoot.Path, "worktree", "remove", "--force", Sources], CancellationToken.None);
+            Directory.Delete(System.IO.Path.Combine(Path, "artifacts"), recursive: true);
+        }
 
         // NuGet takes all that is on this machine already from there, and has a folder of its own for the three.
         var machine = Environment.GetEnvironmentVariable("NUGET_PACKAGES") ?? System.IO.Path.Combine(Environment.GetFolderPath(Environment.SpecialFolder.UserProfile), ".nuget", "packages");
@@ -60,7 +74,7 @@ internal sealed class Workspace : IDisposable
     /// <summary>Makes a project from one of the SDK's templates that consists of what the README of <paramref name="package"/> shows.</summary>
     public async Task CreateFromReadmeAsync(string template, string name, string package, CancellationToken cancellationToken)
     {
-        await DotnetAsync(["new", template, "--output", name, "--no-restore"], cancellationToken);
+        await RunAsync("dotnet", ["new", template, "--output", name, "--no-restore"], cancellationToken);
         var readme = Encoding.UTF8.GetString(Read(package)["README.md"]);
         await File.WriteAllTextAsync(PathOf("Program.cs"), Block("csharp"), cancellationToken);
         var project = XDocument.Load(PathOf($"{name}.csproj"));
@@ -84,7 +98,7 @@ internal sealed class Workspace : IDisposable
     public async Task BuildAsync(CancellationToken cancellationToken)
     {
         await WriteSolutionAsync("All.slnx", _projects, cancellationToken);
-        await DotnetAsync(["build", "All.slnx", "-nologo", "-v:q", "-c", Configuration, "-p:UseSharedCompilation=false"], cancellationToken);
+        await RunAsync("dotnet", ["build", "All.slnx", "-nologo", "-v:q", "-c", Configuration, "-p:UseSharedCompilation=false"], cancellationToken);
     }
 
     /// <summary>The program that <paramref name="project"/> was built to.</summary>
@@ -97,9 +111,9 @@ internal sealed class Workspace : IDisposable
         System.IO.Path.Combine(Path, name),
         new XElement("Solution", projects.Select(project => new XElement("Project", new XAttribute("Path", project)))).ToString(), cancellationToken);
 
-    private async Task DotnetAsync(string[] arguments, CancellationToken cancellationToken)
+    private async Task<string> RunAsync(string program, string[] arguments, CancellationToken cancellationToken)
     {
-        var start = new ProcessStartInfo("dotnet", arguments) { WorkingDirectory = Path, UseShellExecute = false, RedirectStandardOutput = true, RedirectStandardError = true };
+        var start = new ProcessStartInfo(program, arguments) { WorkingDirectory = Path, UseShellExecute = false, RedirectStandardOutput = true, RedirectStandardError = true };
         start.Environment["MSBUILDDISABLENODEREUSE"] = "1";
         if (File.Exists(System.IO.Path.Combine(Path, "nuget.config")))
         {
@@ -110,6 +124,7 @@ internal sealed class Workspace : IDisposable
         var output = process.StandardOutput.ReadToEndAsync(cancellationToken);
         var errors = process.StandardError.ReadToEndAsync(cancellationToken);
         await process.WaitForExitAsync(cancellationToken);
-        process.ExitCode.ShouldBe(0, $"dotnet {string.Join(' ', arguments)}:{Environment.NewLine}{await output}{await errors}");
+        process.ExitCode.ShouldBe(0, $"{program} {string.Join(' ', arguments)}:{Environment.NewLine}{await output}{await errors}");
+        return await output;
     }
 }
