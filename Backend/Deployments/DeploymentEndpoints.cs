@@ -95,10 +95,7 @@ internal static class DeploymentEndpoints
             return new DeploymentEventStream(id, after: 0);
         if (int.TryParse(lastEventId, NumberStyles.None, CultureInfo.InvariantCulture, out var after))
             return new DeploymentEventStream(id, after);
-
-        var errors = new ValidationErrors();
-        errors.Add("Last-Event-ID", "must be the id of an event of this stream");
-        return errors.ToResult();
+        return new ValidationErrors().Add("Last-Event-ID", "must be the id of an event of this stream").ToResult();
     }
 
     private static Task<Results<Accepted<Deployment>, ProblemHttpResult>> Cancel(Guid id, CancelDeployment cancel, CancellationToken cancellationToken) =>

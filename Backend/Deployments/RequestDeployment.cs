@@ -13,8 +13,7 @@ using Platform.ServiceDefaults.Problems;
 namespace Platform.Backend.Deployments;
 
 /// <summary>Accepts a deployment of a shop's current content. StoreDeployer need not be up: the message waits in the outbox.</summary>
-internal sealed class RequestDeployment(
-    Caller caller, FindShop findShop, TemplateCatalog catalog, AcceptDeployment accept, PostgresDatabase database)
+internal sealed class RequestDeployment(Caller caller, TemplateCatalog catalog, AcceptDeployment accept, PostgresDatabase database)
 {
     /// <summary>202 with the <c>queued</c> deployment; 400 if the version does not exist or the shop's settings are invalid for it; 404; or 409 if the shop is being deleted.</summary>
     /// <exception cref="DependencyUnavailableException">The registry is unavailable and the version is not cached.</exception>
@@ -23,7 +22,7 @@ internal sealed class RequestDeployment(
     {
         // The settings are checked against the other version without a lock, because that may need a call to the registry. If the shop was edited meanwhile, check again.
         TemplateVersion? other = null;
-        var checkedEdit = 0;
+        Shop? known = null;
         while (true)
         {
             await using (var connection = await database.OpenConnectionAsync(cancellationToken))
@@ -36,12 +35,10 @@ internal sealed class RequestDeployment(
 
                 if (input.Version is null || input.Version == shop.Template.Version)
                     return await accept.ExecuteAsync(transaction, shop, new(shop.Template.Name, shop.Template.Version, shop.TemplateDigest), rollbackTo: null, cancellationToken);
-                if (other is not null && checkedEdit == shop.Version)
+                if (other is not null && known?.Version == shop.Version)
                     return await accept.ExecuteAsync(transaction, shop, new(other.Name, other.Version, other.Digest), rollbackTo: null, cancellationToken);
+                known = shop;
             }
-
-            if (await findShop.ExecuteAsync(shopId, cancellationToken) is not { } known)
-                return ShopProblems.NotFound(shopId);
 
             var errors = new ValidationErrors();
             other = await catalog.FindContentAsync(known.Template.Name, input.Version, cancellationToken);
@@ -51,7 +48,6 @@ internal sealed class RequestDeployment(
                 SettingsRules.Check(errors, other.Parameters, known.Settings);
             if (errors.Any)
                 return errors.ToResult();
-            checkedEdit = known.Version;
         }
     }
 }
@@ -86,21 +82,17 @@ internal sealed class RollBackShop(Caller caller, AcceptDeployment accept, Postg
         await using (var reader = await command.ExecuteReaderAsync(cancellationToken))
         {
             if (!await reader.ReadAsync(cancellationToken))
-                return NothingToRollBackTo(input.Release);
+            {
+                return input.Release is null
+                    ? Problem.Conflict("The shop has no earlier release to go back to.")
+                    : new ValidationErrors().Add("release", "is not an earlier release of this shop").ToResult();
+            }
+
             release = reader.GetGuid(0);
             template = new(reader.GetString(1), reader.GetString(2), reader.GetString(3));
         }
 
         return await accept.ExecuteAsync(transaction, shop, template, release, cancellationToken);
-    }
-
-    private static Results<Accepted<Deployment>, ValidationProblem, ProblemHttpResult> NothingToRollBackTo(Guid? release)
-    {
-        if (release is null)
-            return Problem.Conflict("The shop has no earlier release to go back to.");
-        var errors = new ValidationErrors();
-        errors.Add("release", "is not an earlier release of this shop");
-        return errors.ToResult();
     }
 }
 

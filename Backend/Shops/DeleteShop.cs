@@ -14,7 +14,7 @@ namespace Platform.Backend.Shops;
 internal sealed class DeleteShop(Caller caller, PostgresDatabase database, Outbox outbox, Idempotency idempotency)
 {
     /// <summary>202 with the shop, which is <c>deleting</c> now or was already; 404; or 412 if <paramref name="ifMatch"/> is not empty and not the tag of the last edit.</summary>
-    public async Task<Results<Tagged<Accepted<Shop>>, ProblemHttpResult>> ExecuteAsync(
+    public async Task<Results<Tagged<Accepted<Shop>>, ValidationProblem, ProblemHttpResult>> ExecuteAsync(
         Guid id, IList<EntityTagHeaderValue> ifMatch, CancellationToken cancellationToken)
     {
         await using var connection = await database.OpenConnectionAsync(cancellationToken);

@@ -74,19 +74,8 @@ internal static class ShopEndpoints
         Guid id, [FromHeader(Name = "If-Match")] string? ifMatch, DeleteShop delete, CancellationToken cancellationToken)
     {
         IList<EntityTagHeaderValue>? tags = [];
-        if (ifMatch is not null && !EntityTagHeaderValue.TryParseStrictList([ifMatch], out tags))
-            return NotATag();
-        return (await delete.ExecuteAsync(id, tags, cancellationToken)).Result switch
-        {
-            Tagged<Accepted<Shop>> accepted => accepted,
-            var other => (ProblemHttpResult)other,
-        };
+        return ifMatch is null || EntityTagHeaderValue.TryParseStrictList([ifMatch], out tags) ? await delete.ExecuteAsync(id, tags, cancellationToken) : NotATag();
     }
 
-    private static ValidationProblem NotATag()
-    {
-        var errors = new ValidationErrors();
-        errors.Add("If-Match", "must be an ETag in quotes, or *");
-        return errors.ToResult();
-    }
+    private static ValidationProblem NotATag() => new ValidationErrors().Add("If-Match", "must be an ETag in quotes, or *").ToResult();
 }

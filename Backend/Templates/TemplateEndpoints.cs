@@ -47,11 +47,7 @@ internal static class TemplateEndpoints
         if (!page.TryRead<string>(out var after, out var limit, out var problem))
             return problem;
         if (search is { Length: > MaxSearch })
-        {
-            var errors = new ValidationErrors();
-            errors.Add("search", string.Create(CultureInfo.InvariantCulture, $"must have at most {MaxSearch} characters"));
-            return errors.ToResult();
-        }
+            return new ValidationErrors().Add("search", string.Create(CultureInfo.InvariantCulture, $"must have at most {MaxSearch} characters")).ToResult();
 
         // Searched and paged here instead of in the registry, so that both work while the registry is unavailable.
         var templates = WithAge(response, await catalog.ListAsync(cancellationToken));

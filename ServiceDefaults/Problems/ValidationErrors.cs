@@ -11,7 +11,7 @@ public sealed class ValidationErrors
     public bool Any => _errors.Count > 0;
 
     /// <summary>Adds a violated rule, worded to follow the field's name: "must be between 1 and 100".</summary>
-    public void Add(string field, string rule)
+    public ValidationErrors Add(string field, string rule)
     {
         if (!_errors.TryGetValue(field, out var rules))
         {
@@ -22,6 +22,8 @@ public sealed class ValidationErrors
         {
             rules.Add(rule);
         }
+
+        return this;
     }
 
     /// <summary>The fields and their violated rules.</summary>
