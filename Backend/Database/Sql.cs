@@ -2,10 +2,11 @@ using System.Text.Json;
 using Npgsql;
 using NpgsqlTypes;
 using Platform.ServiceDefaults;
+using Platform.ServiceDefaults.Postgres.Database;
 
 namespace Platform.Backend.Database;
 
-/// <summary>Short forms for commands with positional parameters.</summary>
+/// <summary>Short forms for commands with positional parameters, and for reading rows.</summary>
 internal static class Sql
 {
     public static NpgsqlCommand Command(this NpgsqlConnection connection, string sql, params ReadOnlySpan<object?> parameters)
@@ -27,6 +28,41 @@ internal static class Sql
         var command = new NpgsqlBatchCommand(sql);
         Add(command.Parameters, parameters);
         return command;
+    }
+
+    /// <summary>The first row of a query, or null if there is none. Transient failures are retried, see <see cref="PostgresDatabase.ReadAsync"/>.</summary>
+    public static Task<T?> FindAsync<T>(
+        this PostgresDatabase database, string sql, object?[] parameters, Func<NpgsqlDataReader, T> read, CancellationToken cancellationToken) where T : class =>
+        database.ReadAsync(async connection =>
+        {
+            await using var command = connection.Command(sql, parameters);
+            return await command.FindAsync(read, cancellationToken);
+        }, cancellationToken);
+
+    /// <summary>All rows of a query. Transient failures are retried, see <see cref="PostgresDatabase.ReadAsync"/>.</summary>
+    public static Task<List<T>> ListAsync<T>(
+        this PostgresDatabase database, string sql, object?[] parameters, Func<NpgsqlDataReader, T> read, CancellationToken cancellationToken) =>
+        database.ReadAsync(async connection =>
+        {
+            await using var command = connection.Command(sql, parameters);
+            await using var reader = await command.ExecuteReaderAsync(cancellationToken);
+            return await reader.ListAsync(read, cancellationToken);
+        }, cancellationToken);
+
+    /// <summary>The first row that a command returns, or null if there is none.</summary>
+    public static async Task<T?> FindAsync<T>(this NpgsqlCommand command, Func<NpgsqlDataReader, T> read, CancellationToken cancellationToken) where T : class
+    {
+        await using var reader = await command.ExecuteReaderAsync(cancellationToken);
+        return await reader.ReadAsync(cancellationToken) ? read(reader) : null;
+    }
+
+    /// <summary>The remaining rows of a result.</summary>
+    public static async Task<List<T>> ListAsync<T>(this NpgsqlDataReader reader, Func<NpgsqlDataReader, T> read, CancellationToken cancellationToken)
+    {
+        var rows = new List<T>();
+        while (await reader.ReadAsync(cancellationToken))
+            rows.Add(read(reader));
+        return rows;
     }
 
     /// <summary>A parameter for a json or jsonb column.</summary>

@@ -26,13 +26,7 @@ internal static class DeploymentRows
     public static async Task<Deployment?> LockDeploymentAsync(this NpgsqlTransaction transaction, Guid id, Caller caller, CancellationToken cancellationToken)
     {
         await using var command = transaction.Command($"select {Columns} from deployments where id = $1 and {IsCallers} for no key update", id, caller.OnlyOf);
-        return await command.ReadDeploymentAsync(cancellationToken);
-    }
-
-    public static async Task<Deployment?> ReadDeploymentAsync(this NpgsqlCommand command, CancellationToken cancellationToken)
-    {
-        await using var reader = await command.ExecuteReaderAsync(cancellationToken);
-        return await reader.ReadAsync(cancellationToken) ? Read(reader) : null;
+        return await command.FindAsync(Read, cancellationToken);
     }
 
     /// <summary>

@@ -10,11 +10,8 @@ namespace Platform.Backend.Deployments;
 internal sealed class FindDeployment(Caller caller, PostgresDatabase database)
 {
     /// <summary>The deployment, also if its shop was deleted; or null.</summary>
-    public Task<Deployment?> ExecuteAsync(Guid id, CancellationToken cancellationToken) => database.ReadAsync<Deployment?>(async connection =>
-    {
-        await using var command = connection.Command($"select {DeploymentRows.Columns} from deployments where id = $1 and {DeploymentRows.IsCallers}", id, caller.OnlyOf);
-        return await command.ReadDeploymentAsync(cancellationToken);
-    }, cancellationToken);
+    public Task<Deployment?> ExecuteAsync(Guid id, CancellationToken cancellationToken) => database.FindAsync(
+        $"select {DeploymentRows.Columns} from deployments where id = $1 and {DeploymentRows.IsCallers}", [id, caller.OnlyOf], DeploymentRows.Read, cancellationToken);
 }
 
 /// <summary>Lists a shop's deployments and rollbacks, newest first.</summary>
@@ -42,9 +39,6 @@ internal sealed class ListDeployments(Caller caller, PostgresDatabase database)
             return null;
 
         await reader.NextResultAsync(cancellationToken);
-        var deployments = new List<Deployment>();
-        while (await reader.ReadAsync(cancellationToken))
-            deployments.Add(DeploymentRows.Read(reader));
-        return Page.Of(deployments, limit, deployment => deployment.Id);
+        return Page.Of(await reader.ListAsync(DeploymentRows.Read, cancellationToken), limit, deployment => deployment.Id);
     }, cancellationToken);
 }

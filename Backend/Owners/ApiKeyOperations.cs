@@ -30,27 +30,20 @@ internal static class ApiKeyRows
 internal sealed class FindApiKey(PostgresDatabase database)
 {
     /// <summary>The key, or null if there is none with this id or it was revoked.</summary>
-    public Task<ApiKey?> ExecuteAsync(Guid id, CancellationToken cancellationToken) => database.ReadAsync<ApiKey?>(async connection =>
-    {
-        await using var command = connection.Command($"{ApiKeyRows.Select} and k.id = $1", id);
-        await using var reader = await command.ExecuteReaderAsync(cancellationToken);
-        return await reader.ReadAsync(cancellationToken) ? ApiKeyRows.Read(reader) : null;
-    }, cancellationToken);
+    public Task<ApiKey?> ExecuteAsync(Guid id, CancellationToken cancellationToken) =>
+        database.FindAsync($"{ApiKeyRows.Select} and k.id = $1", [id], ApiKeyRows.Read, cancellationToken);
 }
 
 /// <summary>Lists keys, newest first.</summary>
 internal sealed class ListApiKeys(PostgresDatabase database)
 {
     /// <summary>Up to <paramref name="limit"/> keys older than the one with the id <paramref name="after"/>, or the newest ones.</summary>
-    public Task<Page<ApiKey>> ExecuteAsync(Guid? after, int limit, CancellationToken cancellationToken) => database.ReadAsync(async connection =>
+    public async Task<Page<ApiKey>> ExecuteAsync(Guid? after, int limit, CancellationToken cancellationToken)
     {
-        await using var command = connection.Command($"{ApiKeyRows.Select} and ($1::uuid is null or k.id < $1) order by k.id desc limit $2", after, limit + 1);
-        await using var reader = await command.ExecuteReaderAsync(cancellationToken);
-        var keys = new List<ApiKey>();
-        while (await reader.ReadAsync(cancellationToken))
-            keys.Add(ApiKeyRows.Read(reader));
+        var keys = await database.ListAsync(
+            $"{ApiKeyRows.Select} and ($1::uuid is null or k.id < $1) order by k.id desc limit $2", [after, limit + 1], ApiKeyRows.Read, cancellationToken);
         return Page.Of(keys, limit, key => key.Id);
-    }, cancellationToken);
+    }
 }
 
 /// <summary>Creates a key, and its owner if that is new.</summary>
@@ -82,10 +75,7 @@ internal sealed partial class MakeApiKey(Caller caller, PostgresDatabase databas
             """,
             Guid.CreateVersion7(now), ownerId, input.Name.Trim(), KeyFormat.DigestOf(key), Scopes.All.Where(input.Scopes.Contains).ToArray(), now, input.ExpiresAt?.ToUniversalTime());
         if (await command.ExecuteScalarAsync(cancellationToken) is not string ownerName)
-        {
-            errors.Add("ownerId", "is not the id of an owner");
-            return errors.ToResult();
-        }
+            return errors.Add("ownerId", "is not the id of an owner").ToResult();
 
         var made = new MadeApiKey
         {

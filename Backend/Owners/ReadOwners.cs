@@ -22,26 +22,18 @@ internal static class OwnerRows
 internal sealed class FindOwner(PostgresDatabase database)
 {
     /// <summary>The owner, or null.</summary>
-    public Task<Owner?> ExecuteAsync(Guid id, CancellationToken cancellationToken) => database.ReadAsync<Owner?>(async connection =>
-    {
-        await using var command = connection.Command($"select {OwnerRows.Columns} from owners o where o.id = $1", id);
-        await using var reader = await command.ExecuteReaderAsync(cancellationToken);
-        return await reader.ReadAsync(cancellationToken) ? OwnerRows.Read(reader) : null;
-    }, cancellationToken);
+    public Task<Owner?> ExecuteAsync(Guid id, CancellationToken cancellationToken) =>
+        database.FindAsync($"select {OwnerRows.Columns} from owners o where o.id = $1", [id], OwnerRows.Read, cancellationToken);
 }
 
 /// <summary>Lists owners, newest first.</summary>
 internal sealed class ListOwners(PostgresDatabase database)
 {
     /// <summary>Up to <paramref name="limit"/> owners older than the one with the id <paramref name="after"/>, or the newest ones.</summary>
-    public Task<Page<Owner>> ExecuteAsync(Guid? after, int limit, CancellationToken cancellationToken) => database.ReadAsync(async connection =>
+    public async Task<Page<Owner>> ExecuteAsync(Guid? after, int limit, CancellationToken cancellationToken)
     {
-        await using var command = connection.Command(
-            $"select {OwnerRows.Columns} from owners o where $1::uuid is null or o.id < $1 order by o.id desc limit $2", after, limit + 1);
-        await using var reader = await command.ExecuteReaderAsync(cancellationToken);
-        var owners = new List<Owner>();
-        while (await reader.ReadAsync(cancellationToken))
-            owners.Add(OwnerRows.Read(reader));
+        var owners = await database.ListAsync(
+            $"select {OwnerRows.Columns} from owners o where $1::uuid is null or o.id < $1 order by o.id desc limit $2", [after, limit + 1], OwnerRows.Read, cancellationToken);
         return Page.Of(owners, limit, owner => owner.Id);
-    }, cancellationToken);
+    }
 }

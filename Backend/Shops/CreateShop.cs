@@ -34,7 +34,7 @@ internal sealed class CreateShop(Caller caller, ChooseTemplate chooseTemplate, P
             """,
             Guid.CreateVersion7(time.GetUtcNow()), input.Slug, input.Name, template.Name, template.Version, template.Digest,
             Sql.Json(input.Settings), Sql.Json(input.Products), time.GetUtcNow(), caller.OwnerId);
-        if (await command.ReadShopAsync(cancellationToken) is not { } shop)
+        if (await command.FindAsync(ShopRows.Read, cancellationToken) is not { } shop)
             return Problem.Conflict($"The slug '{input.Slug}' is taken.");
         return await idempotency.CommitAsync(transaction, new Tagged<Created<Shop>>(TypedResults.Created($"/api/shops/{shop.Id}", shop), shop), cancellationToken);
     }

@@ -42,7 +42,7 @@ internal sealed class ReplaceShop(FindShop findShop, ChooseTemplate chooseTempla
             """,
             id, known.Version, input.Name, template.Name, template.Version, template.Digest,
             Sql.Json(input.Settings), Sql.Json(input.Products), time.GetUtcNow());
-        if (await command.ReadShopAsync(cancellationToken) is { } shop)
+        if (await command.FindAsync(ShopRows.Read, cancellationToken) is { } shop)
             return await idempotency.CommitAsync(transaction, new Tagged<Ok<Shop>>(TypedResults.Ok(shop), shop), cancellationToken);
 
         await transaction.RollbackAsync(cancellationToken);

@@ -16,16 +16,10 @@ internal static class ShopRows
     {
         await using var command = transaction.Command(
             $"select {Columns} from shops where id = $1 and ($2::uuid is null or owner_id = $2) for no key update", id, caller.OnlyOf);
-        return await command.ReadShopAsync(cancellationToken);
+        return await command.FindAsync(Read, cancellationToken);
     }
 
-    public static async Task<Shop?> ReadShopAsync(this NpgsqlCommand command, CancellationToken cancellationToken)
-    {
-        await using var reader = await command.ExecuteReaderAsync(cancellationToken);
-        return await reader.ReadAsync(cancellationToken) ? Read(reader) : null;
-    }
-
-    private static Shop Read(NpgsqlDataReader row) => new()
+    public static Shop Read(NpgsqlDataReader row) => new()
     {
         Id = row.GetGuid(0),
         Slug = row.GetString(1),

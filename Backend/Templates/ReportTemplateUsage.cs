@@ -13,7 +13,9 @@ internal sealed partial class ReportTemplateUsage(TemplateRegistryClient registr
     {
         try
         {
-            foreach (var (template, shops) in await CountAsync(cancellationToken))
+            var counts = await database.ListAsync(
+                "select template_name, count(*)::int from shops group by template_name", [], row => (Template: row.GetString(0), Shops: row.GetInt32(1)), cancellationToken);
+            foreach (var (template, shops) in counts)
                 await registry.ReportUsageAsync(template, shops, cancellationToken);
         }
         catch (Exception exception) when (DatabaseProblems.IsUnavailable(exception) || exception is HttpRequestException)
@@ -22,16 +24,6 @@ internal sealed partial class ReportTemplateUsage(TemplateRegistryClient registr
             LogNotReported(logger, exception.Message);
         }
     }
-
-    private Task<List<(string Template, int Shops)>> CountAsync(CancellationToken cancellationToken) => database.ReadAsync(async connection =>
-    {
-        await using var command = connection.Command("select template_name, count(*)::int from shops group by template_name");
-        await using var reader = await command.ExecuteReaderAsync(cancellationToken);
-        var counts = new List<(string, int)>();
-        while (await reader.ReadAsync(cancellationToken))
-            counts.Add((reader.GetString(0), reader.GetInt32(1)));
-        return counts;
-    }, cancellationToken);
 
     [LoggerMessage(LogLevel.Information, "event=resilience Could not report the use of templates to the registry: {Reason}")]
     private static partial void LogNotReported(ILogger logger, string reason);
