@@ -31,39 +31,19 @@ internal sealed class ChooseTemplate(TemplateCatalog catalog)
 
     private async Task<TemplateVersion?> FindAsync(ValidationErrors errors, ChosenTemplate chosen, ShopTemplate? current, CancellationToken cancellationToken)
     {
-        var wanted = chosen.Version;
-        if (wanted is null)
-        {
-            if (await catalog.FindAsync(chosen.Name, cancellationToken) is not { } template)
-            {
-                errors.Add("template.name", "is not the name of a template");
-                return null;
-            }
+        var wanted = chosen.Version ?? (await catalog.FindAsync(chosen.Name, cancellationToken))?.Value.LatestVersion;
+        var version = wanted is null ? null : (await catalog.FindVersionAsync(chosen.Name, wanted, cancellationToken))?.Value;
+        if (version is not null && (version.Status != "yanked" || current == new ShopTemplate(version.Name, version.Version)))
+            return version;
 
-            wanted = template.Value.LatestVersion;
-            if (wanted is null)
-            {
-                errors.Add("template.name", "is a template without a current version; choose one as template.version");
-                return null;
-            }
-        }
-
-        var version = (await catalog.FindVersionAsync(chosen.Name, wanted, cancellationToken))?.Value;
-        if (version is null)
-        {
-            if (await catalog.FindAsync(chosen.Name, cancellationToken) is null)
-                errors.Add("template.name", "is not the name of a template");
-            else
-                errors.Add("template.version", "is not a version of the template");
-            return null;
-        }
-
-        if (version.Status == "yanked" && current != new ShopTemplate(version.Name, version.Version))
-        {
+        if (version is not null)
             errors.Add("template.version", "was withdrawn; choose another");
-            return null;
-        }
-
-        return version;
+        else if (await catalog.FindAsync(chosen.Name, cancellationToken) is null)
+            errors.Add("template.name", "is not the name of a template");
+        else if (wanted is null)
+            errors.Add("template.name", "is a template without a current version; choose one as template.version");
+        else
+            errors.Add("template.version", "is not a version of the template");
+        return null;
     }
 }

@@ -30,7 +30,7 @@ internal sealed partial class RefreshTemplates(
             }
             catch (DependencyUnavailableException exception)
             {
-                Log.CannotRefresh(logger, exception.InnerException?.Message ?? exception.Message);
+                LogNotRefreshed(logger, exception.InnerException?.Message ?? exception.Message);
             }
 
             var pause = complete ? options.CurrentValue.RefreshEvery : RetryDelay;
@@ -54,9 +54,6 @@ internal sealed partial class RefreshTemplates(
         return !templates.Stale;
     }
 
-    private static partial class Log
-    {
-        [LoggerMessage(Level = LogLevel.Information, Message = "Could not refresh the templates, trying again: {Reason}")]
-        public static partial void CannotRefresh(ILogger logger, string reason);
-    }
+    [LoggerMessage(LogLevel.Information, "Could not refresh the templates, trying again: {Reason}")]
+    private static partial void LogNotRefreshed(ILogger logger, string reason);
 }

@@ -42,71 +42,49 @@ internal sealed partial class TemplateCatalog(
 
     /// <summary>One version of a template, also a withdrawn one, or null if there is none.</summary>
     /// <exception cref="DependencyUnavailableException">The registry is unavailable, and there is no cached answer.</exception>
-    public async Task<Answer<TemplateVersion>?> FindVersionAsync(string name, string version, CancellationToken cancellationToken) =>
-        TemplateNames.IsName(name) && TemplateNames.IsVersion(version)
-            ? await GetAsync(VersionKey(name, version), token => registry.FindVersionAsync(name, version, token), cancellationToken)
-            : null;
+    public Task<Answer<TemplateVersion>?> FindVersionAsync(string name, string version, CancellationToken cancellationToken) =>
+        GetVersionAsync(name, version, ofAnyAge: false, cancellationToken);
 
     /// <summary>
     /// The same for the immutable fields of a version (digest, parameters): returns a cached answer of any age, so that the registry is called at most
     /// once. The <see cref="TemplateVersion.Status"/> may be outdated.
     /// </summary>
     /// <exception cref="DependencyUnavailableException">The registry is unavailable, and there is no cached answer.</exception>
-    public async Task<TemplateVersion?> FindContentAsync(string name, string version, CancellationToken cancellationToken)
-    {
-        if (!TemplateNames.IsName(name) || !TemplateNames.IsVersion(version))
-            return null;
-
-        var key = VersionKey(name, version);
-        var slot = answers.Slot(key);
-        await slot.Gate.WaitAsync(cancellationToken);
-        try
-        {
-            slot.Cached ??= await LoadAsync<TemplateVersion>(key, cancellationToken);
-            return slot.Cached is { } cached
-                ? (TemplateVersion)cached.Value
-                : (await FetchAsync(key, slot, token => registry.FindVersionAsync(name, version, token), cancellationToken))?.Value;
-        }
-        finally
-        {
-            Release(key, slot);
-        }
-    }
+    public async Task<TemplateVersion?> FindContentAsync(string name, string version, CancellationToken cancellationToken) =>
+        (await GetVersionAsync(name, version, ofAnyAge: true, cancellationToken))?.Value;
 
     /// <summary>Marks all cached answers as not fresh, after a publication. They remain usable as stale answers.</summary>
     public void Expire() => answers.Expire();
 
-    private static string VersionKey(string name, string version) => $"templates/{name}/versions/{version}";
+    private async Task<Answer<TemplateVersion>?> GetVersionAsync(string name, string version, bool ofAnyAge, CancellationToken cancellationToken) =>
+        TemplateNames.IsName(name) && TemplateNames.IsVersion(version)
+            ? await GetAsync($"templates/{name}/versions/{version}", token => registry.FindVersionAsync(name, version, token), cancellationToken, ofAnyAge)
+            : null;
 
-    private async Task<Answer<T>?> GetAsync<T>(string key, Func<CancellationToken, Task<T?>> fetch, CancellationToken cancellationToken) where T : class
+    private async Task<Answer<T>?> GetAsync<T>(
+        string key, Func<CancellationToken, Task<T?>> fetch, CancellationToken cancellationToken, bool ofAnyAge = false) where T : class
     {
         var slot = answers.Slot(key);
-        if (Fresh<T>(slot) is { } fresh)
+        if (Fresh<T>(slot, ofAnyAge) is { } fresh)
             return fresh;
 
         // One call to the registry at a time for each key; concurrent requests wait for its answer.
         await slot.Gate.WaitAsync(cancellationToken);
         try
         {
-            if (Fresh<T>(slot) is { } fetched)
-                return fetched;
-
             slot.Cached ??= await LoadAsync<T>(key, cancellationToken);
+            if (Fresh<T>(slot, ofAnyAge) is { } fetched)
+                return fetched;
             if (slot.Cached is { } cached && answers.SkipRegistryUntil > time.GetUtcNow())
                 return Stale<T>(cached);
             return await FetchAsync(key, slot, fetch, cancellationToken);
         }
         finally
         {
-            Release(key, slot);
+            if (slot.Cached is null)
+                answers.Forget(key, slot);
+            slot.Gate.Release();
         }
-    }
-
-    private void Release(string key, TemplateAnswers.AnswerSlot slot)
-    {
-        if (slot.Cached is null)
-            answers.Forget(key, slot);
-        slot.Gate.Release();
     }
 
     private async Task<Answer<T>?> FetchAsync<T>(
@@ -142,13 +120,13 @@ internal sealed partial class TemplateCatalog(
             answers.SkipRegistryUntil = timeout.IsCancellationRequested ? later : now + RetryDelayAfterFastFailure;
             var stale = Stale<T>(cached);
             if (answers.ShouldLogStale(now, until: later))
-                Log.ServingStale(logger, key, (long)stale.Age.TotalSeconds, exception.Message);
+                LogServingStale(logger, key, (long)stale.Age.TotalSeconds, exception.Message);
             return stale;
         }
     }
 
-    private Answer<T>? Fresh<T>(TemplateAnswers.AnswerSlot slot) =>
-        slot.Cached is { } cached && cached.Epoch == answers.Epoch && time.GetUtcNow() - cached.FetchedAt < options.CurrentValue.FreshFor
+    private Answer<T>? Fresh<T>(TemplateAnswers.AnswerSlot slot, bool ofAnyAge) =>
+        slot.Cached is { } cached && (ofAnyAge || cached.Epoch == answers.Epoch && time.GetUtcNow() - cached.FetchedAt < options.CurrentValue.FreshFor)
             ? new((T)cached.Value, time.GetUtcNow() - cached.FetchedAt, Stale: false)
             : null;
 
@@ -164,18 +142,13 @@ internal sealed partial class TemplateCatalog(
     {
         try
         {
-            return await database.ReadAsync(async connection =>
-            {
-                await using var command = connection.Command("select answer, fetched_at from template_cache where key = $1", key);
-                await using var reader = await command.ExecuteReaderAsync(cancellationToken);
-                return await reader.ReadAsync(cancellationToken)
-                    ? new TemplateAnswers.CachedAnswer(reader.GetJson<T>(0), reader.GetFieldValue<DateTimeOffset>(1), TemplateAnswers.NeverFresh)
-                    : null;
-            }, cancellationToken);
+            return await database.FindAsync(
+                "select answer, fetched_at from template_cache where key = $1", [key],
+                row => new TemplateAnswers.CachedAnswer(row.GetJson<T>(0), row.GetFieldValue<DateTimeOffset>(1), TemplateAnswers.NeverFresh), cancellationToken);
         }
         catch (Exception exception) when (DatabaseProblems.IsUnavailable(exception) || exception is JsonException)
         {
-            Log.CannotLoad(logger, key, exception);
+            LogNotLoaded(logger, key, exception);
             return null;
         }
     }
@@ -197,21 +170,18 @@ internal sealed partial class TemplateCatalog(
         }
         catch (Exception exception) when (DatabaseProblems.IsUnavailable(exception))
         {
-            Log.CannotStore(logger, key, exception);
+            LogNotStored(logger, key, exception);
         }
     }
 
-    private static partial class Log
-    {
-        [LoggerMessage(Level = LogLevel.Warning, Message = "The template registry is unavailable; serving the answer for {Key} of {Age} s ago: {Reason}")]
-        public static partial void ServingStale(ILogger logger, string key, long age, string reason);
+    [LoggerMessage(LogLevel.Warning, "The template registry is unavailable; serving the answer for {Key} of {Age} s ago: {Reason}")]
+    private static partial void LogServingStale(ILogger logger, string key, long age, string reason);
 
-        [LoggerMessage(Level = LogLevel.Warning, Message = "Could not read the cached answer for {Key}")]
-        public static partial void CannotLoad(ILogger logger, string key, Exception exception);
+    [LoggerMessage(LogLevel.Warning, "Could not read the cached answer for {Key}")]
+    private static partial void LogNotLoaded(ILogger logger, string key, Exception exception);
 
-        [LoggerMessage(Level = LogLevel.Warning, Message = "Could not cache the answer for {Key} in the database; a restart will lose it")]
-        public static partial void CannotStore(ILogger logger, string key, Exception exception);
-    }
+    [LoggerMessage(LogLevel.Warning, "Could not cache the answer for {Key} in the database; a restart will lose it")]
+    private static partial void LogNotStored(ILogger logger, string key, Exception exception);
 }
 
 /// <summary>The answers cached in memory. Slots of names that don't exist in the registry are removed after the call, so that arbitrary names don't fill the memory.</summary>
@@ -250,15 +220,9 @@ internal sealed class TemplateAnswers
 
     internal sealed class AnswerSlot
     {
-        private volatile CachedAnswer? _cached;
+        public volatile CachedAnswer? Cached;
 
         public SemaphoreSlim Gate { get; } = new(1);
-
-        public CachedAnswer? Cached
-        {
-            get => _cached;
-            set => _cached = value;
-        }
     }
 
     internal sealed record CachedAnswer(object Value, DateTimeOffset FetchedAt, int Epoch);

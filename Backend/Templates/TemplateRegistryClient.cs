@@ -1,5 +1,6 @@
 using System.Net;
 using Platform.ServiceDefaults;
+using Platform.ServiceDefaults.Paging;
 
 namespace Platform.Backend.Templates;
 
@@ -18,7 +19,7 @@ internal sealed class TemplateRegistryClient(HttpClient http)
         for (var page = 0; page < MaxPages; page++)
         {
             var query = $"templates?limit={PageSize}" + (cursor is null ? "" : $"&cursor={Uri.EscapeDataString(cursor)}");
-            var answer = await GetAsync<ListAnswer>(query, cancellationToken)
+            var answer = await GetAsync<Page<Template>>(query, cancellationToken)
                 ?? throw new HttpRequestException("The template registry has no list of templates.", null, HttpStatusCode.NotFound);
             templates.AddRange(answer.Items);
             cursor = answer.NextCursor;
@@ -69,6 +70,4 @@ internal sealed class TemplateRegistryClient(HttpClient http)
         return await response.Content.ReadFromJsonAsync<T>(PlatformJson.Tolerant, cancellationToken)
             ?? throw new HttpRequestException($"The template registry answered {path} with null.");
     }
-
-    private sealed record ListAnswer(IReadOnlyList<Template> Items, string? NextCursor = null);
 }
