@@ -68,4 +68,7 @@ internal static class ConsoleExtensions
     }
 
     private static string ShopOf(HttpContext context) => $"/shops/{context.Request.RouteValues["id"]}";
+
+    /// <summary>Sets the page to redirect to. It is evaluated once the operation's response is written.</summary>
+    private static void LeadsTo(this RouteHandlerBuilder form, LeadsToPage page) => form.WithMetadata(page);
 }

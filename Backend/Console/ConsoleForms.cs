@@ -91,10 +91,9 @@ internal sealed class ConsoleForms : IEndpointMiddleware
 
             if (IsFromApi(context.Response))
             {
-                var page = context.GetEndpoint()!.Metadata.GetRequiredMetadata<LeadsToPage>().Of(context);
+                var page = context.GetEndpoint()!.Metadata.GetRequiredMetadata<LeadsToPage>()(context);
                 Clear(context.Response);
-                context.Response.StatusCode = StatusCodes.Status303SeeOther;
-                context.Response.Headers.Location = page;
+                await new SeeOther(page).ExecuteAsync(context);
             }
         }
         finally
@@ -120,10 +119,4 @@ internal sealed class ConsoleForms : IEndpointMiddleware
 }
 
 /// <summary>The page to redirect to after a form succeeded.</summary>
-internal sealed record LeadsToPage(Func<HttpContext, string> Of);
-
-internal static class LeadsToExtensions
-{
-    /// <summary>Sets the page to redirect to. It is evaluated once the operation's response is written.</summary>
-    public static void LeadsTo(this RouteHandlerBuilder form, Func<HttpContext, string> page) => form.WithMetadata(new LeadsToPage(page));
-}
+internal delegate string LeadsToPage(HttpContext context);

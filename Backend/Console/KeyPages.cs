@@ -1,3 +1,4 @@
+using System.Collections.ObjectModel;
 using Microsoft.AspNetCore.Http.HttpResults;
 using Platform.Backend.Console.Pages;
 using Platform.Backend.Owners;
@@ -32,7 +33,7 @@ internal static class KeyPages
         switch ((await make.ExecuteAsync(form.ToKey(time.GetUtcNow()), cancellationToken)).Result)
         {
             case ValidationProblem invalid:
-                form.AddErrors(invalid.ProblemDetails.Errors);
+                form.Errors = invalid.ProblemDetails.Errors.AsReadOnly();
                 return await FormPageAsync(form, owners, cancellationToken);
             case Created<MadeApiKey> { Value: { } made }:
                 return new PageResult<KeyMadePage>(new() { [nameof(KeyMadePage.Made)] = made });
@@ -67,8 +68,6 @@ public sealed class KeyForm
     /// <summary>Days until the key expires, with their labels; empty for never.</summary>
     public static readonly IReadOnlyList<(string Days, string Label)> Lengths = [("30", "30 days"), ("90", "90 days"), ("365", "1 year"), ("", "No expiry")];
 
-    private readonly Dictionary<string, string[]> _errors = new(StringComparer.Ordinal);
-
     public string Name { get; init; } = "";
 
     public string Scope { get; init; } = Scopes.Deploy;
@@ -79,7 +78,8 @@ public sealed class KeyForm
 
     public string Days { get; init; } = "365";
 
-    public IReadOnlyDictionary<string, string[]> Errors => _errors;
+    /// <summary>Violated rules by field.</summary>
+    public IReadOnlyDictionary<string, string[]> Errors { get; set; } = ReadOnlyDictionary<string, string[]>.Empty;
 
     public static KeyForm Read(IFormCollection sent) => new()
     {
@@ -100,11 +100,5 @@ public sealed class KeyForm
         ExpiresAt = Lengths.Any(length => length.Days == Days && Days.Length > 0) ? now.AddDays(int.Parse(Days, System.Globalization.CultureInfo.InvariantCulture)) : null,
     };
 
-    public void AddErrors(IDictionary<string, string[]> errors)
-    {
-        foreach (var (field, rules) in errors)
-            _errors[field] = rules;
-    }
-
-    public IReadOnlyList<string> ErrorsOf(string field) => _errors.TryGetValue(field, out var rules) ? rules : [];
+    public IReadOnlyList<string> ErrorsOf(string field) => Errors.GetValueOrDefault(field, []);
 }

@@ -1,5 +1,6 @@
 using System.Text.Json;
 using Platform.Backend.Console.Pages;
+using Platform.Backend.Deployments;
 using Platform.Backend.Owners;
 using Platform.Backend.Shops;
 using Platform.Backend.Status;
@@ -41,7 +42,7 @@ internal static class ResiliencePages
         using var either = CancellationTokenSource.CreateLinkedTokenSource(timeout.Token, cancellationToken);
         var states = probes.AskAllAsync(cancellationToken);
         var own = ReadAsync(Backend, () => backlogs.ListAsync(either.Token), async () => await deadLetters.ListAsync(null, ShownDeadLetters, await listShops.ExecuteAsync(either.Token), either.Token), cancellationToken);
-        var theirs = ReadAsync(StoreDeployerMessages.Service, () => deployer.ListBacklogAsync(either.Token), async () => await deployer.ListDeadLettersAsync(ShownDeadLetters, await listShops.ExecuteAsync(either.Token), either.Token), cancellationToken);
+        var theirs = ReadAsync(StoreDeployer.Name, () => deployer.ListBacklogAsync(either.Token), async () => await deployer.ListDeadLettersAsync(ShownDeadLetters, await listShops.ExecuteAsync(either.Token), either.Token), cancellationToken);
         return new PageResult<ResiliencePage>(new()
         {
             [nameof(ResiliencePage.Services)] = await states,
@@ -58,46 +59,34 @@ internal static class ResiliencePages
     {
         var type = (await request.ReadFormAsync(cancellationToken))["type"] is [{ Length: > 0 } only] ? only : null;
         var shops = await listShops.ExecuteAsync(cancellationToken);
-        switch (service)
+        return AnswerOf(service, service switch
         {
-            case Backend:
-                if (await deadLetters.RedriveAsync(id, type, shops, cancellationToken) == 0 && id is not null && shops is not null)
-                    return NotYours();
-                break;
-            case StoreDeployerMessages.Service:
-                if (!await deployer.RedriveAsync(id, type, shops, cancellationToken))
-                    return NotYours();
-                break;
-            default:
-                return Problem.NotFound($"'{service}' has no dead letters.");
-        }
-
-        return TypedResults.Ok(new { redriven = true });
+            Backend => await deadLetters.RedriveAsync(id, type, shops, cancellationToken) > 0 || id is null || shops is null,
+            StoreDeployer.Name => await deployer.RedriveAsync(id, type, shops, cancellationToken),
+            _ => null,
+        });
     }
 
     public static async Task<IResult> Discard(
         string service, Guid id, DeadLetters deadLetters, StoreDeployerMessages deployer, ListShopIds listShops, CancellationToken cancellationToken)
     {
         var shops = await listShops.ExecuteAsync(cancellationToken);
-        switch (service)
+        return AnswerOf(service, service switch
         {
-            case Backend:
-                if (!await deadLetters.DiscardAsync(id, shops, cancellationToken) && shops is not null)
-                    return NotYours();
-                break;
-            case StoreDeployerMessages.Service:
-                if (!await deployer.DiscardAsync(id, shops, cancellationToken))
-                    return NotYours();
-                break;
-            default:
-                return Problem.NotFound($"'{service}' has no dead letters.");
-        }
-
-        return TypedResults.Ok(new { discarded = true });
+            Backend => await deadLetters.DiscardAsync(id, shops, cancellationToken) || shops is null,
+            StoreDeployer.Name => await deployer.DiscardAsync(id, shops, cancellationToken),
+            _ => null,
+        });
     }
 
-    // Only for owners: for an administrator, the dead letter was redriven or discarded meanwhile, and that is not an error.
-    private static Microsoft.AspNetCore.Http.HttpResults.ProblemHttpResult NotYours() => Problem.NotFound("None of your shops has such a dead letter.");
+    /// <summary>The response to a form. <paramref name="done"/> is false if none of the owner's shops has the dead letter, and null if there is no such service.</summary>
+    /// <remarks>Never false for an administrator: the dead letter was redriven or discarded meanwhile, and that is not an error.</remarks>
+    private static IResult AnswerOf(string service, bool? done) => done switch
+    {
+        true => TypedResults.Ok(new { done }),
+        false => Problem.NotFound("None of your shops has such a dead letter."),
+        null => Problem.NotFound($"'{service}' has no dead letters."),
+    };
 
     /// <summary>The age of the cached templates that other pages show; null when the registry answers or nothing is cached.</summary>
     private static async Task<TimeSpan?> StaleForAsync(TemplateCatalog templates, TimeProvider time, CancellationToken cancellationToken)

@@ -13,9 +13,6 @@ namespace Platform.Backend.Console;
 /// </summary>
 public sealed class ShopForm
 {
-    private static readonly JsonElement True = JsonSerializer.SerializeToElement(true);
-    private static readonly JsonElement False = JsonSerializer.SerializeToElement(false);
-
     private const int MaxSuggestedSlug = 50;
 
     /// <summary>Letters without their accents. Spelled out because invariant globalization has no Unicode decomposition.</summary>
@@ -83,7 +80,7 @@ public sealed class ShopForm
         {
             var field = $"settings.{parameter.Name}";
             // A parameter of another template version was not in the submitted form and gets its default; an empty field stays empty.
-            read.Settings[parameter.Name] = form.ContainsKey(field) || parameter.Type == "boolean" && form.ContainsKey(FieldNames.Shown(parameter.Name))
+            read.Settings[parameter.Name] = form.ContainsKey(field) || parameter.Type == "boolean" && form.ContainsKey(ShownField(parameter.Name))
                 ? TextOf(form, field)
                 : DefaultOf(parameter);
         }
@@ -97,6 +94,9 @@ public sealed class ShopForm
 
         return read;
     }
+
+    /// <summary>The hidden field that marks a boolean setting as part of the submitted form: browsers don't submit unchecked checkboxes.</summary>
+    public static string ShownField(string parameter) => $"shown.{parameter}";
 
     public FormField NameField => new("name", "Shop name")
     {
@@ -123,24 +123,16 @@ public sealed class ShopForm
     public IReadOnlyList<string> ErrorsOf(string field) => Errors.GetValueOrDefault(field, []);
 
     /// <summary>A field's label in the error summary.</summary>
-    public string LabelOf(string field)
+    public string LabelOf(string field) => field switch
     {
-        if (field == "name")
-            return NameField.Label;
-        if (field == "slug")
-            return SlugField.Label;
-        if (field.StartsWith("settings.", StringComparison.Ordinal))
-            return Template.Parameters.FirstOrDefault(parameter => parameter.Name == field["settings.".Length..])?.Label ?? field;
-        if (RowOf(field) is { } row)
-            return $"Product {Text(row + 1)}: {ProductRow.LabelOf(field[(field.IndexOf(']', StringComparison.Ordinal) + 1)..].TrimStart('.'))}";
-        return field switch
-        {
-            "products" => "Products",
-            "template" or "template.name" => "Template",
-            "template.version" => "Template version",
-            _ => field,
-        };
-    }
+        "name" => NameField.Label,
+        "slug" => SlugField.Label,
+        "products" => "Products",
+        "template" or "template.name" => "Template",
+        "template.version" => "Template version",
+        _ when RowOf(field) is { } row => $"Product {Text(row + 1)}: {ProductRow.LabelOf(field[(field.IndexOf(']', StringComparison.Ordinal) + 1)..].TrimStart('.'))}",
+        _ => Template.Parameters.FirstOrDefault(parameter => field == $"settings.{parameter.Name}")?.Label ?? field,
+    };
 
     /// <summary>A field's position in the form, to sort the error summary.</summary>
     public int OrderOf(string field) => field switch
@@ -155,25 +147,18 @@ public sealed class ShopForm
     /// <summary>Carries out <c>add-product</c>, <c>remove-product:2</c> or <c>raise-product:2</c>; returns false for any other action.</summary>
     public bool Rearrange(string action)
     {
-        if (action == "add-product")
+        switch (action.Split(':'))
         {
-            Products.Add(new ProductRow { Currency = Products.Count > 0 ? Products[^1].Currency : "EUR" });
-            AddedRow = Products.Count - 1;
-            return true;
-        }
-
-        var parts = action.Split(':');
-        if (parts.Length != 2 || !int.TryParse(parts[1], NumberStyles.None, CultureInfo.InvariantCulture, out var row))
-            return false;
-
-        switch (parts[0])
-        {
+            case ["add-product"]:
+                Products.Add(new ProductRow { Currency = Products.Count > 0 ? Products[^1].Currency : "EUR" });
+                AddedRow = Products.Count - 1;
+                return true;
             // An index out of range is that of a blank row, which is already removed.
-            case "remove-product":
+            case ["remove-product", var index] when NumberOf(index) is { } row:
                 if (row < Products.Count)
                     Products.RemoveAt(row);
                 return true;
-            case "raise-product":
+            case ["raise-product", var index] when NumberOf(index) is { } row:
                 if (row > 0 && row < Products.Count)
                     (Products[row - 1], Products[row]) = (Products[row], Products[row - 1]);
                 return true;
@@ -202,14 +187,12 @@ public sealed class ShopForm
             switch (parameter.Type)
             {
                 case "boolean":
-                    settings[parameter.Name] = text == "true" ? True : False;
+                    settings[parameter.Name] = JsonSerializer.SerializeToElement(text == "true");
                     break;
                 case "number" when decimal.TryParse(text, NumberStyles.AllowLeadingSign | NumberStyles.AllowDecimalPoint, CultureInfo.InvariantCulture, out var number):
                     settings[parameter.Name] = JsonSerializer.SerializeToElement(number);
                     break;
-                case "text" or "multiline" or "url" when text.Length > 0 || DefaultOf(parameter).Length > 0:
-                    settings[parameter.Name] = JsonSerializer.SerializeToElement(text);
-                    break;
+                case "text" or "multiline" or "url" when DefaultOf(parameter).Length > 0:
                 case var _ when text.Length > 0:
                     settings[parameter.Name] = JsonSerializer.SerializeToElement(text);
                     break;
@@ -273,9 +256,11 @@ public sealed class ShopForm
 
     private static int? RowOf(string field) =>
         field.StartsWith("products[", StringComparison.Ordinal) && field.IndexOf(']', StringComparison.Ordinal) is > 0 and var end
-        && int.TryParse(field.AsSpan("products[".Length..end), NumberStyles.None, CultureInfo.InvariantCulture, out var row)
-            ? row
+            ? NumberOf(field.AsSpan("products[".Length..end))
             : null;
+
+    private static int? NumberOf(ReadOnlySpan<char> digits) =>
+        int.TryParse(digits, NumberStyles.None, CultureInfo.InvariantCulture, out var number) ? number : null;
 
     private static string DefaultOf(TemplateParameter parameter) => parameter.Default is { } value ? FormField.TextOf(value) : "";
 
@@ -284,13 +269,6 @@ public sealed class ShopForm
         form[name].FirstOrDefault()?.Replace("\r\n", "\n", StringComparison.Ordinal) ?? "";
 
     private static string Text(int number) => number.ToString(CultureInfo.InvariantCulture);
-}
-
-/// <summary>Names of fields that exist only in the form.</summary>
-internal static class FieldNames
-{
-    /// <summary>Marks a boolean setting as part of the submitted form: browsers don't submit unchecked checkboxes.</summary>
-    public static string Shown(string parameter) => $"shown.{parameter}";
 }
 
 /// <summary>A product as it was entered.</summary>

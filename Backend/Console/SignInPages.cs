@@ -11,18 +11,14 @@ namespace Platform.Backend.Console;
 /// <summary>Sign-in with a key or through the identity provider, and sign-out.</summary>
 internal static class SignInPages
 {
-    /// <summary>Reason code: the provider or the user declined the sign-in.</summary>
-    public const string Failed = "failed";
-
-    /// <summary>Reason code: the provider or the database is unavailable.</summary>
-    public const string Unavailable = "unavailable";
-
     private const string Start = "/";
+    private const string Unavailable = "unavailable";
 
     /// <summary>The sign-in page. Returns to <paramref name="returnUrl"/> afterwards.</summary>
     public static string AddressFor(string returnUrl) => returnUrl is Start ? "/sign-in" : $"/sign-in?returnUrl={Uri.EscapeDataString(returnUrl)}";
 
-    public static string AddressAfterFailure(string problem) => $"/sign-in?problem={problem}";
+    /// <summary>The sign-in page, saying that the sign-in through the provider was declined, or that the provider or the database is unavailable.</summary>
+    public static string AddressAfterFailure(bool unavailable) => $"/sign-in?problem={(unavailable ? Unavailable : "failed")}";
 
     public static IResult Show(string? returnUrl, string? said, string? problem, HttpContext context, IOptions<OidcOptions> provider)
     {

@@ -32,11 +32,5 @@ internal static class Tints
 {
     private const int Count = 6;
 
-    public static int Of(string seed)
-    {
-        var sum = 7;
-        foreach (var letter in seed)
-            sum = unchecked((sum * 31) + letter);
-        return (int)((uint)sum % Count);
-    }
+    public static int Of(string seed) => (int)((uint)seed.Aggregate(7, (sum, letter) => unchecked((sum * 31) + letter)) % Count);
 }

@@ -100,7 +100,7 @@ internal static partial class IdentityProvider
             LogFailed(context.HttpContext.RequestServices.GetRequiredService<ILogger<OpenIdConnectHandler>>(), context.Failure?.GetType().Name ?? "unknown");
             context.HandleResponse();
             context.Response.Redirect(SignInPages.AddressAfterFailure(
-                context.Failure is { } failure && DatabaseProblems.IsUnavailable(failure.InnerException ?? failure) ? SignInPages.Unavailable : SignInPages.Failed));
+                unavailable: context.Failure is { } failure && DatabaseProblems.IsUnavailable(failure.InnerException ?? failure)));
             return Task.CompletedTask;
         };
     }

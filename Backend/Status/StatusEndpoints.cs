@@ -1,4 +1,5 @@
 using Microsoft.AspNetCore.Http.HttpResults;
+using Platform.Backend.Deployments;
 using Platform.Backend.Owners;
 using Platform.ServiceDefaults.Communication;
 
@@ -10,7 +11,7 @@ internal static class StatusEndpoints
     public static void AddStatus(this IHostApplicationBuilder builder)
     {
         builder.Services.AddSingleton<ServiceProbes>();
-        builder.AddServiceClient<StoreDeployerMessages>(StoreDeployerMessages.Service);
+        builder.AddServiceClient<StoreDeployerMessages>(StoreDeployer.Name);
     }
 
     public static void MapStatus(this IEndpointRouteBuilder routes)

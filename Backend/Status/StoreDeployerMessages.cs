@@ -7,8 +7,6 @@ namespace Platform.Backend.Status;
 /// <summary>StoreDeployer's outbox backlog and dead letters.</summary>
 internal sealed class StoreDeployerMessages(HttpClient http)
 {
-    public const string Service = "store-deployer";
-
     /// <exception cref="HttpRequestException">StoreDeployer does not answer, or not with success.</exception>
     public async Task<IReadOnlyList<Backlog>> ListBacklogAsync(CancellationToken cancellationToken) =>
         await GetAsync<IReadOnlyList<Backlog>>("backlog", cancellationToken);
