@@ -20,7 +20,7 @@ internal static class OwnerEndpoints
     public static void AddOwners(this IHostApplicationBuilder builder)
     {
         builder.Services.RequireSecret(
-            configuration => ConfiguredSecret.IsIn(configuration, AdminKeys.ConfigurationKey) || OidcOptions.Of(configuration).IsConfigured,
+            configuration => ConfiguredSecret.IsIn(configuration, VerifyKey.AdminKey) || OidcOptions.Of(configuration).IsConfigured,
             "AdminKey is missing: set it, or a provider to sign in with (Oidc:Authority, Oidc:ClientId, Oidc:ClientSecret).");
 
         var authentication = builder.Services.AddAuthentication(KeyOrSession)
@@ -45,7 +45,6 @@ internal static class OwnerEndpoints
         builder.Services.Configure<IdempotencyOptions>(options => options.FormerlyAnonymous = Owner.Administrator.ToString());
         builder.Services.AddHttpContextAccessor();
         builder.Services.AddScoped(services => Caller.Of(services.GetRequiredService<IHttpContextAccessor>().HttpContext!.User));
-        builder.Services.AddSingleton<AdminKeys>();
         builder.Services.AddSingleton<KnownKeys>();
         builder.Services.AddSingleton<FindKey>();
         builder.Services.AddSingleton<VerifyKey>();

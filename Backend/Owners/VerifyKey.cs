@@ -39,32 +39,24 @@ internal enum KeyRefusalReason
     Unavailable,
 }
 
-/// <summary>The administrator's keys: configuration <c>AdminKey</c>, one value or a list <c>AdminKey:0..n</c>. They are verified without the database.</summary>
-internal sealed class AdminKeys(IConfiguration configuration) : IDisposable
-{
-    public const string ConfigurationKey = "AdminKey";
-
-    public static readonly Grant Grant = new(Owner.Administrator, "administrator", [Scopes.Admin]);
-
-    private readonly ConfiguredSecret _secret = new(configuration, ConfigurationKey);
-
-    public bool AcceptsDigest(ReadOnlySpan<byte> digest) => _secret.AcceptsDigest(digest);
-
-    public void Dispose() => _secret.Dispose();
-}
-
 /// <summary>
 /// Verifies keys against the database. Results are cached for a second, so that a client that is over its rate limit doesn't cause a query for each refused request. A key
 /// that is revoked here is refused immediately, by other replicas within a second. While the database is unavailable, a key that was valid within the last five minutes is
 /// accepted, and others get 503.
 /// </summary>
-internal sealed class VerifyKey(AdminKeys adminKeys, KnownKeys known, FindKey find, WrongKeys wrongKeys, Fallbacks fallbacks, TimeProvider time)
+internal sealed class VerifyKey(IConfiguration configuration, KnownKeys known, FindKey find, WrongKeys wrongKeys, Fallbacks fallbacks, TimeProvider time) : IDisposable
 {
+    /// <summary>Configuration key of the administrator's keys: one value or a list <c>AdminKey:0..n</c>. They are verified without the database.</summary>
+    public const string AdminKey = "AdminKey";
+
     public static readonly Fallback Remembered = new(PostgresDatabase.Name, "keys seen before", FallbackKind.FailOpen);
     public static readonly Fallback Unknown = new(PostgresDatabase.Name, "other keys", FallbackKind.FailClosed);
 
+    private static readonly Grant Administrator = new(Owner.Administrator, "administrator", [Scopes.Admin]);
     private static readonly TimeSpan CacheDuration = TimeSpan.FromSeconds(1);
     private static readonly TimeSpan RetryAfter = TimeSpan.FromSeconds(1);
+
+    private readonly ConfiguredSecret _adminKeys = new(configuration, AdminKey);
 
     /// <summary>Verifies a key. After too many wrong keys from the client's address, only keys that this process knows to be valid are accepted from it.</summary>
     public Task<Verdict> ExecuteAsync(HttpContext context, string key, CancellationToken cancellationToken)
@@ -80,12 +72,14 @@ internal sealed class VerifyKey(AdminKeys adminKeys, KnownKeys known, FindKey fi
     public Task<Verdict> ExecuteAsync(HttpContext context, byte[] digest, CancellationToken cancellationToken) =>
         VerifyAsync(context, digest, static () => true, cancellationToken);
 
+    public void Dispose() => _adminKeys.Dispose();
+
     private async Task<Verdict> VerifyAsync(HttpContext context, byte[] digest, Func<bool> looksLikeKey, CancellationToken cancellationToken)
     {
-        if (adminKeys.AcceptsDigest(digest))
+        if (_adminKeys.AcceptsDigest(digest))
         {
-            known.Keep(digest, AdminKeys.Grant, time.GetUtcNow());
-            return new(AdminKeys.Grant);
+            known.Keep(digest, Administrator, time.GetUtcNow());
+            return new(Administrator);
         }
 
         var seen = known.Find(digest);
