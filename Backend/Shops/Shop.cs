@@ -1,42 +1,18 @@
 using System.Text.Json;
+using System.Text.Json.Serialization;
 
 namespace Platform.Backend.Shops;
 
 /// <summary>A shop: the merchant's content, and the state of its store.</summary>
-public sealed record Shop
+public sealed record Shop : ShopSummary
 {
-    /// <summary>The shop's id.</summary>
-    public required Guid Id { get; init; }
-
-    /// <summary>The last part of the store's address; it never changes.</summary>
-    public required string Slug { get; init; }
-
-    /// <summary>The shop's name, as visitors see it.</summary>
-    public required string Name { get; init; }
-
-    /// <summary>The template and the version that the next deployment uses.</summary>
-    public required ShopTemplate Template { get; init; }
-
     /// <summary>Values for the template's parameters, by name; absent ones have the template's defaults.</summary>
+    [JsonPropertyOrder(1)]
     public required IReadOnlyDictionary<string, JsonElement> Settings { get; init; }
 
     /// <summary>The shop's products, in the order of the store's pages.</summary>
+    [JsonPropertyOrder(1)]
     public required IReadOnlyList<Product> Products { get; init; }
-
-    /// <summary><c>draft</c> until its first deployment is live, then <c>live</c>; <c>deleting</c> while the store is being taken down.</summary>
-    public required string Status { get; init; }
-
-    /// <summary>The live store's address.</summary>
-    public string? Url { get; init; }
-
-    /// <summary>When the shop was created, UTC.</summary>
-    public required DateTimeOffset CreatedAt { get; init; }
-
-    /// <summary>When the merchant last changed the shop, UTC.</summary>
-    public required DateTimeOffset UpdatedAt { get; init; }
-
-    /// <summary>The shop's owner.</summary>
-    public required Guid OwnerId { get; init; }
 
     /// <summary>Counts the merchant's edits, from 1.</summary>
     internal int Version { get; init; }
@@ -65,21 +41,21 @@ public static class ShopStatus
 }
 
 /// <summary>A shop in a list, without its settings and products.</summary>
-public sealed record ShopSummary
+public record ShopSummary
 {
     /// <summary>The shop's id.</summary>
     public required Guid Id { get; init; }
 
-    /// <summary>The last part of the store's address.</summary>
+    /// <summary>The last part of the store's address; it never changes.</summary>
     public required string Slug { get; init; }
 
-    /// <summary>The shop's name.</summary>
+    /// <summary>The shop's name, as visitors see it.</summary>
     public required string Name { get; init; }
 
     /// <summary>The template and the version that the next deployment uses.</summary>
     public required ShopTemplate Template { get; init; }
 
-    /// <summary><c>draft</c>, <c>live</c> or <c>deleting</c>.</summary>
+    /// <summary><c>draft</c> until its first deployment is live, then <c>live</c>; <c>deleting</c> while the store is being taken down.</summary>
     public required string Status { get; init; }
 
     /// <summary>The live store's address.</summary>
