@@ -1,5 +1,4 @@
 using System.Globalization;
-using System.Text;
 using Microsoft.Extensions.Options;
 using Platform.Backend.Database;
 using Platform.Backend.Owners;
@@ -128,9 +127,6 @@ internal sealed class DeploymentEventStream(Guid deploymentId, int after) : IRes
         }
     }
 
-    private static string Format(DeploymentEvent happened) => new StringBuilder()
-        .Append(CultureInfo.InvariantCulture, $"id: {happened.Number}\n")
-        .Append(happened.IsFinal ? "event: finished\n" : "event: progressed\n")
-        .Append("data: ").Append(happened.Deployment).Append("\n\n")
-        .ToString();
+    private static string Format(DeploymentEvent happened) => string.Create(
+        CultureInfo.InvariantCulture, $"id: {happened.Number}\nevent: {(happened.IsFinal ? "finished" : "progressed")}\ndata: {happened.Deployment}\n\n");
 }
