@@ -55,7 +55,7 @@ public sealed class PostgresDatabase(
             }
             else
             {
-                pass.Left();
+                pass.Inconclusive();
             }
 
             throw;

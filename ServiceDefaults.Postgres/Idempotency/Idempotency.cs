@@ -40,7 +40,7 @@ public sealed class Idempotency(Outbox? outbox = null)
     internal void Begin(HttpContext context, IdempotencyClaim claim) => (_context, _claim) = (context, claim);
 
     // Executes the result twice: here into memory for storage, later to the client. So both get the same response.
-    private static async Task<StoredAnswer> RenderAsync(HttpContext real, IResult result)
+    private static async Task<StoredResponse> RenderAsync(HttpContext real, IResult result)
     {
         using var body = new MemoryStream();
         var response = new HttpResponseFeature { Headers = new HeaderDictionary() };

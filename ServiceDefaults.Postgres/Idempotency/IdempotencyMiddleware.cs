@@ -126,7 +126,7 @@ internal sealed class IdempotencyMiddleware : IEndpointMiddleware, IHeaderDescri
     private static RetryableProblem InProgress() =>
         Problem.Conflict($"A request with this {HeaderName} is in progress. Ask again in a moment.", TimeSpan.FromSeconds(1));
 
-    private static async Task ReplayAsync(HttpContext context, StoredAnswer answer)
+    private static async Task ReplayAsync(HttpContext context, StoredResponse answer)
     {
         context.Response.StatusCode = answer.Status;
         foreach (var (name, value) in answer.Headers)

@@ -5,13 +5,13 @@ using Platform.ServiceDefaults.Postgres.Database;
 namespace Platform.ServiceDefaults.Postgres.Idempotency;
 
 /// <summary>The response stored for a key.</summary>
-internal sealed record StoredAnswer(int Status, IReadOnlyDictionary<string, string> Headers, byte[] Body);
+internal sealed record StoredResponse(int Status, IReadOnlyDictionary<string, string> Headers, byte[] Body);
 
 /// <summary>A key claimed by this request. All writes are conditional on its token.</summary>
 internal sealed record IdempotencyClaim(string Caller, string Key, Guid Token);
 
 /// <summary>The result of claiming a key, exactly one of: a claim, a stored response, used for another request, in progress.</summary>
-internal sealed record ClaimResult(IdempotencyClaim? Claim = null, StoredAnswer? Answer = null, bool OtherRequest = false, TimeSpan? InProgressFor = null);
+internal sealed record ClaimResult(IdempotencyClaim? Claim = null, StoredResponse? Answer = null, bool OtherRequest = false, TimeSpan? InProgressFor = null);
 
 /// <summary>Statements on <c>idempotency_keys</c>.</summary>
 internal sealed class IdempotencyStore(PostgresDatabase database, AbandonedClaims abandoned, IOptions<IdempotencyOptions> options)
@@ -32,11 +32,11 @@ internal sealed class IdempotencyStore(PostgresDatabase database, AbandonedClaim
     }
 
     /// <summary>Stores the response in the transaction of the effect. False when the claim was taken over.</summary>
-    public static async Task<bool> CompleteAsync(NpgsqlTransaction transaction, IdempotencyClaim claim, StoredAnswer answer, CancellationToken cancellationToken) =>
+    public static async Task<bool> CompleteAsync(NpgsqlTransaction transaction, IdempotencyClaim claim, StoredResponse answer, CancellationToken cancellationToken) =>
         await transaction.Connection!.ExecuteAsync(Complete(claim, answer, transaction, cancellationToken)) == 1;
 
     /// <summary>Stores the response of a request without effect.</summary>
-    public async Task<bool> CompleteAsync(IdempotencyClaim claim, StoredAnswer answer, CancellationToken cancellationToken)
+    public async Task<bool> CompleteAsync(IdempotencyClaim claim, StoredResponse answer, CancellationToken cancellationToken)
     {
         await using var connection = await database.OpenConnectionAsync(cancellationToken);
         return await connection.ExecuteAsync(Complete(claim, answer, null, cancellationToken)) == 1;
@@ -97,7 +97,7 @@ internal sealed class IdempotencyStore(PostgresDatabase database, AbandonedClaim
         }
     }
 
-    private static CommandDefinition Complete(IdempotencyClaim claim, StoredAnswer answer, NpgsqlTransaction? transaction, CancellationToken cancellationToken) => new(
+    private static CommandDefinition Complete(IdempotencyClaim claim, StoredResponse answer, NpgsqlTransaction? transaction, CancellationToken cancellationToken) => new(
         """
         update idempotency_keys set status = @Status, headers = @headers::jsonb, body = @Body
         where caller = @Caller and key = @Key and claim = @Token and status is null

@@ -169,7 +169,7 @@ internal sealed partial class OutboxDispatcher(
                     lastProbeFailed = await health.FindErrorAsync(stoppingToken) is not null;
                     if (!lastProbeFailed)
                     {
-                        health.Breaker.ProbeAnswered();
+                        health.Breaker.ProbeSucceeded();
                     }
                 }
 
@@ -183,7 +183,7 @@ internal sealed partial class OutboxDispatcher(
                 var isUnavailable = await health.FindErrorAsync(stoppingToken) is not null;
                 if (lastProbeFailed && !isUnavailable)
                 {
-                    health.Breaker.ProbeAnswered();
+                    health.Breaker.ProbeSucceeded();
                 }
 
                 // AllowTrialAsync returns false while a trial is in flight. That trial may have started before the recovery and may fail, so try again after the next probe.

@@ -152,7 +152,7 @@ public sealed class CircuitBreaker(Func<CircuitBreakerOptions> options, TimeProv
     }
 
     /// <summary>The recovery probe succeeded: become half-open now instead of at the end of the break.</summary>
-    public void ProbeAnswered()
+    public void ProbeSucceeded()
     {
         CircuitTransition? change = null;
         lock (_gate)
@@ -236,7 +236,7 @@ public sealed class CircuitBreaker(Func<CircuitBreakerOptions> options, TimeProv
         Raise(change);
     }
 
-    internal void Left(int generation)
+    internal void Inconclusive(int generation)
     {
         lock (_gate)
         {
@@ -361,5 +361,5 @@ public readonly struct CircuitPass(CircuitBreaker breaker, int generation)
     public void Failed(string error, bool neverConnected = false) => breaker.Failed(generation, error, neverConnected);
 
     /// <summary>The result says nothing about the destination's health: the caller cancelled, its deadline passed, or the response was 429 or 503 with Retry-After. Lets another trial start.</summary>
-    public void Left() => breaker.Left(generation);
+    public void Inconclusive() => breaker.Inconclusive(generation);
 }

@@ -34,7 +34,7 @@ internal sealed class CircuitBreakerStrategy(Destination destination) : Resilien
                 pass.Failed(result.Text, result.NeverConnected);
                 break;
             default:
-                pass.Left();
+                pass.Inconclusive();
                 break;
         }
 

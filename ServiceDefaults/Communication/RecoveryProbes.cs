@@ -55,7 +55,7 @@ internal sealed partial class RecoveryProbes(Destinations destinations, TimeProv
                 else
                 {
                     Volatile.Write(ref probeSucceeded, true);
-                    breaker.ProbeAnswered();
+                    breaker.ProbeSucceeded();
                     if (destination.ProbeIsUse && breaker.TryPass(out var trial, out _))
                     {
                         trial.Succeeded();

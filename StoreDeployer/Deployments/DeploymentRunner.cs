@@ -77,7 +77,7 @@ internal sealed partial class DeploymentRunner(
                 LogFinished(logger, job.Id, DeploymentStatus.Cancelled.Text());
                 return;
 
-            case OperationCanceledException when running.Reason == StopReason.Draining:
+            case OperationCanceledException when running.Reason == StopReason.DrainTimedOut:
                 progress.Abandon(null);
                 await returnDeployment.ExecuteAsync(job, running.Steps, ReturnReason.Draining, TimeSpan.Zero, null, ending);
                 LogReturned(logger, job.Id, "this process is stopping");

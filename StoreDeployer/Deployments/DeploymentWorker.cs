@@ -119,7 +119,7 @@ internal sealed partial class DeploymentWorker(
         catch (TimeoutException)
         {
             foreach (var running in leases.Running)
-                running.Stop(StopReason.Draining);
+                running.Stop(StopReason.DrainTimedOut);
             await tasks;
         }
     }

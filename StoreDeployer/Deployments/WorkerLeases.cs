@@ -68,7 +68,7 @@ internal enum StopReason
     None,
     LeaseLost,
     Cancelled,
-    Draining,
+    DrainTimedOut,
 }
 
 /// <summary>A deployment that this process runs.</summary>

@@ -119,8 +119,8 @@ public sealed class CircuitBreakerTests
     public void A_trial_whose_caller_hangs_up_leaves_its_place_to_the_next()
     {
         Open();
-        _breaker.ProbeAnswered();
-        Pass().Left();
+        _breaker.ProbeSucceeded();
+        Pass().Inconclusive();
 
         _breaker.State.ShouldBe(CircuitState.HalfOpen);
         Pass().Succeeded();
@@ -132,7 +132,7 @@ public sealed class CircuitBreakerTests
     {
         Open();
 
-        _breaker.ProbeAnswered();
+        _breaker.ProbeSucceeded();
 
         _breaker.State.ShouldBe(CircuitState.HalfOpen);
     }
@@ -143,7 +143,7 @@ public sealed class CircuitBreakerTests
         var slow = Pass();
         var slower = Pass();
         Open();
-        _breaker.ProbeAnswered();
+        _breaker.ProbeSucceeded();
 
         slow.Succeeded();
         _breaker.State.ShouldBe(CircuitState.HalfOpen);
@@ -197,7 +197,7 @@ public sealed class CircuitBreakerTests
         _breaker.Subscribe(changes.Add);
 
         Open();
-        _breaker.ProbeAnswered();
+        _breaker.ProbeSucceeded();
         Pass().Succeeded();
 
         changes.Select(c => (c.From, c.To)).ShouldBe(
@@ -211,7 +211,7 @@ public sealed class CircuitBreakerTests
     public async Task Only_one_of_many_threads_gets_the_trial()
     {
         Open();
-        _breaker.ProbeAnswered();
+        _breaker.ProbeSucceeded();
 
         var passed = await Task.WhenAll(Enumerable.Range(0, 64).Select(_ => Task.Run(() => _breaker.TryPass(out var _, out var _))));
 
