@@ -26,7 +26,7 @@ internal static class DefaultEndpoints
 
     private static Ok<ProbeAnswer> Alive() => TypedResults.Ok(new ProbeAnswer("alive"));
 
-    private static Results<Ok<ProbeAnswer>, RetryableProblem> Ready(IReadiness readiness) =>
+    private static Results<Ok<ProbeAnswer>, RetryableProblem> Ready(Readiness readiness) =>
         readiness.IsReady ? TypedResults.Ok(new ProbeAnswer("ready"))
         : readiness.IsDraining ? Problem.Unavailable("The service is stopping.", TimeSpan.FromSeconds(1))
         : Problem.Unavailable($"The service is starting: waiting for {string.Join(", ", readiness.Waiting)}.", TimeSpan.FromSeconds(1));

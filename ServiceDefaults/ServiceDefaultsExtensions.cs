@@ -39,7 +39,6 @@ public static class ServiceDefaultsExtensions
         services.AddHttpClientDefaults();
 
         services.AddSingleton<Readiness>();
-        services.AddSingleton<IReadiness>(provider => provider.GetRequiredService<Readiness>());
         services.AddHealthChecks();
         services.AddSingleton<HealthReports>();
         services.AddHostedService<DrainOnStop>();

@@ -22,11 +22,7 @@ public enum RequestPriority
 }
 
 /// <summary>Endpoint metadata: the priority of its requests.</summary>
-public sealed class RequestPriorityMetadata(RequestPriority priority)
-{
-    /// <summary>The priority.</summary>
-    public RequestPriority Priority { get; } = priority;
-}
+public sealed record RequestPriorityMetadata(RequestPriority Priority);
 
 /// <summary>Configures the admission of endpoints.</summary>
 public static class AdmissionExtensions
@@ -37,7 +33,7 @@ public static class AdmissionExtensions
 
     /// <summary>Marks endpoints whose response stays open, such as server-sent events: they count against the concurrency limit only until the headers are sent.</summary>
     public static TBuilder WithStreamingResponse<TBuilder>(this TBuilder builder) where TBuilder : IEndpointConventionBuilder =>
-        builder.WithMetadata(StreamingResponse.Instance);
+        builder.WithMetadata(new StreamingResponse());
 
     internal static void AddAdmission(this IServiceCollection services)
     {
@@ -47,10 +43,7 @@ public static class AdmissionExtensions
     }
 }
 
-internal sealed class StreamingResponse
-{
-    public static readonly StreamingResponse Instance = new();
-}
+internal sealed class StreamingResponse;
 
 /// <summary>
 /// Admits requests or rejects them at once: 429 to a client over its rate (<see cref="ClientRateLimit"/>), 503 without a permit (<see cref="PriorityConcurrencyLimiter"/>), both with

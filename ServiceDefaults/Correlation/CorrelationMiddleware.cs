@@ -12,7 +12,6 @@ internal sealed class CorrelationMiddleware(RequestDelegate next, ILogger<Correl
         var presented = context.Request.Headers[CorrelationContext.HeaderName];
         var id = presented.Count == 1 && CorrelationContext.IsValid(presented[0]) ? presented[0]! : CorrelationContext.NewId();
 
-        context.Features.Set(new CorrelationFeature(id));
         // Set now for code that reads it, and again when the response starts, because an error handler clears the headers.
         context.Response.Headers[CorrelationContext.HeaderName] = id;
         context.Response.OnStarting(static state =>
@@ -29,16 +28,4 @@ internal sealed class CorrelationMiddleware(RequestDelegate next, ILogger<Correl
             await next(context);
         }
     }
-}
-
-internal sealed record CorrelationFeature(string Id);
-
-/// <summary>The correlation id of a request.</summary>
-public static class HttpContextCorrelationExtensions
-{
-    /// <summary>The id that the caller sent or that was created for this request.</summary>
-    /// <exception cref="InvalidOperationException">The pipeline has no <c>UseServiceDefaults()</c>.</exception>
-    public static string GetCorrelationId(this HttpContext context) =>
-        context.Features.Get<CorrelationFeature>()?.Id
-        ?? throw new InvalidOperationException("No correlation id: call app.UseServiceDefaults() first.");
 }

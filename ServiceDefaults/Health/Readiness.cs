@@ -18,22 +18,6 @@ public sealed class ReadinessGate(string name)
     public Task WaitAsync(CancellationToken cancellationToken) => _ready.Task.WaitAsync(cancellationToken);
 }
 
-/// <summary>Whether this process should receive requests.</summary>
-public interface IReadiness
-{
-    /// <summary>Whether it has started, every gate is open, and it is not draining.</summary>
-    bool IsReady { get; }
-
-    /// <summary>Whether the process is stopping and finishes the requests in flight.</summary>
-    bool IsDraining { get; }
-
-    /// <summary>Names of the gates that are still closed.</summary>
-    IReadOnlyList<string> Waiting { get; }
-
-    /// <summary>Completes when every gate is open.</summary>
-    Task WaitForGatesAsync(CancellationToken cancellationToken);
-}
-
 /// <summary>Registers readiness gates.</summary>
 public static class ReadinessExtensions
 {
@@ -47,15 +31,13 @@ public static class ReadinessExtensions
 
     /// <summary>Lets endpoints answer while readiness gates are closed.</summary>
     public static TBuilder AvailableBeforeReady<TBuilder>(this TBuilder builder) where TBuilder : IEndpointConventionBuilder =>
-        builder.WithMetadata(AvailableBeforeReadyMetadata.Instance);
+        builder.WithMetadata(new AvailableBeforeReadyMetadata());
 }
 
-internal sealed class AvailableBeforeReadyMetadata
-{
-    public static readonly AvailableBeforeReadyMetadata Instance = new();
-}
+internal sealed class AvailableBeforeReadyMetadata;
 
-internal sealed class Readiness(IEnumerable<ReadinessGate> gates, IHostApplicationLifetime lifetime) : IReadiness
+/// <summary>Whether this process should receive requests: it has started, every gate is open, and it is not draining.</summary>
+internal sealed class Readiness(IEnumerable<ReadinessGate> gates, IHostApplicationLifetime lifetime)
 {
     private readonly ReadinessGate[] _gates = [.. gates];
     private volatile bool _draining;
@@ -66,9 +48,8 @@ internal sealed class Readiness(IEnumerable<ReadinessGate> gates, IHostApplicati
 
     public bool GatesAreOpen => Array.TrueForAll(_gates, gate => gate.IsReady);
 
-    public IReadOnlyList<string> Waiting => [.. _gates.Where(gate => !gate.IsReady).Select(gate => gate.Name)];
-
-    public Task WaitForGatesAsync(CancellationToken cancellationToken) => Task.WhenAll(_gates.Select(gate => gate.WaitAsync(cancellationToken)));
+    /// <summary>Names of the gates that are still closed.</summary>
+    public IEnumerable<string> Waiting => _gates.Where(gate => !gate.IsReady).Select(gate => gate.Name);
 
     public void StartDraining() => _draining = true;
 }

@@ -43,7 +43,7 @@ internal sealed class CallerTraceMiddleware(RequestDelegate next, DiagnosticList
         started.IsAllDataRequested = false;
         started.ActivityTraceFlags &= ~ActivityTraceFlags.Recorded;
         span.SetStartTime(started.StartTimeUtc);
-        span.SetTag("correlation.id", context.GetCorrelationId());
+        span.SetTag("correlation.id", CorrelationContext.Current);
         feature.Activity = span;
         // As the host does it: the instrumentation sets the tags and the name on these two events.
         diagnostics.StartActivity(span, context);

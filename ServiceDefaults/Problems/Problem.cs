@@ -24,9 +24,6 @@ public static class Problem
     /// <summary>409.</summary>
     public static ProblemHttpResult Conflict(string detail) => Of(StatusCodes.Status409Conflict, detail);
 
-    /// <summary>410.</summary>
-    public static ProblemHttpResult Gone(string detail) => Of(StatusCodes.Status410Gone, detail);
-
     /// <summary>412: <c>If-Match</c> doesn't match the current version.</summary>
     public static ProblemHttpResult PreconditionFailed(string detail) => Of(StatusCodes.Status412PreconditionFailed, detail);
 

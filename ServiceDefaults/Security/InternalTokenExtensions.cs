@@ -8,10 +8,7 @@ public static class InternalTokenExtensions
 {
     /// <summary>Answers 401 to callers without a valid <c>X-Internal-Token</c>, before the body is read.</summary>
     public static TBuilder RequireInternalToken<TBuilder>(this TBuilder builder) where TBuilder : IEndpointConventionBuilder =>
-        builder.WithMetadata(InternalTokenRequired.Instance);
-
-    /// <summary>Whether the endpoint is internal.</summary>
-    public static bool RequiresInternalToken(this Endpoint endpoint) => endpoint.Metadata.GetMetadata<InternalTokenRequired>() is not null;
+        builder.WithMetadata(new InternalTokenRequired());
 
     /// <summary>Whether the caller sent a valid internal token, so that its deadline and attempt headers can be trusted.</summary>
     public static bool IsInternalCaller(this HttpContext context)
@@ -22,16 +19,13 @@ public static class InternalTokenExtensions
 }
 
 /// <summary>Marks internal endpoints. Anonymous for ASP.NET Core's authorization, because <see cref="InternalTokenMiddleware"/> has already rejected callers without the token.</summary>
-internal sealed class InternalTokenRequired : IAllowAnonymous
-{
-    public static readonly InternalTokenRequired Instance = new();
-}
+internal sealed class InternalTokenRequired : IAllowAnonymous;
 
 internal sealed class InternalTokenMiddleware(RequestDelegate next)
 {
     public Task InvokeAsync(HttpContext context)
     {
-        if (context.GetEndpoint()?.RequiresInternalToken() != true || context.IsInternalCaller())
+        if (context.GetEndpoint()?.Metadata.GetMetadata<InternalTokenRequired>() is null || context.IsInternalCaller())
         {
             return next(context);
         }

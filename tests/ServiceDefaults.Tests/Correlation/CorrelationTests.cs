@@ -10,7 +10,7 @@ public sealed class CorrelationTests : IAsyncLifetime
     private TestApp _app = null!;
 
     public async ValueTask InitializeAsync() => _app = await DefaultsApp.StartAsync(app =>
-        app.MapGet("/", (HttpContext context) => $"{context.GetCorrelationId()} {CorrelationContext.Current}"));
+        app.MapGet("/", () => CorrelationContext.Current));
 
     public ValueTask DisposeAsync() => _app.DisposeAsync();
 
@@ -21,7 +21,7 @@ public sealed class CorrelationTests : IAsyncLifetime
         request.Headers.Add("X-Correlation-ID", "order-42_a.b:c");
         using var response = await _app.Client.SendAsync(request);
         response.Headers.GetValues("X-Correlation-ID").ShouldBe(["order-42_a.b:c"]);
-        (await response.Content.ReadAsStringAsync()).ShouldBe("order-42_a.b:c order-42_a.b:c");
+        (await response.Content.ReadAsStringAsync()).ShouldBe("order-42_a.b:c");
     }
 
     [Theory]
@@ -41,7 +41,7 @@ public sealed class CorrelationTests : IAsyncLifetime
         using var response = await _app.Client.SendAsync(request);
         var given = response.Headers.GetValues("X-Correlation-ID").Single();
         Guid.TryParseExact(given, "n", out _).ShouldBeTrue();
-        (await response.Content.ReadAsStringAsync()).ShouldBe($"{given} {given}");
+        (await response.Content.ReadAsStringAsync()).ShouldBe(given);
     }
 
     [Fact]

@@ -15,7 +15,7 @@ public sealed class ProblemTests : IAsyncLifetime
     {
         app.MapGet("/get-only", () => "here");
         app.MapGet("/broken", string () => throw new InvalidOperationException("the secret of the inside"));
-        app.MapGet("/gone", () => Problem.Gone("It was here."));
+        app.MapGet("/gone", () => Problem.Of(StatusCodes.Status410Gone, "It was here."));
         app.MapGet("/bare", () => TypedResults.NotFound());
         app.MapGet("/later", () => Problem.Unavailable("Not now.", TimeSpan.FromMilliseconds(1500)));
         app.MapGet("/dependency", string () => throw new DependencyUnavailableException("template-registry", new HttpRequestException("refused"), TimeSpan.FromSeconds(7)));
