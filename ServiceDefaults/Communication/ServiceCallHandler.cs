@@ -46,7 +46,7 @@ internal sealed class ServiceCallHandler(Destination destination, Uri service) :
 
             var response = await base.SendAsync(request, cancellationToken).ConfigureAwait(false);
             outcome = ((int)response.StatusCode).ToString(System.Globalization.CultureInfo.InvariantCulture);
-            response.Content = new DeadlineContent(response.Content, call);
+            response.Content = await DeadlineStream.WrapAsync(response.Content, call, cancellationToken).ConfigureAwait(false);
             return response;
         }
         catch (TimeoutRejectedException exception)
