@@ -12,20 +12,25 @@ public static class PlatformJson
     /// For data from other services: messages, responses, stored documents. Ignores unknown fields, so that newer senders may add some. A missing <c>required</c> member and a
     /// forbidden null are errors.
     /// </summary>
-    public static JsonSerializerOptions Tolerant { get; } = Create(strict: false);
+    public static JsonSerializerOptions Tolerant { get; } = CreateTolerant();
 
     /// <summary>Configures <paramref name="options"/> for the public API: unknown and duplicate fields are errors, too.</summary>
-    public static void ConfigureStrict(JsonSerializerOptions options) => Configure(options, strict: true);
+    public static void ConfigureStrict(JsonSerializerOptions options)
+    {
+        Configure(options);
+        options.UnmappedMemberHandling = JsonUnmappedMemberHandling.Disallow;
+        options.AllowDuplicateProperties = false;
+    }
 
-    private static JsonSerializerOptions Create(bool strict)
+    private static JsonSerializerOptions CreateTolerant()
     {
         var options = new JsonSerializerOptions(JsonSerializerDefaults.Web);
-        Configure(options, strict);
+        Configure(options);
         options.MakeReadOnly(populateMissingResolver: true);
         return options;
     }
 
-    private static void Configure(JsonSerializerOptions options, bool strict)
+    private static void Configure(JsonSerializerOptions options)
     {
         options.Encoder = JavaScriptEncoder.Create(UnicodeRanges.All);
         options.NumberHandling = JsonNumberHandling.Strict;
@@ -34,10 +39,5 @@ public static class PlatformJson
         options.RespectRequiredConstructorParameters = true;
         options.DefaultIgnoreCondition = JsonIgnoreCondition.WhenWritingNull;
         options.Converters.Add(new JsonStringEnumConverter(JsonNamingPolicy.CamelCase, allowIntegerValues: false));
-        if (strict)
-        {
-            options.UnmappedMemberHandling = JsonUnmappedMemberHandling.Disallow;
-            options.AllowDuplicateProperties = false;
-        }
     }
 }

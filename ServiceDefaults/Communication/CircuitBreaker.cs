@@ -96,14 +96,7 @@ public sealed class CircuitBreaker(Func<CircuitBreakerOptions> options, TimeProv
             {
                 retryAfter = default;
                 var policy = options();
-                if (!policy.Enabled)
-                {
-                    _requests++;
-                    pass = new CircuitPass(this, _generation);
-                    return true;
-                }
-
-                if (_state == CircuitState.Open)
+                if (policy.Enabled && _state == CircuitState.Open)
                 {
                     var left = policy.BreakDuration - time.GetElapsedTime(_openedAt);
                     if (left > TimeSpan.Zero)
@@ -114,7 +107,7 @@ public sealed class CircuitBreaker(Func<CircuitBreakerOptions> options, TimeProv
                     change = Move(CircuitState.HalfOpen, "the break is over");
                 }
 
-                if (_state == CircuitState.HalfOpen)
+                if (policy.Enabled && _state == CircuitState.HalfOpen)
                 {
                     if (_trialUnderway)
                     {

@@ -1,6 +1,7 @@
 using System.Collections.Concurrent;
 using System.Diagnostics;
 using System.Diagnostics.Metrics;
+using System.Text.Json;
 using Platform.ServiceDefaults.Observability;
 
 namespace Platform.ServiceDefaults.Communication;
@@ -120,10 +121,6 @@ internal sealed partial class CommunicationSignals
 
 internal static class CircuitStateText
 {
-    public static string ToText(this CircuitState state) => state switch
-    {
-        CircuitState.Closed => "closed",
-        CircuitState.Open => "open",
-        _ => "half-open",
-    };
+    /// <summary><c>closed</c>, <c>open</c> or <c>half-open</c>.</summary>
+    public static string ToText(this CircuitState state) => JsonNamingPolicy.KebabCaseLower.ConvertName(state.ToString());
 }

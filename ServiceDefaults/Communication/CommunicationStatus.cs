@@ -15,23 +15,17 @@ public sealed record DestinationStatus(
     IReadOnlyList<FallbackStatus> Fallbacks);
 
 /// <summary>The state of this process's dependencies: the services that it calls, and its database.</summary>
-public sealed class CommunicationStatus
+public sealed class CommunicationStatus(Destinations destinations, CallLog calls, Fallbacks fallbacks)
 {
-    private readonly Destinations _destinations;
-    private readonly CallLog _calls;
-    private readonly Fallbacks _fallbacks;
-
-    internal CommunicationStatus(Destinations destinations, CallLog calls, Fallbacks fallbacks) => (_destinations, _calls, _fallbacks) = (destinations, calls, fallbacks);
-
     /// <summary>The dependencies by name.</summary>
     public IReadOnlyDictionary<string, DestinationStatus> Services => new SortedDictionary<string, DestinationStatus>(
-        _destinations.All.ToDictionary(destination => destination.Name, StatusOf, StringComparer.Ordinal), StringComparer.Ordinal);
+        destinations.All.ToDictionary(destination => destination.Name, StatusOf, StringComparer.Ordinal), StringComparer.Ordinal);
 
     /// <summary>Probes the dependency, bypassing its breaker. Returns a human-readable reason when it does not answer, else null. Takes at most a second.</summary>
-    public Task<string?> FindErrorAsync(string name, CancellationToken cancellationToken) => _destinations[name].FindErrorAsync(cancellationToken);
+    public Task<string?> FindErrorAsync(string name, CancellationToken cancellationToken) => destinations[name].FindErrorAsync(cancellationToken);
 
     /// <summary>The last hundred calls that were not plain successes, newest first.</summary>
-    public IReadOnlyList<LoggedCall> Calls => _calls.Recent;
+    public IReadOnlyList<LoggedCall> Calls => calls.Recent;
 
     private DestinationStatus StatusOf(Destination destination)
     {
@@ -39,6 +33,6 @@ public sealed class CommunicationStatus
         return new(
             new(circuit.State.ToText(), circuit.Since, circuit.Counts),
             Math.Round(circuit.FailureRatio, 3), Math.Round(destination.Budget.Left, 1), destination.Latency.Report(), circuit.LastError, circuit.LastErrorAt,
-            _fallbacks.Of(destination.Name));
+            fallbacks.Of(destination.Name));
     }
 }

@@ -1,4 +1,6 @@
 using System.Diagnostics;
+using System.Globalization;
+using System.Text.Json;
 
 namespace Platform.ServiceDefaults.Communication;
 
@@ -22,28 +24,13 @@ public enum FallbackKind
 /// Describes what one use of a dependency does while it is unavailable. Declared once, next to that use, and registered by <see cref="FallbackExtensions.AddFallback"/>, so that
 /// <c>/api/status/services</c> shows it before it is ever needed.
 /// </summary>
-/// <param name="destination">The dependency.</param>
-/// <param name="use">What it is used for, in a word or two.</param>
-/// <param name="kind">What happens while it is unavailable.</param>
-public sealed class Fallback(string destination, string use, FallbackKind kind)
+/// <param name="Destination">The dependency.</param>
+/// <param name="Use">What it is used for, in a word or two.</param>
+/// <param name="Kind">What happens while it is unavailable.</param>
+public sealed record Fallback(string Destination, string Use, FallbackKind Kind)
 {
-    /// <summary>The dependency.</summary>
-    public string Destination { get; } = destination;
-
-    /// <summary>What it is used for.</summary>
-    public string Use { get; } = use;
-
-    /// <summary>What happens while it is unavailable.</summary>
-    public FallbackKind Kind { get; } = kind;
-
     /// <summary><c>fail-open</c>, <c>queue</c>, <c>fail-closed</c> or <c>best-effort</c>.</summary>
-    public string KindText => Kind switch
-    {
-        FallbackKind.FailOpen => "fail-open",
-        FallbackKind.Queue => "queue",
-        FallbackKind.FailClosed => "fail-closed",
-        _ => "best-effort",
-    };
+    public string KindText { get; } = JsonNamingPolicy.KebabCaseLower.ConvertName(Kind.ToString());
 }
 
 /// <summary>A fallback and its use, as shown in reports.</summary>
@@ -81,7 +68,7 @@ public sealed class Fallbacks
         Activity.Current?.AddEvent(new("fallback", _time.GetUtcNow(), new()
         {
             ["peer.service"] = fallback.Destination,
-            ["explanation"] = age is { } old ? string.Create(System.Globalization.CultureInfo.InvariantCulture, $"{fallback.Use}: {fallback.KindText}, {old.TotalSeconds:0} s old") : $"{fallback.Use}: {fallback.KindText}",
+            ["explanation"] = age is { } old ? string.Create(CultureInfo.InvariantCulture, $"{fallback.Use}: {fallback.KindText}, {old.TotalSeconds:0} s old") : $"{fallback.Use}: {fallback.KindText}",
         }));
     }
 

@@ -14,8 +14,7 @@ internal static class HttpClientDefaults
         services.AddSingleton(provider => new Destinations(provider));
         services.AddSingleton(provider => new Fallbacks(
             provider.GetServices<Fallback>(), provider.GetRequiredService<CommunicationSignals>(), provider.GetRequiredService<TimeProvider>()));
-        services.AddSingleton(provider => new CommunicationStatus(
-            provider.GetRequiredService<Destinations>(), provider.GetRequiredService<CallLog>(), provider.GetRequiredService<Fallbacks>()));
+        services.AddSingleton<CommunicationStatus>();
         services.AddSingleton<ReadinessProbe>();
         services.AddHostedService<RecoveryProbes>();
         services.ConfigureHttpClientDefaults(client =>

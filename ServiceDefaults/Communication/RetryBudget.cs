@@ -12,6 +12,7 @@ public sealed class RetryBudget(Func<RetryBudgetOptions> options)
 {
     private const int Unit = 1000;
 
+    private readonly Lock _lock = new();
     private long _saved = (long)(options().Reserve * Unit);
 
     /// <summary>Retries available now, including fractions.</summary>
@@ -21,34 +22,25 @@ public sealed class RetryBudget(Func<RetryBudgetOptions> options)
     public void Earn()
     {
         var policy = options();
-        var most = (long)(policy.MaxSaved * Unit);
-        var earned = (long)(policy.PerSuccess * Unit);
-        long seen;
-        do
+        lock (_lock)
         {
-            seen = Volatile.Read(ref _saved);
-            if (seen >= most)
-            {
-                return;
-            }
+            // A reserve above MaxSaved is kept until it is spent.
+            _saved = Math.Max(_saved, Math.Min((long)(policy.MaxSaved * Unit), _saved + (long)(policy.PerSuccess * Unit)));
         }
-        while (Interlocked.CompareExchange(ref _saved, Math.Min(most, seen + earned), seen) != seen);
     }
 
     /// <summary>Takes one retry. False when there is none left.</summary>
     public bool TryTake()
     {
-        long seen;
-        do
+        lock (_lock)
         {
-            seen = Volatile.Read(ref _saved);
-            if (seen < Unit)
+            if (_saved < Unit)
             {
                 return false;
             }
-        }
-        while (Interlocked.CompareExchange(ref _saved, seen - Unit, seen) != seen);
 
-        return true;
+            _saved -= Unit;
+            return true;
+        }
     }
 }

@@ -60,8 +60,8 @@ public static class ServiceClientExtensions
             pipeline
                 .AddRateLimiter(new RateLimiterStrategyOptions { RateLimiter = arguments => destination.Limiter.AcquireAsync(1, arguments.Context.CancellationToken) })
                 .AddTimeout(new TimeoutStrategyOptions { TimeoutGenerator = arguments => new(CallOf(arguments.Context).Left) })
-                .AddStrategy(_ => new RetryStrategy(destination), new PlatformStrategyOptions("retry"))
-                .AddStrategy(_ => new CircuitBreakerStrategy(destination), new PlatformStrategyOptions("circuit-breaker"))
+                .AddStrategy(_ => new RetryStrategy(destination), new PlatformStrategyOptions { Name = "retry" })
+                .AddStrategy(_ => new CircuitBreakerStrategy(destination), new PlatformStrategyOptions { Name = "circuit-breaker" })
                 .AddTimeout(new TimeoutStrategyOptions { TimeoutGenerator = arguments => new(CallOf(arguments.Context).AttemptTimeout) });
         });
         return client;
@@ -77,8 +77,5 @@ public static class ServiceClientExtensions
             : throw new InvalidOperationException($"{variable} must be an absolute http or https address, and is '{url}'.");
     }
 
-    private sealed class PlatformStrategyOptions : ResilienceStrategyOptions
-    {
-        public PlatformStrategyOptions(string name) => Name = name;
-    }
+    private sealed class PlatformStrategyOptions : ResilienceStrategyOptions;
 }

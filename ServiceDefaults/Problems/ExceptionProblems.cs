@@ -54,28 +54,20 @@ internal sealed partial class ExceptionProblems(ILogger<ExceptionProblems> logge
             context.ProblemDetails.Extensions[key] = value;
         }
 
-        if (context.ProblemDetails.Detail is not null)
+        var (request, response) = (context.HttpContext.Request, context.HttpContext.Response);
+        if (context.ProblemDetails.Detail is null && response.StatusCode == StatusCodes.Status500InternalServerError)
         {
-            return;
+            context.ProblemDetails.Title = "Something went wrong on our side.";
         }
 
-        var request = context.HttpContext.Request;
-        switch (context.HttpContext.Response.StatusCode)
+        context.ProblemDetails.Detail ??= response.StatusCode switch
         {
-            case StatusCodes.Status404NotFound:
-                context.ProblemDetails.Detail = $"There is nothing at {request.Path}.";
-                break;
-            case StatusCodes.Status405MethodNotAllowed:
-                context.ProblemDetails.Detail = $"{request.Path} does not take {request.Method}; it takes {context.HttpContext.Response.Headers.Allow}.";
-                break;
-            case StatusCodes.Status415UnsupportedMediaType:
-                context.ProblemDetails.Detail = $"{request.Path} does not take a body of this Content-Type.";
-                break;
-            case StatusCodes.Status500InternalServerError:
-                context.ProblemDetails.Title = "Something went wrong on our side.";
-                context.ProblemDetails.Detail = "The request was understood and failed here. The correlation id finds it in the logs.";
-                break;
-        }
+            StatusCodes.Status404NotFound => $"There is nothing at {request.Path}.",
+            StatusCodes.Status405MethodNotAllowed => $"{request.Path} does not take {request.Method}; it takes {response.Headers.Allow}.",
+            StatusCodes.Status415UnsupportedMediaType => $"{request.Path} does not take a body of this Content-Type.",
+            StatusCodes.Status500InternalServerError => "The request was understood and failed here. The correlation id finds it in the logs.",
+            _ => null,
+        };
     }
 
     [LoggerMessage(LogLevel.Warning, "{Dependency} is unavailable, so {Path} answers 503: {Reason}")]

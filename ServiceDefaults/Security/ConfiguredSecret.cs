@@ -8,7 +8,7 @@ namespace Platform.ServiceDefaults.Security;
 /// A secret from configuration that can be rotated without downtime: one value under its key, or a list <c>key:0..n</c>. The first is used, all are accepted, and both follow
 /// configuration reloads.
 /// </summary>
-public sealed class ConfiguredSecret : IDisposable
+public class ConfiguredSecret : IDisposable
 {
     private readonly IDisposable _reload;
     private Snapshot _snapshot;
@@ -19,6 +19,9 @@ public sealed class ConfiguredSecret : IDisposable
         _snapshot = Read(configuration, key);
         _reload = ChangeToken.OnChange(configuration.GetReloadToken, () => Volatile.Write(ref _snapshot, Read(configuration, key)));
     }
+
+    /// <summary>The value to use, or null when none is configured.</summary>
+    public string? Current => All is [var first, ..] ? first : null;
 
     /// <summary>All accepted values, starting with the one to use; empty when none is configured.</summary>
     public IReadOnlyList<string> All => Volatile.Read(ref _snapshot).Values;
@@ -50,7 +53,11 @@ public sealed class ConfiguredSecret : IDisposable
     }
 
     /// <inheritdoc />
-    public void Dispose() => _reload.Dispose();
+    public void Dispose()
+    {
+        _reload.Dispose();
+        GC.SuppressFinalize(this);
+    }
 
     /// <summary>Whether the configuration has a value under <paramref name="key"/>.</summary>
     public static bool IsIn(IConfiguration configuration, string key) => Read(configuration, key).Values.Length > 0;
