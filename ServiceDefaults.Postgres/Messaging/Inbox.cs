@@ -6,28 +6,15 @@ using Platform.ServiceDefaults.Postgres.Database;
 
 namespace Platform.ServiceDefaults.Postgres.Messaging;
 
-/// <summary>The result of receiving a message.</summary>
-internal enum Receipt
-{
-    /// <summary>Applied.</summary>
-    Accepted,
-
-    /// <summary>A duplicate, ignored.</summary>
-    Known,
-
-    /// <summary>Out of order, ignored: a later message of its key was already applied.</summary>
-    Stale,
-}
-
 /// <summary>Applies each message exactly once: its id is stored in the transaction of its handler's effects.</summary>
 internal sealed partial class Inbox(
     PostgresDatabase database, IEnumerable<MessageHandler> handlers, IServiceScopeFactory scopes, Outbox outbox, MessagingMetrics metrics, IOptions<MessagingOptions> options, ILogger<Inbox> logger)
 {
     private readonly Dictionary<string, MessageHandler> _handlers = handlers.ToDictionary(handler => handler.Type, StringComparer.Ordinal);
 
-    /// <summary>Applies the message unless it is a duplicate.</summary>
+    /// <summary>Applies the message unless it is a duplicate or a later one of its key was already applied.</summary>
     /// <exception cref="MessageRefusedException">The message can never be applied.</exception>
-    public async Task<Receipt> ReceiveAsync(CloudEvent message, CancellationToken cancellationToken)
+    public async Task ReceiveAsync(CloudEvent message, CancellationToken cancellationToken)
     {
         using var correlation = CorrelationContext.IsValid(message.CorrelationId) ? CorrelationContext.Begin(message.CorrelationId!) : null;
         Activity.Current?.SetTag("messaging.operation.type", "process").SetTag("messaging.message.id", message.Id).SetTag("messaging.message.type", message.Type);
@@ -39,9 +26,7 @@ internal sealed partial class Inbox(
 
         try
         {
-            var receipt = await ApplyAsync(message, handler, cancellationToken);
-            metrics.Received(message.Source, message.Type, receipt.ToString().ToLowerInvariant());
-            return receipt;
+            metrics.Received(message.Source, message.Type, await ApplyAsync(message, handler, cancellationToken));
         }
         catch (MessageRefusedException)
         {
@@ -61,7 +46,8 @@ internal sealed partial class Inbox(
         }
     }
 
-    private async Task<Receipt> ApplyAsync(CloudEvent message, MessageHandler handler, CancellationToken cancellationToken)
+    /// <summary>Returns the outcome for metrics: <c>accepted</c>, <c>known</c> (a duplicate) or <c>stale</c> (out of order).</summary>
+    private async Task<string> ApplyAsync(CloudEvent message, MessageHandler handler, CancellationToken cancellationToken)
     {
         await using var connection = await database.OpenConnectionAsync(cancellationToken);
         await using var transaction = await connection.BeginTransactionAsync(cancellationToken);
@@ -80,13 +66,13 @@ internal sealed partial class Inbox(
             """, new { message.Source, message.Id, message.PartitionKey, message.Sequence }, transaction, cancellationToken: cancellationToken));
         if (!isNew)
         {
-            return Receipt.Known;
+            return "known";
         }
 
         if (!isNext)
         {
             LogStale(logger, message.Type, message.Id, message.Source, message.Sequence, message.PartitionKey);
-            return Receipt.Stale;
+            return "stale";
         }
 
         var context = new MessageContext(
@@ -100,7 +86,7 @@ internal sealed partial class Inbox(
         context.Committed.ForEach(action => action());
         // The handler may have enqueued messages.
         outbox.Wake();
-        return Receipt.Accepted;
+        return "accepted";
     }
 
     private async Task<int> CountFailureAsync(CloudEvent message, Exception exception, CancellationToken cancellationToken)

@@ -27,27 +27,22 @@ public interface IMessageHandler<in TData>
 public sealed class MessageRefusedException(string reason) : Exception(reason);
 
 /// <summary>Registers message handlers.</summary>
-public sealed class InboxBuilder
+public sealed class InboxBuilder(IServiceCollection services)
 {
-    internal InboxBuilder(IServiceCollection services) => Services = services;
-
-    /// <summary>The service collection.</summary>
-    public IServiceCollection Services { get; }
-
     /// <summary>Handles messages of <paramref name="type"/> with a function.</summary>
     public InboxBuilder Handle<TData>(string type, Func<TData, MessageContext, IServiceProvider, CancellationToken, Task> handler)
     {
-        Services.AddSingleton(new MessageHandler(type, (data, context, services, cancellationToken) =>
-            handler(Read<TData>(data), context, services, cancellationToken)));
+        services.AddSingleton(new MessageHandler(type, (data, context, scope, cancellationToken) =>
+            handler(Read<TData>(data), context, scope, cancellationToken)));
         return this;
     }
 
     /// <summary>Handles messages of <paramref name="type"/> with a class, instantiated per message.</summary>
     public InboxBuilder Handle<TData, THandler>(string type) where THandler : class, IMessageHandler<TData>
     {
-        Services.AddScoped<THandler>();
-        return Handle<TData>(type, (data, context, services, cancellationToken) =>
-            services.GetRequiredService<THandler>().HandleAsync(data, context, cancellationToken));
+        services.AddScoped<THandler>();
+        return Handle<TData>(type, (data, context, scope, cancellationToken) =>
+            scope.GetRequiredService<THandler>().HandleAsync(data, context, cancellationToken));
     }
 
     private static TData Read<TData>(JsonElement data)
