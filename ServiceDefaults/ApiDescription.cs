@@ -8,15 +8,8 @@ using Platform.ServiceDefaults.Security;
 
 namespace Platform.ServiceDefaults;
 
-/// <summary>Endpoint metadata that reads a request header which is not a parameter of the handler.</summary>
-public interface IHeaderDescription
-{
-    /// <summary>The header's name.</summary>
-    string Name { get; }
-
-    /// <summary>What the header does, in a sentence.</summary>
-    string Description { get; }
-}
+/// <summary>Endpoint metadata: a request header that is not a parameter of the handler, and what it does, in a sentence.</summary>
+public sealed record HeaderDescription(string Name, string Description);
 
 /// <summary>Adds to <c>/openapi/v1.json</c> what follows from endpoint metadata: headers, security and error responses.</summary>
 internal static class ApiDescription
@@ -29,23 +22,21 @@ internal static class ApiDescription
         options.AddDocumentTransformer((document, context, _) =>
         {
             document.Info.Title = context.ApplicationServices.GetRequiredService<IHostEnvironment>().ApplicationName;
-            document.Components ??= new OpenApiComponents();
-            document.Components.SecuritySchemes ??= new Dictionary<string, IOpenApiSecurityScheme>(StringComparer.Ordinal);
-            document.Components.SecuritySchemes[TokenScheme] = new OpenApiSecurityScheme
+            document.AddComponent<IOpenApiSecurityScheme>(TokenScheme, new OpenApiSecurityScheme
             {
                 Type = SecuritySchemeType.ApiKey,
                 In = ParameterLocation.Header,
                 Name = InternalTokens.HeaderName,
                 Description = "The secret that the platform's services share.",
-            };
+            });
             if (context.ApplicationServices.GetService<IAuthenticationSchemeProvider>() is not null)
             {
-                document.Components.SecuritySchemes[KeyScheme] = new OpenApiSecurityScheme
+                document.AddComponent<IOpenApiSecurityScheme>(KeyScheme, new OpenApiSecurityScheme
                 {
                     Type = SecuritySchemeType.Http,
                     Scheme = "bearer",
                     Description = "An API key.",
-                };
+                });
             }
 
             return Task.CompletedTask;
@@ -56,7 +47,7 @@ internal static class ApiDescription
     private static Task DescribeAsync(OpenApiOperation operation, OpenApiOperationTransformerContext context, CancellationToken cancellationToken)
     {
         var metadata = context.Description.ActionDescriptor.EndpointMetadata;
-        foreach (var header in metadata.OfType<IHeaderDescription>())
+        foreach (var header in metadata.OfType<HeaderDescription>())
         {
             operation.Parameters ??= [];
             operation.Parameters.Add(new OpenApiParameter

@@ -1,5 +1,4 @@
 using System.Diagnostics.Metrics;
-using Dapper;
 using Platform.ServiceDefaults.Observability;
 
 namespace Platform.ServiceDefaults.Postgres.Database;
@@ -26,9 +25,7 @@ internal sealed partial class Cleanup(
             int deleted;
             do
             {
-                await using var connection = await database.OpenConnectionAsync(cancellationToken);
-                deleted = await connection.ExecuteAsync(new CommandDefinition(
-                    task.Sql, new { batch = Batch, retention = task.Retention }, cancellationToken: cancellationToken));
+                deleted = await database.ExecuteAsync(task.Sql, new { batch = Batch, retention = task.Retention }, cancellationToken);
                 _deleted.Add(deleted, new KeyValuePair<string, object?>("table", task.Table));
             }
             while (deleted == Batch);

@@ -90,13 +90,10 @@ public sealed partial class DatabaseMigrations(
     private async Task WarnAboutDurabilityAsync(CancellationToken cancellationToken)
     {
         await using var connection = await sessions.OpenConnectionAsync(cancellationToken);
-        foreach (var setting in (string[])["fsync", "synchronous_commit"])
+        foreach (var setting in await connection.QueryAsync<string>(new CommandDefinition(
+            "select name from pg_settings where name in ('fsync', 'synchronous_commit') and setting = 'off'", cancellationToken: cancellationToken)))
         {
-            if (await connection.ExecuteScalarAsync<string>(new CommandDefinition(
-                "select current_setting(@setting)", new { setting }, cancellationToken: cancellationToken)) == "off")
-            {
-                LogNotDurable(logger, setting);
-            }
+            LogNotDurable(logger, setting);
         }
     }
 

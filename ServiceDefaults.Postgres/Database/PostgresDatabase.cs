@@ -1,4 +1,5 @@
 using System.Data;
+using Dapper;
 using Platform.ServiceDefaults.Communication;
 
 namespace Platform.ServiceDefaults.Postgres.Database;
@@ -105,6 +106,13 @@ public sealed class PostgresDatabase(
         DatabaseProblems.IsTransient,
         TimeSpan.FromSeconds(options.Value.ConnectTimeout),
         cancellationToken);
+
+    /// <summary>Executes a statement as a transaction of its own. Returns the number of rows that it changed.</summary>
+    internal async Task<int> ExecuteAsync(string sql, object? parameters, CancellationToken cancellationToken)
+    {
+        await using var connection = await OpenConnectionAsync(cancellationToken);
+        return await connection.ExecuteAsync(new CommandDefinition(sql, parameters, cancellationToken: cancellationToken));
+    }
 
     /// <summary>Probes the database, bypassing breaker and pool. Returns a human-readable reason when it does not answer, else null. Takes about a second at most.</summary>
     public async Task<string?> FindErrorAsync(CancellationToken cancellationToken)

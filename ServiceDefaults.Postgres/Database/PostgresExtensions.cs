@@ -79,7 +79,7 @@ public static class PostgresExtensions
         new NpgsqlConnectionStringBuilder(connectionString) is var given
         && !(string.IsNullOrEmpty(given.Password) && string.IsNullOrEmpty(given.Passfile) && string.IsNullOrEmpty(given.SslCertificate));
 
-    private static NpgsqlDataSource CreateDataSource(IServiceProvider provider, string connectionName, Action<NpgsqlDataSourceBuilder>? configure = null)
+    private static NpgsqlDataSource CreateDataSource(IServiceProvider provider, string connectionName, Action<NpgsqlDataSourceBuilder> configure)
     {
         var connectionString = provider.GetRequiredService<IConfiguration>().GetConnectionString(connectionName);
         if (string.IsNullOrWhiteSpace(connectionString))
@@ -89,7 +89,6 @@ public static class PostgresExtensions
         }
 
         var options = provider.GetRequiredService<IOptions<DatabaseOptions>>().Value;
-        var given = new NpgsqlConnectionStringBuilder(connectionString);
         var effective = new NpgsqlConnectionStringBuilder(connectionString);
         SetUnlessGiven("Maximum Pool Size", options.MaxPoolSize);
         SetUnlessGiven("Timeout", options.ConnectTimeout);
@@ -102,12 +101,12 @@ public static class PostgresExtensions
         SetUnlessGiven("Application Name", provider.GetRequiredService<IHostEnvironment>().ApplicationName);
         var builder = new NpgsqlDataSourceBuilder(effective.ConnectionString);
         builder.UseLoggerFactory(provider.GetRequiredService<ILoggerFactory>());
-        configure?.Invoke(builder);
+        configure(builder);
         return builder.Build();
 
         void SetUnlessGiven(string keyword, object value)
         {
-            if (!given.ContainsKey(keyword) || !given.Keys.Contains(keyword, StringComparer.OrdinalIgnoreCase))
+            if (!effective.Keys.Contains(keyword, StringComparer.OrdinalIgnoreCase))
             {
                 effective[keyword] = value;
             }

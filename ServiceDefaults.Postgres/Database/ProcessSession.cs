@@ -89,17 +89,22 @@ public sealed partial class ProcessSession(
         LogRegistered(logger, id);
         try
         {
-            while (true)
-            {
-                // WaitAsync throws at once when the session ends. The ping detects a server that vanished without closing the connection.
-                if (!await connection.WaitAsync(Ping, cancellationToken))
-                    await connection.ExecuteAsync(new CommandDefinition("select 1", cancellationToken: cancellationToken));
-            }
+            await WaitUntilLostAsync(connection, Ping, cancellationToken);
         }
         finally
         {
             if (cancellationToken.IsCancellationRequested)
                 await LeaveAsync(connection, id);
+        }
+    }
+
+    /// <summary>Throws at once when the session ends. The ping detects a server that vanished without closing the connection.</summary>
+    internal static async Task WaitUntilLostAsync(NpgsqlConnection connection, TimeSpan pingAfter, CancellationToken cancellationToken)
+    {
+        while (true)
+        {
+            if (!await connection.WaitAsync(pingAfter, cancellationToken))
+                await connection.ExecuteAsync(new CommandDefinition("select 1", cancellationToken: cancellationToken));
         }
     }
 
@@ -136,13 +141,12 @@ public sealed class ForgetDeadProcesses(PostgresDatabase database, Signals signa
     /// <summary>Deletes the rows of processes whose sessions have ended.</summary>
     public async Task ExecuteAsync(CancellationToken cancellationToken)
     {
-        await using var connection = await database.OpenConnectionAsync(cancellationToken);
         // Getting a process's lock proves that its session has ended. The lock is released at the end of this statement.
-        var forgotten = await connection.ExecuteAsync(new CommandDefinition(
+        var forgotten = await database.ExecuteAsync(
             $"""
             delete from processes where id in (
               select id from processes where pg_try_advisory_xact_lock({ProcessSession.LockClass}, lock_key) limit {Batch} for update skip locked)
-            """, cancellationToken: cancellationToken));
+            """, parameters: null, cancellationToken);
         if (forgotten > 0)
             signals[SignalName].Set();
     }

@@ -1,5 +1,6 @@
 using System.Collections.Concurrent;
 using System.Threading.Channels;
+using Dapper;
 
 namespace Platform.ServiceDefaults.Postgres.Database;
 
@@ -33,7 +34,7 @@ public sealed partial class Signals(
 
     private async Task ListenAsync(CancellationToken cancellationToken)
     {
-        while (!cancellationToken.IsCancellationRequested)
+        while (true)
         {
             var isListening = false;
             try
@@ -41,11 +42,7 @@ public sealed partial class Signals(
                 using var session = new SeparateCancellation(cancellationToken);
                 await using var connection = await sessions.OpenConnectionAsync(session.Token);
                 connection.Notification += (_, notification) => Received(notification.Payload);
-                await using (var listen = new NpgsqlCommand($"listen {PostgresChannel}", connection))
-                {
-                    await listen.ExecuteNonQueryAsync(session.Token);
-                }
-
+                await connection.ExecuteAsync(new CommandDefinition($"listen {PostgresChannel}", cancellationToken: session.Token));
                 isListening = true;
                 // Signals may have been missed while not listening.
                 foreach (var signal in _signals.Values)
@@ -53,15 +50,7 @@ public sealed partial class Signals(
                     signal.Wake();
                 }
 
-                while (true)
-                {
-                    // Detects a server that vanished without closing the connection.
-                    if (!await connection.WaitAsync(PingAfter, session.Token))
-                    {
-                        await using var ask = new NpgsqlCommand("select 1", connection);
-                        await ask.ExecuteScalarAsync(session.Token);
-                    }
-                }
+                await ProcessSession.WaitUntilLostAsync(connection, PingAfter, session.Token);
             }
             catch (Exception exception) when (!cancellationToken.IsCancellationRequested)
             {
@@ -75,46 +64,35 @@ public sealed partial class Signals(
                 LogDeaf(logger, exception.Message);
                 await Task.Delay(TimeSpan.FromMilliseconds(500), time, cancellationToken);
             }
-            catch (OperationCanceledException)
-            {
-                return;
-            }
         }
     }
 
     // NOTIFY takes an instance-wide lock at commit. So it is sent outside of the transactions that do the work, and once per burst.
     private async Task NotifyAsync(CancellationToken cancellationToken)
     {
-        try
+        while (await _dirty.Reader.WaitToReadAsync(cancellationToken))
         {
-            while (await _dirty.Reader.WaitToReadAsync(cancellationToken))
+            var names = new HashSet<string>(StringComparer.Ordinal);
+            while (_dirty.Reader.TryRead(out var signal))
             {
-                var names = new HashSet<string>(StringComparer.Ordinal);
-                while (_dirty.Reader.TryRead(out var signal))
-                {
-                    signal.Sending();
-                    names.Add(signal.Name);
-                }
-
-                try
-                {
-                    await using var command = dataSource.CreateCommand("select pg_notify($1, name) from unnest($2) as name");
-                    command.Parameters.Add(new() { Value = PostgresChannel });
-                    command.Parameters.Add(new() { Value = names.Select(name => $"{_instance} {name}").ToArray() });
-                    await command.ExecuteNonQueryAsync(cancellationToken);
-                }
-                catch (Exception exception) when (!cancellationToken.IsCancellationRequested)
-                {
-                    LogMute(logger, exception.Message);
-                }
-
-                // The first signal is sent at once, those that follow within the pause together.
-                await Task.Delay(Pause, time, cancellationToken);
+                signal.Sending();
+                names.Add(signal.Name);
             }
-        }
-        catch (OperationCanceledException)
-        {
-            // Stopping.
+
+            try
+            {
+                await using var command = dataSource.CreateCommand("select pg_notify($1, name) from unnest($2) as name");
+                command.Parameters.Add(new() { Value = PostgresChannel });
+                command.Parameters.Add(new() { Value = names.Select(name => $"{_instance} {name}").ToArray() });
+                await command.ExecuteNonQueryAsync(cancellationToken);
+            }
+            catch (Exception exception) when (!cancellationToken.IsCancellationRequested)
+            {
+                LogMute(logger, exception.Message);
+            }
+
+            // The first signal is sent at once, those that follow within the pause together.
+            await Task.Delay(Pause, time, cancellationToken);
         }
     }
 

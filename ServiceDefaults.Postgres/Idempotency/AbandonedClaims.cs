@@ -1,5 +1,4 @@
 using System.Threading.Channels;
-using Dapper;
 using Platform.ServiceDefaults.Postgres.Database;
 
 namespace Platform.ServiceDefaults.Postgres.Idempotency;
@@ -17,8 +16,8 @@ internal sealed class AbandonedClaims(PostgresDatabase database, TimeProvider ti
 
     public void Add(IdempotencyClaim claim) => _claims.Writer.TryWrite(claim);
 
-    public static Task ReleaseAsync(NpgsqlConnection connection, IReadOnlyCollection<IdempotencyClaim> claims, CancellationToken cancellationToken) =>
-        connection.ExecuteAsync(new CommandDefinition(
+    public Task ReleaseAsync(IReadOnlyCollection<IdempotencyClaim> claims, CancellationToken cancellationToken) =>
+        database.ExecuteAsync(
             """
             delete from idempotency_keys i using unnest(@callers, @keys, @tokens) as abandoned (caller, key, claim)
             where i.caller = abandoned.caller and i.key = abandoned.key and i.claim = abandoned.claim and i.status is null
@@ -28,7 +27,7 @@ internal sealed class AbandonedClaims(PostgresDatabase database, TimeProvider ti
                 callers = claims.Select(claim => claim.Caller).ToArray(),
                 keys = claims.Select(claim => claim.Key).ToArray(),
                 tokens = claims.Select(claim => claim.Token).ToArray(),
-            }, cancellationToken: cancellationToken));
+            }, cancellationToken);
 
     protected override async Task ExecuteAsync(CancellationToken stoppingToken)
     {
@@ -42,8 +41,7 @@ internal sealed class AbandonedClaims(PostgresDatabase database, TimeProvider ti
 
             try
             {
-                await using var connection = await database.OpenConnectionAsync(stoppingToken);
-                await ReleaseAsync(connection, held, stoppingToken);
+                await ReleaseAsync(held, stoppingToken);
                 held.Clear();
             }
             catch (Exception exception) when (DatabaseProblems.IsUnavailable(exception))

@@ -30,7 +30,9 @@ public static class IdempotencyExtensions
             var methods = endpoint.Metadata.OfType<IHttpMethodMetadata>().SelectMany(metadata => metadata.HttpMethods);
             if (!methods.Any(method => HttpMethods.IsGet(method) || HttpMethods.IsHead(method)))
             {
-                endpoint.Metadata.Add(IdempotencyMiddleware.Instance);
+                endpoint.Metadata.Add(new IdempotencyMiddleware());
+                endpoint.Metadata.Add(new HeaderDescription(
+                    IdempotencyMiddleware.HeaderName, "Makes the call safe to retry: the first final response for a key is replayed for 24 hours."));
             }
         });
         return builder;

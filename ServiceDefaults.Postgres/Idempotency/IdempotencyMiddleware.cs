@@ -10,20 +10,14 @@ namespace Platform.ServiceDefaults.Postgres.Idempotency;
 /// response (2xx to 4xx, except 401, 408, 425 and 429), or releases the key so that the client can retry. Handlers that change data store the response in their own
 /// transaction (<see cref="Idempotency.CommitAsync{T}"/>).
 /// </summary>
-internal sealed class IdempotencyMiddleware : IEndpointMiddleware, IHeaderDescription
+internal sealed class IdempotencyMiddleware : IEndpointMiddleware
 {
     public const string HeaderName = "Idempotency-Key";
     public const string ReplayedHeaderName = "Idempotency-Replayed";
 
-    public static readonly IdempotencyMiddleware Instance = new();
-
     private const string AnonymousCaller = "anonymous";
 
     private static readonly string[] StoredHeaders = ["Content-Type", "Location", "ETag"];
-
-    string IHeaderDescription.Name => HeaderName;
-
-    string IHeaderDescription.Description => "Makes the call safe to retry: the first final response for a key is replayed for 24 hours.";
 
     public async Task InvokeAsync(HttpContext context, RequestDelegate next)
     {
@@ -49,9 +43,9 @@ internal sealed class IdempotencyMiddleware : IEndpointMiddleware, IHeaderDescri
         {
             await RunAsync(context, next, store, claim);
         }
-        else if (result.Answer is { } answer)
+        else if (result.Response is { } response)
         {
-            await ReplayAsync(context, answer);
+            await ReplayAsync(context, response);
         }
         else if (result.OtherRequest)
         {
@@ -126,17 +120,17 @@ internal sealed class IdempotencyMiddleware : IEndpointMiddleware, IHeaderDescri
     private static RetryableProblem InProgress() =>
         Problem.Conflict($"A request with this {HeaderName} is in progress. Ask again in a moment.", TimeSpan.FromSeconds(1));
 
-    private static async Task ReplayAsync(HttpContext context, StoredResponse answer)
+    private static async Task ReplayAsync(HttpContext context, StoredResponse response)
     {
-        context.Response.StatusCode = answer.Status;
-        foreach (var (name, value) in answer.Headers)
+        context.Response.StatusCode = response.Status;
+        foreach (var (name, value) in response.Headers)
         {
             context.Response.Headers[name] = value;
         }
 
         context.Response.Headers[ReplayedHeaderName] = "true";
-        context.Response.ContentLength = answer.Body.Length;
-        await context.Response.Body.WriteAsync(answer.Body, context.RequestAborted);
+        context.Response.ContentLength = response.Body.Length;
+        await context.Response.Body.WriteAsync(response.Body, context.RequestAborted);
     }
 
     private static async Task<byte[]> FingerprintAsync(HttpContext context, CancellationToken cancellationToken)

@@ -10,8 +10,8 @@ internal sealed record StoredResponse(int Status, IReadOnlyDictionary<string, st
 /// <summary>A key claimed by this request. All writes are conditional on its token.</summary>
 internal sealed record IdempotencyClaim(string Caller, string Key, Guid Token);
 
-/// <summary>The result of claiming a key, exactly one of: a claim, a stored response, used for another request, in progress.</summary>
-internal sealed record ClaimResult(IdempotencyClaim? Claim = null, StoredResponse? Answer = null, bool OtherRequest = false, TimeSpan? InProgressFor = null);
+/// <summary>The result of claiming a key, at most one of: a claim, a stored response, used for another request. None of them: in progress.</summary>
+internal sealed record ClaimResult(IdempotencyClaim? Claim = null, StoredResponse? Response = null, bool OtherRequest = false);
 
 /// <summary>Statements on <c>idempotency_keys</c>.</summary>
 internal sealed class IdempotencyStore(PostgresDatabase database, AbandonedClaims abandoned, IOptions<IdempotencyOptions> options)
@@ -32,14 +32,14 @@ internal sealed class IdempotencyStore(PostgresDatabase database, AbandonedClaim
     }
 
     /// <summary>Stores the response in the transaction of the effect. False when the claim was taken over.</summary>
-    public static async Task<bool> CompleteAsync(NpgsqlTransaction transaction, IdempotencyClaim claim, StoredResponse answer, CancellationToken cancellationToken) =>
-        await transaction.Connection!.ExecuteAsync(Complete(claim, answer, transaction, cancellationToken)) == 1;
+    public static async Task<bool> CompleteAsync(NpgsqlTransaction transaction, IdempotencyClaim claim, StoredResponse response, CancellationToken cancellationToken) =>
+        await Complete(claim, response).ExecuteAsync(transaction, cancellationToken) == 1;
 
     /// <summary>Stores the response of a request without effect.</summary>
-    public async Task<bool> CompleteAsync(IdempotencyClaim claim, StoredResponse answer, CancellationToken cancellationToken)
+    public async Task<bool> CompleteAsync(IdempotencyClaim claim, StoredResponse response, CancellationToken cancellationToken)
     {
         await using var connection = await database.OpenConnectionAsync(cancellationToken);
-        return await connection.ExecuteAsync(Complete(claim, answer, null, cancellationToken)) == 1;
+        return await Complete(claim, response).ExecuteAsync(connection, cancellationToken) == 1;
     }
 
     /// <summary>Releases a key without a final response, so that the next request with it starts afresh. If the database is unavailable, as soon as it is back.</summary>
@@ -47,8 +47,7 @@ internal sealed class IdempotencyStore(PostgresDatabase database, AbandonedClaim
     {
         try
         {
-            await using var connection = await database.OpenConnectionAsync(cancellationToken);
-            await AbandonedClaims.ReleaseAsync(connection, [claim], cancellationToken);
+            await abandoned.ReleaseAsync([claim], cancellationToken);
         }
         catch (Exception exception) when (DatabaseProblems.IsUnavailable(exception))
         {
@@ -77,8 +76,7 @@ internal sealed class IdempotencyStore(PostgresDatabase database, AbandonedClaim
 
             var row = await connection.QuerySingleOrDefaultAsync<Row>(new CommandDefinition(
                 """
-                select fingerprint, status, headers, body, extract(epoch from claimed_until - now())::float8 as ClaimedForSeconds
-                from idempotency_keys where caller = @Caller and key = @Key
+                select fingerprint, status, headers, body from idempotency_keys where caller = @Caller and key = @Key
                 """, claim, cancellationToken: cancellationToken));
             if (row is null)
             {
@@ -91,19 +89,16 @@ internal sealed class IdempotencyStore(PostgresDatabase database, AbandonedClaim
                 return new(OtherRequest: true);
             }
 
-            return row.Status is { } status
-                ? new(Answer: new(status, JsonSerializer.Deserialize<Dictionary<string, string>>(row.Headers!)!, row.Body!))
-                : new(InProgressFor: TimeSpan.FromSeconds(Math.Max(0, row.ClaimedForSeconds)));
+            return new(Response: row.Status is { } status ? new(status, JsonSerializer.Deserialize<Dictionary<string, string>>(row.Headers!)!, row.Body!) : null);
         }
     }
 
-    private static CommandDefinition Complete(IdempotencyClaim claim, StoredResponse answer, NpgsqlTransaction? transaction, CancellationToken cancellationToken) => new(
+    private static Statements Complete(IdempotencyClaim claim, StoredResponse response) => new(
         """
         update idempotency_keys set status = @Status, headers = @headers::jsonb, body = @Body
         where caller = @Caller and key = @Key and claim = @Token and status is null
         """,
-        new { answer.Status, headers = JsonSerializer.Serialize(answer.Headers), answer.Body, claim.Caller, claim.Key, claim.Token },
-        transaction, cancellationToken: cancellationToken);
+        new { response.Status, headers = JsonSerializer.Serialize(response.Headers), response.Body, claim.Caller, claim.Key, claim.Token });
 
-    private sealed record Row(byte[] Fingerprint, int? Status, string? Headers, byte[]? Body, double ClaimedForSeconds);
+    private sealed record Row(byte[] Fingerprint, int? Status, string? Headers, byte[]? Body);
 }

@@ -32,8 +32,7 @@ public sealed class DeadLetters(PostgresDatabase database, Outbox outbox)
     /// <summary>Sends dead letters again: the one of <paramref name="id"/>, all of <paramref name="type"/>, or all. Returns their number.</summary>
     public async Task<int> RedriveAsync(Guid? id, string? type, IReadOnlyCollection<Guid>? keys, CancellationToken cancellationToken)
     {
-        await using var connection = await database.OpenConnectionAsync(cancellationToken);
-        var redriven = await connection.ExecuteAsync(new CommandDefinition(
+        var redriven = await database.ExecuteAsync(
             """
             with redriven as (
               update outbox set dead_at = null
@@ -42,7 +41,7 @@ public sealed class DeadLetters(PostgresDatabase database, Outbox outbox)
               returning destination, partition_key)
             update outbox_keys k set held = false, failures = 0, next_attempt_at = now()
             from redriven r where k.destination = r.destination and k.partition_key = r.partition_key
-            """, new { id, type, keys = keys?.ToArray() }, cancellationToken: cancellationToken));
+            """, new { id, type, keys = keys?.ToArray() }, cancellationToken);
         outbox.Wake();
         return redriven;
     }
@@ -50,14 +49,13 @@ public sealed class DeadLetters(PostgresDatabase database, Outbox outbox)
     /// <summary>Deletes a dead letter, so that later messages of its key are sent. False when there is none of that id.</summary>
     public async Task<bool> DiscardAsync(Guid id, IReadOnlyCollection<Guid>? keys, CancellationToken cancellationToken)
     {
-        await using var connection = await database.OpenConnectionAsync(cancellationToken);
-        var discarded = await connection.ExecuteAsync(new CommandDefinition(
+        var discarded = await database.ExecuteAsync(
             """
             with discarded as (
               delete from outbox where id = @id and dead_at is not null and (@keys::uuid[] is null or partition_key = any(@keys)) returning destination, partition_key)
             update outbox_keys k set held = false, failures = 0, next_attempt_at = now(), pending = k.pending - 1
             from discarded d where k.destination = d.destination and k.partition_key = d.partition_key
-            """, new { id, keys = keys?.ToArray() }, cancellationToken: cancellationToken));
+            """, new { id, keys = keys?.ToArray() }, cancellationToken);
         outbox.Wake();
         return discarded == 1;
     }

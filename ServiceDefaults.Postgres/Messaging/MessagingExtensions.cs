@@ -64,7 +64,4 @@ public static class MessagingExtensions
 /// <param name="Source">The service that sends.</param>
 /// <param name="Health">Breakers and probes of the services that it sends to.</param>
 /// <param name="Waiting">The names of these services, and how it is reported that messages to them are waiting.</param>
-internal sealed record OutboxRoute(string Source, Destinations Health, IReadOnlyDictionary<string, Fallback> Waiting)
-{
-    public IEnumerable<string> Destinations => Waiting.Keys;
-}
+internal sealed record OutboxRoute(string Source, Destinations Health, IReadOnlyDictionary<string, Fallback> Waiting);

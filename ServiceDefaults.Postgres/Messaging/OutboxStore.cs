@@ -12,15 +12,28 @@ internal sealed class OutboxStore(PostgresDatabase database, ProcessSession sess
     private double MaxBackoffSeconds => options.Value.MaxBackoff.TotalSeconds;
 
     public async Task RegisterDestinationAsync(string destination, CancellationToken cancellationToken) =>
-        await ExecuteAsync("insert into outbox_destinations (destination) values (@destination) on conflict do nothing", new { destination }, cancellationToken);
+        await database.ExecuteAsync("insert into outbox_destinations (destination) values (@destination) on conflict do nothing", new { destination }, cancellationToken);
 
-    /// <summary>Claims keys with messages due. None while the destination is unavailable.</summary>
-    public async Task<IReadOnlyList<ClaimedKey>> ClaimKeysAsync(string destination, Guid lease, int limit, CancellationToken cancellationToken) =>
-        await ClaimAsync("and not exists (select from outbox_destinations d where d.destination = @destination and d.failures > 0)", destination, lease, limit, cancellationToken);
-
-    /// <summary>Claims one key for a trial of an unavailable destination. Only after <see cref="StartTrialAsync"/> returned true.</summary>
-    public async Task<IReadOnlyList<ClaimedKey>> ClaimTrialKeyAsync(string destination, Guid lease, CancellationToken cancellationToken) =>
-        await ClaimAsync("", destination, lease, 1, cancellationToken);
+    /// <summary>
+    /// Claims keys with messages due. None while the destination is unavailable, except for a trial: only after <see cref="StartTrialAsync"/> returned true, and one key.
+    /// </summary>
+    public async Task<IReadOnlyList<ClaimedKey>> ClaimKeysAsync(string destination, Guid lease, int limit, bool isTrial, CancellationToken cancellationToken)
+    {
+        var condition = isTrial ? "" : "and not exists (select from outbox_destinations d where d.destination = @destination and d.failures > 0)";
+        await using var connection = await database.OpenConnectionAsync(cancellationToken);
+        return (await connection.QueryAsync<ClaimedKey>(new CommandDefinition(
+            $"""
+            with due as (
+              select k.destination, k.partition_key from outbox_keys k
+              where k.destination = @destination and k.pending > 0 and not k.held and k.next_attempt_at <= now() and k.lease_until <= now() {condition}
+              order by k.next_attempt_at
+              limit @limit
+              for update skip locked)
+            update outbox_keys k set lease = @lease, lease_until = now() + make_interval(secs => @LeaseSeconds), owner = @owner
+            from due where k.destination = due.destination and k.partition_key = due.partition_key
+            returning k.destination, k.partition_key as PartitionKey, k.lease
+            """, new { destination, limit, lease, owner = session.Id, LeaseSeconds }, cancellationToken: cancellationToken))).AsList();
+    }
 
     /// <summary>Reads when the next key is due, and when an unavailable destination may be tried. Looks at the head of the backlog only.</summary>
     public async Task<DestinationState> GetStateAsync(string destination, CancellationToken cancellationToken)
@@ -39,7 +52,7 @@ internal sealed class OutboxStore(PostgresDatabase database, ProcessSession sess
 
     /// <summary>Elects one process to probe a destination that was unavailable.</summary>
     public async Task<bool> StartTrialAsync(string destination, Guid trial, CancellationToken cancellationToken) =>
-        await ExecuteAsync(
+        await database.ExecuteAsync(
             """
             update outbox_destinations set trial = @trial, trial_owner = @owner, not_before = now() + make_interval(secs => @LeaseSeconds)
             where destination = @destination and failures > 0 and not_before <= now()
@@ -47,13 +60,13 @@ internal sealed class OutboxStore(PostgresDatabase database, ProcessSession sess
 
     /// <summary>Allows a trial now instead of at the end of the back-off, because the destination has recovered. False while a trial is in flight.</summary>
     public async Task<bool> AllowTrialAsync(string destination, CancellationToken cancellationToken) =>
-        await ExecuteAsync(
+        await database.ExecuteAsync(
             "update outbox_destinations set not_before = now() where destination = @destination and failures > 0 and trial is null and not_before > now()",
             new { destination }, cancellationToken) == 1;
 
     /// <summary>Ends the trial without a result: there was no message to try with.</summary>
     public async Task AbandonTrialAsync(string destination, Guid trial, CancellationToken cancellationToken) =>
-        await ExecuteAsync(
+        await database.ExecuteAsync(
             "update outbox_destinations set trial = null, not_before = now() where destination = @destination and trial = @trial",
             new { destination, trial }, cancellationToken);
 
@@ -115,7 +128,7 @@ internal sealed class OutboxStore(PostgresDatabase database, ProcessSession sess
     }
 
     public async Task ReleaseAsync(ClaimedKey key, CancellationToken cancellationToken) =>
-        await ExecuteAsync(
+        await database.ExecuteAsync(
             """
             update outbox_keys set lease = null, lease_until = '-infinity', next_attempt_at = now()
             where destination = @Destination and partition_key = @PartitionKey and lease = @Lease
@@ -123,7 +136,7 @@ internal sealed class OutboxStore(PostgresDatabase database, ProcessSession sess
 
     /// <summary>Releases all keys of a claim whose result was never received.</summary>
     public async Task ReleaseAsync(string destination, Guid lease, CancellationToken cancellationToken) =>
-        await ExecuteAsync(
+        await database.ExecuteAsync(
             """
             update outbox_keys set lease = null, lease_until = '-infinity', next_attempt_at = now()
             where destination = @destination and pending > 0 and lease = @lease
@@ -131,7 +144,7 @@ internal sealed class OutboxStore(PostgresDatabase database, ProcessSession sess
 
     /// <summary>Backs off this key only: the receiver failed on its message.</summary>
     public async Task PostponeKeyAsync(ClaimedKey key, Guid id, string error, CancellationToken cancellationToken) =>
-        await ExecuteAsync(
+        await database.ExecuteAsync(
             """
             with postponed as (
               update outbox_keys
@@ -147,7 +160,7 @@ internal sealed class OutboxStore(PostgresDatabase database, ProcessSession sess
     /// Backs off the destination: it is unavailable or overloaded, so all messages to it wait and one process at a time tries. Concurrent failures count once.
     /// </summary>
     public async Task PostponeDestinationAsync(ClaimedKey key, Guid? trial, string error, TimeSpan? retryAfter, CancellationToken cancellationToken) =>
-        await ExecuteAsync(
+        await database.ExecuteAsync(
             """
             with released as (
               update outbox_keys set lease = null, lease_until = '-infinity', next_attempt_at = now()
@@ -164,7 +177,7 @@ internal sealed class OutboxStore(PostgresDatabase database, ProcessSession sess
 
     /// <summary>Ends the destination's back-off: it is available. True when it was considered unavailable until now.</summary>
     public async Task<bool> MarkAvailableAsync(string destination, CancellationToken cancellationToken) =>
-        await ExecuteAsync(
+        await database.ExecuteAsync(
             """
             update outbox_destinations set failures = 0, not_before = '-infinity', trial = null, last_success_at = now()
             where destination = @destination and failures > 0
@@ -172,7 +185,7 @@ internal sealed class OutboxStore(PostgresDatabase database, ProcessSession sess
 
     /// <summary>Makes a permanently refused message a dead letter. It stays in place and holds back its key, nothing else.</summary>
     public async Task MarkDeadAsync(ClaimedKey key, Guid id, string error, CancellationToken cancellationToken) =>
-        await ExecuteAsync(
+        await database.ExecuteAsync(
             """
             with held as (
               update outbox_keys set held = true, failures = 0, lease = null, lease_until = '-infinity'
@@ -180,29 +193,6 @@ internal sealed class OutboxStore(PostgresDatabase database, ProcessSession sess
               returning 1)
             update outbox set dead_at = now(), refusals = refusals + 1, last_error = @error where id = @id and exists (select from held)
             """, new { key.Destination, key.PartitionKey, key.Lease, id, error }, cancellationToken);
-
-    private async Task<IReadOnlyList<ClaimedKey>> ClaimAsync(string condition, string destination, Guid lease, int limit, CancellationToken cancellationToken)
-    {
-        await using var connection = await database.OpenConnectionAsync(cancellationToken);
-        return (await connection.QueryAsync<ClaimedKey>(new CommandDefinition(
-            $"""
-            with due as (
-              select k.destination, k.partition_key from outbox_keys k
-              where k.destination = @destination and k.pending > 0 and not k.held and k.next_attempt_at <= now() and k.lease_until <= now() {condition}
-              order by k.next_attempt_at
-              limit @limit
-              for update skip locked)
-            update outbox_keys k set lease = @lease, lease_until = now() + make_interval(secs => @LeaseSeconds), owner = @owner
-            from due where k.destination = due.destination and k.partition_key = due.partition_key
-            returning k.destination, k.partition_key as PartitionKey, k.lease
-            """, new { destination, limit, lease, owner = session.Id, LeaseSeconds }, cancellationToken: cancellationToken))).AsList();
-    }
-
-    private async Task<int> ExecuteAsync(string sql, object parameters, CancellationToken cancellationToken)
-    {
-        await using var connection = await database.OpenConnectionAsync(cancellationToken);
-        return await connection.ExecuteAsync(new CommandDefinition(sql, parameters, cancellationToken: cancellationToken));
-    }
 }
 
 internal sealed record ClaimedKey(string Destination, Guid PartitionKey, Guid Lease);

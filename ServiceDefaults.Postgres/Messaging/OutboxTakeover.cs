@@ -24,7 +24,7 @@ internal sealed partial class OutboxTakeover(
                 if (released != signal.Version)
                 {
                     var now = signal.Version;
-                    foreach (var destination in route.Destinations)
+                    foreach (var destination in route.Waiting.Keys)
                     {
                         if (await store.ReleaseOrphanedAsync(destination, stoppingToken) is > 0 and var count)
                         {
