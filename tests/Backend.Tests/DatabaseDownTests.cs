@@ -28,8 +28,7 @@ public sealed class DatabaseDownTests
         })
         {
             using var response = await call();
-            await response.ReadProblemAsync(HttpStatusCode.ServiceUnavailable);
-            response.Headers.RetryAfter.ShouldNotBeNull();
+            await response.ShouldSayThatTheDatabaseIsUnavailableAsync();
         }
 
         var breaker = backend.Services.GetRequiredService<Destinations>()["database"].Breaker.Snapshot();

@@ -34,15 +34,15 @@ public sealed class RunningRegistry(PostgresServer server) : IAsyncLifetime
         await WaitUntilReadyAsync(Public);
     }
 
-    internal static WebApplicationFactory<Program> Start(string connectionString, int timeout = 30)
+    internal static WebApplicationFactory<Program> Start(string connectionString)
     {
         var factory = new WebApplicationFactory<Program>().WithWebHostBuilder(builder => builder
             .UseSetting("ConnectionStrings:registry-db", connectionString)
             .UseSetting("InternalToken", Token)
             .UseSetting("urls", "http://127.0.0.1:0")
             // Long time-outs, so that a busy machine doesn't cause a 503.
-            .UseSetting("Database:ConnectTimeout", $"{timeout}")
-            .UseSetting("Database:CommandTimeout", $"{timeout}")
+            .UseSetting("Database:ConnectTimeout", "30")
+            .UseSetting("Database:CommandTimeout", "30")
             .UseSetting("Logging:LogLevel:Default", "Warning"));
         factory.UseKestrel();
         factory.StartServer();

@@ -98,20 +98,21 @@ public sealed class DatabaseTests(PostgresServer server)
         (await StatusAsync(app, "/alive")).ShouldBe(HttpStatusCode.OK);
         (await StatusAsync(app, "/ready")).ShouldBe(HttpStatusCode.ServiceUnavailable);
         (await StatusAsync(app, "/health")).ShouldBe(HttpStatusCode.ServiceUnavailable);
-        (await StatusAsync(app, "/query")).ShouldBe(HttpStatusCode.ServiceUnavailable);
+        using (var early = await app.Client.GetAsync("/query"))
+        {
+            early.StatusCode.ShouldBe(HttpStatusCode.ServiceUnavailable);
+            early.Headers.RetryAfter!.Delta.ShouldBe(TimeSpan.FromSeconds(1));
+            early.Content.Headers.ContentType!.MediaType.ShouldBe("application/problem+json");
+            (await early.Content.ReadAsStringAsync()).ShouldContain("The service is starting: waiting for migrations.");
+        }
 
         await own.StartAsync();
         await Eventually.Async(async () => (await StatusAsync(app, "/query")).ShouldBe(HttpStatusCode.OK));
         (await StatusAsync(app, "/ready")).ShouldBe(HttpStatusCode.OK);
 
         await own.KillAsync();
-        (await StatusAsync(app, "/query")).ShouldBe(HttpStatusCode.ServiceUnavailable);
-        using (var response = await app.Client.GetAsync("/query"))
-        {
-            response.StatusCode.ShouldBe(HttpStatusCode.ServiceUnavailable);
-            response.Headers.RetryAfter!.Delta.ShouldBe(TimeSpan.FromSeconds(1));
-            response.Content.Headers.ContentType!.MediaType.ShouldBe("application/problem+json");
-        }
+        await AssertUnavailableAsync(app);
+        await AssertUnavailableAsync(app);
 
         (await StatusAsync(app, "/alive")).ShouldBe(HttpStatusCode.OK);
         (await StatusAsync(app, "/ready")).ShouldBe(HttpStatusCode.OK);
@@ -135,7 +136,7 @@ public sealed class DatabaseTests(PostgresServer server)
                     held.Add(await app.Get<NpgsqlDataSource>().OpenConnectionAsync());
                 }
             });
-            (await StatusAsync(app, "/query")).ShouldBe(HttpStatusCode.ServiceUnavailable);
+            await AssertUnavailableAsync(app);
         }
         finally
         {
@@ -214,6 +215,13 @@ public sealed class DatabaseTests(PostgresServer server)
             database.ReadAsync(connection => connection.ExecuteScalarAsync<int>("select 1"), cancellationToken)),
         settings: settings,
         waitForMigrations: settings is not null);
+
+    private static async Task AssertUnavailableAsync(TestApp app)
+    {
+        using var response = await app.Client.GetAsync("/query");
+        await response.ShouldSayThatTheDatabaseIsUnavailableAsync();
+        response.Headers.RetryAfter!.Delta.ShouldBe(TimeSpan.FromSeconds(1));
+    }
 
     private static async Task<HttpStatusCode> StatusAsync(TestApp app, string path)
     {

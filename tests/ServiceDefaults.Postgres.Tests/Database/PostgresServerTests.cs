@@ -21,7 +21,7 @@ public sealed class PostgresServerTests(TestDatabase database) : IClassFixture<T
     public async Task A_server_of_ones_own_can_be_stopped_killed_and_started_again_with_its_data()
     {
         await using var server = await PostgresServer.StartNewAsync();
-        await using var dataSource = NpgsqlDataSource.Create(server.ConnectionStringTo("postgres") + ";Pooling=false;Timeout=1");
+        await using var dataSource = NpgsqlDataSource.Create(server.ConnectionStringTo("postgres") + ";Pooling=false");
         await ExecuteAsync(dataSource, "create table kept (id int); insert into kept values (1)");
 
         await server.StopAsync();

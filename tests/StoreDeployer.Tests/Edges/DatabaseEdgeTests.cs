@@ -6,7 +6,7 @@ using Platform.TestSupport;
 namespace Platform.StoreDeployer.Tests.Edges;
 
 /// <summary>StoreDeployer with a fault proxy in front of its database, and a live store. A single failure of a step makes a deployment fail here.</summary>
-public sealed class DatabaseEdge(PostgresServer server) : IAsyncLifetime
+public abstract class DatabaseEdge(PostgresServer server, int timeout) : IAsyncLifetime
 {
     public DatabaseWay Way { get; private set; } = null!;
 
@@ -18,12 +18,11 @@ public sealed class DatabaseEdge(PostgresServer server) : IAsyncLifetime
 
     public async ValueTask InitializeAsync()
     {
-        Way = await DatabaseWay.CreateAsync(server);
+        Way = await DatabaseWay.CreateAsync(server, timeout);
         Neighbours = await Neighbours.StartAsync();
         Deployer = new DeployerHost(
             Way.ConnectionString,
             Neighbours,
-            ("Database:ConnectTimeout", "1"),
             // So long that no test can be saved by its end.
             ("Deployments:Lease", "00:10:00"),
             ("Deployments:MaxFailures", "1"),
@@ -40,38 +39,53 @@ public sealed class DatabaseEdge(PostgresServer server) : IAsyncLifetime
         await Eventually.Async(async () => (await Deployer.PageAsync("first")).ShouldContain("Mug"));
     }
 
+    public Task<HttpResponseMessage> ReadAsync()
+    {
+        var request = new HttpRequestMessage(HttpMethod.Get, $"/deployments/{First}");
+        request.Headers.Add("X-Internal-Token", DeployerClient.Token);
+        return Deployer.Http.SendAsync(request);
+    }
+
     public async ValueTask DisposeAsync()
     {
         await Deployer.DisposeAsync();
         await Neighbours.DisposeAsync();
         await Way.DisposeAsync();
+        GC.SuppressFinalize(this);
     }
 }
 
-/// <summary>Deployments, messages and live stores during each fault between StoreDeployer and its database.</summary>
-public sealed class DatabaseEdgeTests(DatabaseEdge edge) : IClassFixture<DatabaseEdge>
+public sealed class SlowDatabaseEdge(PostgresServer server) : DatabaseEdge(server, DatabaseWay.SlowTimeout);
+
+public sealed class BrokenDatabaseEdge(PostgresServer server) : DatabaseEdge(server, DatabaseWay.BrokenTimeout);
+
+/// <summary>Deployments during each fault that slows StoreDeployer's connection to its database down.</summary>
+public sealed class SlowDatabaseTests(SlowDatabaseEdge edge) : IClassFixture<SlowDatabaseEdge>
 {
     public static TheoryData<Fault> Slow => EdgeFaults.Slow;
-
-    public static TheoryData<Fault> Broken => EdgeFaults.Broken;
 
     [Theory]
     [MemberData(nameof(Slow))]
     public async Task Deployments_go_live_over_a_slow_connection(Fault fault)
     {
-        await DatabaseWay.RecoversAsync(ReadAsync);
         var shop = new EdgeShop(edge);
 
-        await edge.Way.CarriesAsync(fault, shop.RequestAsync, ReadAsync);
+        await edge.Way.CarriesAsync(fault, shop.RequestAsync, edge.ReadAsync);
 
         await shop.LiveOnceAsync();
     }
+}
+
+/// <summary>Deployments, messages and live stores during each fault that breaks StoreDeployer's connection to its database.</summary>
+public sealed class BrokenDatabaseTests(BrokenDatabaseEdge edge) : IClassFixture<BrokenDatabaseEdge>
+{
+    public static TheoryData<Fault> Broken => EdgeFaults.Broken;
 
     [Theory]
     [MemberData(nameof(Broken))]
     public async Task A_running_deployment_and_one_requested_during_a_fault_go_live_once_after_it(Fault fault)
     {
-        await DatabaseWay.RecoversAsync(ReadAsync);
+        await DatabaseWay.RecoversAsync(edge.ReadAsync);
         var underWay = new EdgeShop(edge);
         var fetches = edge.Neighbours.Fetches;
         edge.Neighbours.HoldUp();
@@ -81,11 +95,11 @@ public sealed class DatabaseEdgeTests(DatabaseEdge edge) : IClassFixture<Databas
             await Eventually.TrueAsync(() => edge.Neighbours.Fetches > fetches);
             var askedFor = new EdgeShop(edge);
 
-            await edge.Way.RefusesAsync(fault, askedFor.RequestAsync, ReadAsync, async () =>
+            await edge.Way.RefusesAsync(fault, askedFor.RequestAsync, edge.ReadAsync, async () =>
             {
                 edge.Neighbours.Open();
                 (await edge.Deployer.PageAsync("first")).ShouldContain("Mug");
-                return await ReadAsync();
+                return await edge.ReadAsync();
             });
 
             await DatabaseWay.RecoversAsync(askedFor.RequestAsync);
@@ -97,40 +111,33 @@ public sealed class DatabaseEdgeTests(DatabaseEdge edge) : IClassFixture<Databas
             edge.Neighbours.Open();
         }
     }
+}
 
-    private Task<HttpResponseMessage> ReadAsync()
+/// <summary>A shop whose deployment is requested with one message, which may be sent repeatedly. Its bundle is not cached.</summary>
+internal sealed class EdgeShop
+{
+    private readonly DatabaseEdge _edge;
+    private readonly Guid _shop = Guid.CreateVersion7();
+    private readonly Guid _deployment = Guid.CreateVersion7();
+    private readonly Guid _message = Guid.CreateVersion7();
+    private readonly string _digest;
+
+    public EdgeShop(DatabaseEdge edge)
     {
-        var request = new HttpRequestMessage(HttpMethod.Get, $"/deployments/{edge.First}");
-        request.Headers.Add("X-Internal-Token", DeployerClient.Token);
-        return edge.Deployer.Http.SendAsync(request);
+        _edge = edge;
+        _digest = edge.Neighbours.Publish(Bundles.Entries(css: $"a {{ content: '{_shop}' }}"));
     }
 
-    /// <summary>A shop whose deployment is requested with one message, which may be sent repeatedly. Its bundle is not cached.</summary>
-    private sealed class EdgeShop
+    private string Slug => $"shop-{_shop:n}";
+
+    public Task<HttpResponseMessage> RequestAsync() => _edge.Deployer.TrySendAsync(
+        "deployment.requested", _shop, _deployment, DeployerClient.DeploymentRequested(_deployment, _shop, Slug, _digest), _message, sequence: 1);
+
+    public async Task LiveOnceAsync()
     {
-        private readonly DatabaseEdge _edge;
-        private readonly Guid _shop = Guid.CreateVersion7();
-        private readonly Guid _deployment = Guid.CreateVersion7();
-        private readonly Guid _message = Guid.CreateVersion7();
-        private readonly string _digest;
-
-        public EdgeShop(DatabaseEdge edge)
-        {
-            _edge = edge;
-            _digest = edge.Neighbours.Publish(Bundles.Entries(css: $"a {{ content: '{_shop}' }}"));
-        }
-
-        private string Slug => $"shop-{_shop:n}";
-
-        public Task<HttpResponseMessage> RequestAsync() => _edge.Deployer.TrySendAsync(
-            "deployment.requested", _shop, _deployment, DeployerClient.DeploymentRequested(_deployment, _shop, Slug, _digest), _message, sequence: 1);
-
-        public async Task LiveOnceAsync()
-        {
-            (await _edge.Neighbours.FinishedAsync(_deployment)).GetProperty("status").GetString().ShouldBe("live");
-            (await _edge.Deployer.PageAsync(Slug)).ShouldContain("Mug");
-            await using var command = _edge.Way.Database.DataSource.CreateCommand($"select count(*) from releases where shop_id = '{_shop}'");
-            (await command.ExecuteScalarAsync()).ShouldBe(1L);
-        }
+        (await _edge.Neighbours.FinishedAsync(_deployment)).GetProperty("status").GetString().ShouldBe("live");
+        (await _edge.Deployer.PageAsync(Slug)).ShouldContain("Mug");
+        await using var command = _edge.Way.Database.DataSource.CreateCommand($"select count(*) from releases where shop_id = '{_shop}'");
+        (await command.ExecuteScalarAsync()).ShouldBe(1L);
     }
 }
