@@ -51,7 +51,7 @@ public sealed partial class MetricsTests(RunningPlatform platform)
             }
 
             missing.Distinct(StringComparer.Ordinal).ShouldBeEmpty();
-        }, TimeSpan.FromSeconds(30), Cancel);
+        }, cancellationToken: Cancel);
     }
 
     [Fact]

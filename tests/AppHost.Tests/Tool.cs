@@ -19,6 +19,8 @@ internal static class Tool
             start.Environment[name] = value;
 
         using var process = Process.Start(start)!;
+        // A cancelled test must not leave the program behind.
+        await using var killing = TestContext.Current.CancellationToken.Register(() => process.Kill(entireProcessTree: true));
         var error = process.StandardError.ReadToEndAsync(TestContext.Current.CancellationToken);
         var output = process.StandardOutput.ReadToEndAsync(TestContext.Current.CancellationToken);
         await process.StandardInput.WriteAsync(input);

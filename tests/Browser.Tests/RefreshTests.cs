@@ -103,7 +103,7 @@ public sealed class RefreshTests(LivePlatform platform)
             {
                 await audit.Page.GotoAsync("/resilience");
                 (await audit.Page.GetByText("store-deployer is unavailable").CountAsync()).ShouldBe(1);
-            }, TimeSpan.FromSeconds(30), TestContext.Current.CancellationToken);
+            }, cancellationToken: TestContext.Current.CancellationToken);
             await audit.CheckAsync();
             await audit.AssertNoProblemsAsync();
         }

@@ -182,7 +182,7 @@ public sealed class ServeTests : IDisposable
         var connection = new NpgsqlConnection(ConnectionString(password));
         await connection.OpenAsync(Cancel);
         return connection;
-    }, TimeSpan.FromSeconds(30), Cancel);
+    }, cancellationToken: Cancel);
 
     private string ConnectionString(string password) => new NpgsqlConnectionStringBuilder
     {

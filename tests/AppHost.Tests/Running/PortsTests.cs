@@ -18,10 +18,19 @@ public sealed class PortsTests
         Ports.Parse(args).All.ShouldBe([9100, 9101, 9103, 15988, 15989, 15990]);
 
     [Theory]
+    [InlineData(1024)]
+    [InlineData(58000)]
+    public void The_lowest_and_the_highest_port_are_taken(int port) => Ports.Parse([$"--port={port}"]).Console.ShouldBe(port);
+
+    [Theory]
     [InlineData("http")]
     [InlineData("")]
     [InlineData("-1")]
+    [InlineData("+9100")]
+    [InlineData("9100 ")]
+    [InlineData("9,100")]
     [InlineData("80")]
+    [InlineData("1023")]
     [InlineData("58001")]
     [InlineData("99999999999")]
     public void What_is_no_port_is_refused_with_the_rule(string value) =>

@@ -8,12 +8,15 @@ namespace Platform.AppHost.Tests.Running;
 /// <summary>What the AppHost, started as <c>./run</c> and <c>dotnet run</c> start it, says on the terminal when it can't start.</summary>
 public sealed class StartTests : IDisposable
 {
+    // Only ends a start that succeeds, which it must not.
+    private const int Limit = 120_000;
+
     private readonly DataDirectory _data = new();
     private readonly int _port = FreePorts();
 
     public void Dispose() => _data.Dispose();
 
-    [Fact]
+    [Fact(Timeout = Limit)]
     public async Task A_damaged_database_is_named_with_the_end_of_its_output()
     {
         var postgres = Directory.CreateDirectory(Path.Combine(_data.Path, "postgres"));
@@ -28,7 +31,7 @@ public sealed class StartTests : IDisposable
         output.ShouldNotContain("template-registry could not be started");
     }
 
-    [Fact]
+    [Fact(Timeout = Limit)]
     public async Task A_service_that_an_invalid_setting_stops_is_named_with_field_and_rule()
     {
         var (code, output) = await StartAsync(environment: ("Requests__Timeout", "-1"));
@@ -39,7 +42,7 @@ public sealed class StartTests : IDisposable
         output.ShouldNotContain("   at ");
     }
 
-    [Fact]
+    [Fact(Timeout = Limit)]
     public async Task A_port_in_use_is_named()
     {
         using var other = new TcpListener(IPAddress.Loopback, new Ports(_port).Dashboard);
@@ -53,7 +56,7 @@ public sealed class StartTests : IDisposable
         output.Trim().ShouldNotContain("\n");
     }
 
-    [Theory]
+    [Theory(Timeout = Limit)]
     [InlineData("--database=oracle", "--database says 'oracle': it must be 'local' or 'container'.")]
     [InlineData("--port=none", "--port must be a number from 1024 to 58000, not 'none'.")]
     public async Task An_invalid_option_is_named(string option, string said)

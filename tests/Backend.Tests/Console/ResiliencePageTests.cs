@@ -84,7 +84,7 @@ public sealed class ResiliencePageTests(PatientBackend patient) : IClassFixture<
         {
             ["destination"] = "backend",
             ["waiting"] = 7,
-            ["oldestAt"] = DateTimeOffset.UtcNow.AddMinutes(-3.5).ToString("O"),
+            ["oldestAt"] = DateTimeOffset.UtcNow.AddHours(-3.5).ToString("O"),
             ["deadLetters"] = 1,
             ["away"] = true,
             ["lastError"] = "connection refused",
@@ -108,7 +108,7 @@ public sealed class ResiliencePageTests(PatientBackend patient) : IClassFixture<
             await Eventually.Async(async () =>
             {
                 await _browser.OpenAsync("/resilience");
-                Fact("To backend").ShouldBe("7 waiting, oldest for 3 minUnavailable connection refused");
+                Fact("To backend").ShouldBe("7 waiting, oldest for 3 hUnavailable connection refused");
             });
             _browser.Text.ShouldContain("<b>no</b> such shop");
             _browser.Text.ShouldContain("rejected 2 times");

@@ -62,8 +62,7 @@ public sealed class DeploymentEndpointTests(BackendHost backend) : IClassFixture
                 {
                     backend.Deployer.MessagesOf(shop.Id()).Select(message => (string)message["subject"]!).ShouldBe([first.Id().ToString(), second.Id().ToString()]);
                     return Task.CompletedTask;
-                },
-                TimeSpan.FromSeconds(40));
+                });
         }
         finally
         {

@@ -16,7 +16,9 @@ public sealed class TemplateEndpointsTests(RunningRegistry registry) : IClassFix
         var bundle = new TestBundle("readable");
         var zip = bundle.Zip();
 
+        var before = await DatabaseTimeAsync();
         using var response = await registry.PutAsync("readable", "1.0.0", zip);
+        var after = await DatabaseTimeAsync();
 
         response.StatusCode.ShouldBe(HttpStatusCode.Created);
         response.Headers.Location!.ToString().ShouldBe("/templates/readable/versions/1.0.0");
@@ -28,7 +30,7 @@ public sealed class TemplateEndpointsTests(RunningRegistry registry) : IClassFix
         version["status"]!.GetValue<string>().ShouldBe("published");
         version["size"]!.GetValue<int>().ShouldBe(zip.Length);
         version["digest"]!.GetValue<string>().ShouldBe(BundleDigest.Of(zip).ToString());
-        version["publishedAt"]!.GetValue<DateTimeOffset>().ShouldBe(DateTimeOffset.UtcNow, TimeSpan.FromMinutes(5));
+        version["publishedAt"]!.GetValue<DateTimeOffset>().ShouldBeInRange(before, after);
         var choice = version["parameters"]!.AsArray().Single(p => (string)p!["name"]! == "mood")!;
         choice.ToJsonString().ShouldBe(
             """{"name":"mood","type":"choice","label":"Mood","required":false,"default":"calm","choices":[{"value":"calm","label":"Calm"},{"value":"loud","label":"Loud"}]}""");
@@ -335,6 +337,10 @@ public sealed class TemplateEndpointsTests(RunningRegistry registry) : IClassFix
 
     private static async Task<JsonObject> ProblemOf(HttpResponseMessage response) =>
         (await JsonSerializer.DeserializeAsync<JsonObject>(await response.Content.ReadAsStreamAsync()))!;
+
+    // Times that are stored are the database's.
+    private async Task<DateTimeOffset> DatabaseTimeAsync() =>
+        new(await registry.Database.DataSource.CreateConnection().ExecuteScalarAsync<DateTime>("select clock_timestamp()"), TimeSpan.Zero);
 
     private async Task<long> CountBundles() => await registry.Database.DataSource.CreateConnection().ExecuteScalarAsync<long>("select count(*) from bundles");
 
