@@ -251,6 +251,32 @@ public sealed class DeployerHost : DeployerClient, IAsyncDisposable
     }
 }
 
+/// <summary>A StoreDeployer with its neighbours and its database, for the tests of a class, each of which uses a shop of its own.</summary>
+public abstract class SharedDeployer(PostgresServer server, params (string Key, string Value)[] settings) : IAsyncLifetime
+{
+    public TestDatabase Database { get; } = new(server);
+
+    public Neighbours Neighbours { get; private set; } = null!;
+
+    public DeployerHost Deployer { get; private set; } = null!;
+
+    public async ValueTask InitializeAsync()
+    {
+        await Database.InitializeAsync();
+        Neighbours = await Neighbours.StartAsync();
+        Deployer = new DeployerHost(Database.ConnectionString, Neighbours, settings);
+        await Deployer.ReadyAsync();
+    }
+
+    public async ValueTask DisposeAsync()
+    {
+        await Deployer.DisposeAsync();
+        await Neighbours.DisposeAsync();
+        await Database.DisposeAsync();
+        GC.SuppressFinalize(this);
+    }
+}
+
 /// <summary>A StoreDeployer in a separate process, which can be killed and paused.</summary>
 public sealed class DeployerProcess : DeployerClient, IAsyncDisposable
 {

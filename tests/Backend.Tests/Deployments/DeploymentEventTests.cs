@@ -6,17 +6,23 @@ using Platform.TestSupport;
 
 namespace Platform.Backend.Tests.Deployments;
 
-public sealed class DeploymentEventTests(PostgresServer server) : IAsyncLifetime
+/// <summary>A Backend whose event streams send heartbeats every 200 ms.</summary>
+public sealed class BackendWithHeartbeats(PostgresServer server) : IAsyncLifetime
 {
-    private readonly BackendHost _backend = new(server);
+    public BackendHost Host { get; } = new(server);
 
-    public async ValueTask InitializeAsync()
+    public ValueTask InitializeAsync()
     {
-        _backend.Set("DeploymentEvents:Heartbeat", "00:00:00.200");
-        await _backend.InitializeAsync();
+        Host.Set("DeploymentEvents:Heartbeat", "00:00:00.200");
+        return Host.InitializeAsync();
     }
 
-    public ValueTask DisposeAsync() => _backend.DisposeAsync();
+    public ValueTask DisposeAsync() => Host.DisposeAsync();
+}
+
+public sealed class DeploymentEventTests(BackendWithHeartbeats heartbeats) : IClassFixture<BackendWithHeartbeats>
+{
+    private readonly BackendHost _backend = heartbeats.Host;
 
     [Fact]
     public async Task A_stream_tells_everything_from_the_start_and_ends_with_the_deployment()

@@ -5,32 +5,27 @@ using Platform.TestSupport;
 
 namespace Platform.StoreDeployer.Tests.Deployments;
 
+/// <summary>A StoreDeployer whose steps may fail twice.</summary>
+public sealed class DeployerWithTwoAttempts(PostgresServer server) : SharedDeployer(server, ("Deployments:MaxFailures", "2"));
+
 /// <summary>Deployments from Backend's message to the served page and the reply, over real sockets and a real database.</summary>
-public sealed class DeploymentTests(TestDatabase database) : IClassFixture<TestDatabase>, IAsyncLifetime
+public sealed class DeploymentTests(DeployerWithTwoAttempts shared) : IClassFixture<DeployerWithTwoAttempts>, IDisposable
 {
     private readonly Guid _shop = Guid.CreateVersion7();
     private readonly string _slug = $"mugs-{Guid.NewGuid():n}";
-    private Neighbours _neighbours = null!;
-    private DeployerHost _deployer = null!;
+    private readonly Neighbours _neighbours = shared.Neighbours;
+    private readonly DeployerHost _deployer = shared.Deployer;
 
-    public async ValueTask InitializeAsync()
-    {
-        _neighbours = await Neighbours.StartAsync();
-        _deployer = new DeployerHost(database.ConnectionString, _neighbours, ("Deployments:MaxFailures", "2"));
-        await _deployer.ReadyAsync();
-    }
+    public void Dispose() => _neighbours.Open();
 
-    public async ValueTask DisposeAsync()
-    {
-        await _deployer.DisposeAsync();
-        await _neighbours.DisposeAsync();
-    }
+    // Each time a bundle of its own, which is not in the deployer's cache.
+    private string Publish() => _neighbours.Publish(Bundles.Entries(css: $"a {{ content: '{Guid.NewGuid()}' }}"));
 
     private static string Status(JsonElement message) => message.GetProperty("status").GetString()!;
 
     private async Task<Guid> DeployAsync(string name, string? digest = null)
     {
-        var deployment = await _deployer.RequestAsync(_shop, _slug, digest ?? _neighbours.Publish(), name);
+        var deployment = await _deployer.RequestAsync(_shop, _slug, digest ?? Publish(), name);
         var finished = await _neighbours.FinishedAsync(deployment);
         Status(finished).ShouldBe("live", finished.ToString());
         return finished.GetProperty("release").GetGuid();
@@ -39,7 +34,7 @@ public sealed class DeploymentTests(TestDatabase database) : IClassFixture<TestD
     [Fact]
     public async Task A_deployment_goes_live_and_reports_its_steps()
     {
-        var deployment = await _deployer.RequestAsync(_shop, _slug, _neighbours.Publish(), "Tea & mugs");
+        var deployment = await _deployer.RequestAsync(_shop, _slug, Publish(), "Tea & mugs");
 
         var finished = await _neighbours.FinishedAsync(deployment);
         Status(finished).ShouldBe("live");
@@ -67,14 +62,14 @@ public sealed class DeploymentTests(TestDatabase database) : IClassFixture<TestD
     [Fact]
     public async Task Replies_have_the_trace_and_the_correlation_id_of_the_request()
     {
-        var deployment = await _deployer.RequestAsync(_shop, _slug, _neighbours.Publish());
+        var deployment = await _deployer.RequestAsync(_shop, _slug, Publish());
         await _neighbours.FinishedAsync(deployment);
 
         var messages = _neighbours.Backend.Requests.Where(request => request.Path == "/messages").Select(request => JsonDocument.Parse(request.Body).RootElement)
             .Where(message => message.GetProperty("subject").GetString() == deployment.ToString()).ToList();
         messages.ShouldAllBe(message => message.GetProperty("correlationid").GetString() == $"test-{deployment:n}");
         messages.Select(message => message.GetProperty("traceparent").GetString()![3..35]).Distinct().Count().ShouldBe(1);
-        _neighbours.Registry.Requests.ShouldContain(request => request.Headers["X-Correlation-ID"] == $"test-{deployment:n}");
+        _neighbours.Registry.Requests.ShouldContain(request => request.Path.StartsWith("/bundles/") && request.Headers["X-Correlation-ID"] == $"test-{deployment:n}");
     }
 
     [Fact]
@@ -88,14 +83,14 @@ public sealed class DeploymentTests(TestDatabase database) : IClassFixture<TestD
             slug = _slug,
             kind = "deployment",
             priority = 1,
-            template = new { name = "plain", version = "1.0.0", digest = _neighbours.Publish() },
+            template = new { name = "plain", version = "1.0.0", digest = Publish() },
             shop = new { name = "Once", settings = new { }, products = Array.Empty<object>() },
             requestedAt = DateTimeOffset.UtcNow,
         };
         await Task.WhenAll(Enumerable.Range(0, 5).Select(_ => _deployer.SendAsync("deployment.requested", _shop, deployment, data, message, sequence: 1)));
         await _neighbours.FinishedAsync(deployment);
 
-        await using var command = database.DataSource.CreateCommand("select count(*) from releases where shop_id = $1");
+        await using var command = shared.Database.DataSource.CreateCommand("select count(*) from releases where shop_id = $1");
         command.Parameters.AddWithValue(_shop);
         (await command.ExecuteScalarAsync()).ShouldBe(1L);
         _neighbours.MessagesAbout(deployment).Count(sent => sent.Type == "deployment.finished").ShouldBe(1);
@@ -106,10 +101,10 @@ public sealed class DeploymentTests(TestDatabase database) : IClassFixture<TestD
     {
         await DeployAsync("zero");
         _neighbours.HoldUp();
-        var running = await _deployer.RequestAsync(_shop, _slug, _neighbours.Publish(Bundles.Entries(css: "a { color: red }")), "first");
+        var running = await _deployer.RequestAsync(_shop, _slug, Publish(), "first");
         await _deployer.StatusBecomesAsync(running, "running");
-        var waiting = await _deployer.RequestAsync(_shop, _slug, _neighbours.Publish(), "second");
-        var newest = await _deployer.RequestAsync(_shop, _slug, _neighbours.Publish(), "third");
+        var waiting = await _deployer.RequestAsync(_shop, _slug, Publish(), "second");
+        var newest = await _deployer.RequestAsync(_shop, _slug, Publish(), "third");
 
         Status(await _neighbours.FinishedAsync(waiting)).ShouldBe("superseded");
         _neighbours.Open();
@@ -122,9 +117,9 @@ public sealed class DeploymentTests(TestDatabase database) : IClassFixture<TestD
     public async Task A_queued_deployment_is_cancelled_at_once_and_a_running_one_soon()
     {
         _neighbours.HoldUp();
-        var running = await _deployer.RequestAsync(_shop, _slug, _neighbours.Publish());
+        var running = await _deployer.RequestAsync(_shop, _slug, Publish());
         await _deployer.StatusBecomesAsync(running, "running");
-        var waiting = await _deployer.RequestAsync(_shop, _slug, _neighbours.Publish());
+        var waiting = await _deployer.RequestAsync(_shop, _slug, Publish());
 
         await _deployer.CancelAsync(_shop, waiting);
         Status(await _neighbours.FinishedAsync(waiting)).ShouldBe("cancelled");
@@ -138,7 +133,7 @@ public sealed class DeploymentTests(TestDatabase database) : IClassFixture<TestD
     [Fact]
     public async Task A_cancellation_after_going_live_is_ignored()
     {
-        var deployment = await _deployer.RequestAsync(_shop, _slug, _neighbours.Publish());
+        var deployment = await _deployer.RequestAsync(_shop, _slug, Publish());
         await _neighbours.FinishedAsync(deployment);
 
         await _deployer.CancelAsync(_shop, deployment);
@@ -151,11 +146,11 @@ public sealed class DeploymentTests(TestDatabase database) : IClassFixture<TestD
     public async Task An_unavailable_registry_uses_up_no_attempts()
     {
         await _neighbours.Registry.StopAsync();
-        var deployment = await _deployer.RequestAsync(_shop, _slug, _neighbours.Publish(Bundles.Entries(css: "a { color: blue }")));
+        var deployment = await _deployer.RequestAsync(_shop, _slug, Publish());
         // More times than a step may fail.
         await Eventually.Async(async () =>
         {
-            await using var command = database.DataSource.CreateCommand("select waits from deployments where id = $1");
+            await using var command = shared.Database.DataSource.CreateCommand("select waits from deployments where id = $1");
             command.Parameters.AddWithValue(deployment);
             ((int)(await command.ExecuteScalarAsync())!).ShouldBeGreaterThan(3);
         }, TimeSpan.FromMinutes(2));
@@ -265,9 +260,9 @@ public sealed class DeploymentTests(TestDatabase database) : IClassFixture<TestD
     {
         await DeployAsync("before");
         _neighbours.HoldUp();
-        var running = await _deployer.RequestAsync(_shop, _slug, _neighbours.Publish(Bundles.Entries(css: "a { color: teal }")));
+        var running = await _deployer.RequestAsync(_shop, _slug, Publish());
         await _deployer.StatusBecomesAsync(running, "running");
-        var waiting = await _deployer.RequestAsync(_shop, _slug, _neighbours.Publish());
+        var waiting = await _deployer.RequestAsync(_shop, _slug, Publish());
 
         await _deployer.DeleteShopAsync(_shop, _slug);
 
@@ -279,7 +274,7 @@ public sealed class DeploymentTests(TestDatabase database) : IClassFixture<TestD
         ((int)(await _deployer.Http.GetAsync(new Uri($"/stores/{_slug}/", UriKind.Relative))).StatusCode).ShouldBe(410);
 
         // Another shop can use the slug now.
-        var successor = await _deployer.RequestAsync(Guid.CreateVersion7(), _slug, _neighbours.Publish(), "successor");
+        var successor = await _deployer.RequestAsync(Guid.CreateVersion7(), _slug, Publish(), "successor");
         Status(await _neighbours.FinishedAsync(successor)).ShouldBe("live");
         (await _deployer.PageAsync(_slug)).ShouldContain("successor");
     }

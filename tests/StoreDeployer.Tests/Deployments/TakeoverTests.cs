@@ -34,6 +34,12 @@ public sealed class TakeoverTests(PostgresServer server) : IAsyncLifetime
         return deployment;
     }
 
+    private async Task ExecuteAsync(string sql)
+    {
+        await using var command = _database.DataSource.CreateCommand(sql);
+        await command.ExecuteNonQueryAsync();
+    }
+
     private async Task<JsonElement> AssertLiveOnceAsync(DeployerClient deployer, Guid deployment)
     {
         var finished = await _neighbours.FinishedAsync(deployment);
@@ -73,8 +79,9 @@ public sealed class TakeoverTests(PostgresServer server) : IAsyncLifetime
         await paused.PauseAsync();
         try
         {
-            await using (var expire = _database.DataSource.CreateCommand("update deployments set lease_until = now() where lease_until is not null"))
-                await expire.ExecuteNonQueryAsync();
+            // Also that of a message which it may be sending: the heir's messages wait for it.
+            await ExecuteAsync("update deployments set lease_until = now() where lease_until is not null");
+            await ExecuteAsync("update outbox_keys set lease_until = now() where lease is not null");
             await Eventually.TrueAsync(() => _neighbours.Fetches > fetches);
             _neighbours.Open();
             (await AssertLiveOnceAsync(heir, deployment)).GetProperty("lostLeases").GetInt32().ShouldBe(1);

@@ -9,27 +9,20 @@ using Platform.TestSupport;
 
 namespace Platform.StoreDeployer.Tests.Stores;
 
+/// <summary>A StoreDeployer that retains two releases.</summary>
+public sealed class DeployerWithTwoReleases(PostgresServer server) : SharedDeployer(server, ("Stores:PublicUrl", "http://localhost"), ("Stores:RetainedReleases", "2"));
+
 /// <summary>The responses of live stores.</summary>
-public sealed class StoreTests(TestDatabase database) : IClassFixture<TestDatabase>, IAsyncLifetime
+public sealed class StoreTests(DeployerWithTwoReleases shared) : IClassFixture<DeployerWithTwoReleases>, IAsyncLifetime
 {
     private readonly Guid _shop = Guid.CreateVersion7();
     private readonly string _slug = $"mugs-{Guid.NewGuid():n}";
-    private Neighbours _neighbours = null!;
-    private DeployerHost _deployer = null!;
+    private readonly Neighbours _neighbours = shared.Neighbours;
+    private readonly DeployerHost _deployer = shared.Deployer;
 
-    public async ValueTask InitializeAsync()
-    {
-        _neighbours = await Neighbours.StartAsync();
-        _deployer = new DeployerHost(database.ConnectionString, _neighbours, ("Stores:PublicUrl", "http://localhost"), ("Stores:RetainedReleases", "2"));
-        await _deployer.ReadyAsync();
-        await DeployAsync("Mug shop");
-    }
+    public async ValueTask InitializeAsync() => await DeployAsync("Mug shop");
 
-    public async ValueTask DisposeAsync()
-    {
-        await _deployer.DisposeAsync();
-        await _neighbours.DisposeAsync();
-    }
+    public ValueTask DisposeAsync() => ValueTask.CompletedTask;
 
     private async Task DeployAsync(string name, Dictionary<string, string>? entries = null)
     {
@@ -47,14 +40,6 @@ public sealed class StoreTests(TestDatabase database) : IClassFixture<TestDataba
 
     private async Task<string> StylesheetAsync() =>
         Regex.Match(await _deployer.PageAsync(_slug), "_assets/[0-9a-f]{64}/store.css", RegexOptions.None, Regex.InfiniteMatchTimeout).Value;
-
-    // Moved away first, in one step: files of the previous release may still be written to the cache.
-    private void DeleteCache()
-    {
-        var away = $"{_deployer.CacheDirectory}-away";
-        Directory.Move(_deployer.CacheDirectory, away);
-        Directory.Delete(away, recursive: true);
-    }
 
     [Fact]
     public async Task Pages_are_revalidated_by_their_digest()
@@ -104,7 +89,7 @@ public sealed class StoreTests(TestDatabase database) : IClassFixture<TestDataba
     public async Task Taking_a_store_down_reaches_all_processes_even_if_its_transaction_began_before_the_last_activation()
     {
         await DeployAsync("Second shop");
-        await using var other = new DeployerHost(database.ConnectionString, _neighbours, ("Stores:PollInterval", "00:00:00.1"));
+        await using var other = new DeployerHost(shared.Database.ConnectionString, _neighbours, ("Stores:PollInterval", "00:00:00.1"));
         await other.ReadyAsync();
         await Eventually.Async(async () => (await other.PageAsync(_slug)).ShouldContain("Second shop"));
         // A queued deployment whose row is locked, so that the deletion waits again after it has taken the store down.
@@ -139,7 +124,7 @@ public sealed class StoreTests(TestDatabase database) : IClassFixture<TestDataba
 
         async Task<NpgsqlTransaction> BeginAsync(string sql)
         {
-            var connection = new NpgsqlConnection(database.ConnectionString + ";Pooling=false");
+            var connection = new NpgsqlConnection(shared.Database.ConnectionString + ";Pooling=false");
             await connection.OpenAsync();
             var transaction = await connection.BeginTransactionAsync();
             await ExecuteAsync(transaction, sql);
@@ -154,7 +139,7 @@ public sealed class StoreTests(TestDatabase database) : IClassFixture<TestDataba
 
         Task BlockedAsync(string table) => Eventually.Async(async () =>
         {
-            await using var blocked = database.DataSource.CreateCommand(
+            await using var blocked = shared.Database.DataSource.CreateCommand(
                 "select count(*) from pg_stat_activity where wait_event_type = 'Lock' and datname = current_database() and query like '%' || $1 || '%'");
             blocked.Parameters.AddWithValue(table == "stores" ? "insert into stores" : "update deployments");
             (await blocked.ExecuteScalarAsync()).ShouldBe(1L);
@@ -182,7 +167,7 @@ public sealed class StoreTests(TestDatabase database) : IClassFixture<TestDataba
 
         await _deployer.Services.GetRequiredService<CollectReleases>().ExecuteOnceAsync(CancellationToken.None);
 
-        await using var command = database.DataSource.CreateCommand(
+        await using var command = shared.Database.DataSource.CreateCommand(
             """
             select (select count(*) from releases where shop_id = $1), (select count(*) from files where digest = $2),
               (select count(*) from files f where not exists (select from release_files r where r.digest = f.digest))
@@ -215,24 +200,6 @@ public sealed class StoreTests(TestDatabase database) : IClassFixture<TestDataba
 
         async Task RollBackAsync() =>
             (await _neighbours.FinishedAsync(await _deployer.RequestAsync(_shop, _slug, null, kind: "rollback", priority: 0))).GetProperty("status").GetString().ShouldBe("live");
-    }
-
-    [Fact]
-    public async Task A_store_taken_down_by_another_process_answers_410_if_its_files_were_already_deleted()
-    {
-        // Unique pages, because other tests' shops share the plain ones.
-        await DeployAsync($"only of {_slug}");
-        DeleteCache();
-        await using (var command = database.DataSource.CreateCommand("update stores set taken_down_at = now(), changed_at = now(), active_release = null where shop_id = $1"))
-        {
-            command.Parameters.AddWithValue(_shop);
-            await command.ExecuteNonQueryAsync();
-        }
-
-        await _deployer.Services.GetRequiredService<CollectReleases>().ExecuteOnceAsync(CancellationToken.None);
-
-        using var page = await SendAsync($"/stores/{_slug}/");
-        page.StatusCode.ShouldBe(HttpStatusCode.Gone);
     }
 
     [Fact]
@@ -325,27 +292,5 @@ public sealed class StoreTests(TestDatabase database) : IClassFixture<TestDataba
         await done.CancelAsync();
 
         (await Task.WhenAll(readers)).Sum().ShouldBeGreaterThan(0);
-    }
-
-    [Fact]
-    public async Task A_corrupt_cache_file_is_not_served()
-    {
-        var css = await StylesheetAsync();
-        var digest = css.Split('/')[1];
-        await File.WriteAllTextAsync(Path.Combine(_deployer.CacheDirectory, "files", digest[..2], digest), "damaged");
-
-        using var served = await SendAsync($"/stores/{_slug}/{css}");
-
-        FileDigest.Of(await served.Content.ReadAsByteArrayAsync()).Hex.ShouldBe(digest);
-    }
-
-    [Fact]
-    public async Task The_cache_can_be_deleted_at_any_time()
-    {
-        DeleteCache();
-
-        (await _deployer.PageAsync(_slug)).ShouldContain("Mug shop");
-        await DeployAsync("after");
-        (await _deployer.PageAsync(_slug)).ShouldContain("after");
     }
 }
