@@ -69,6 +69,19 @@ public sealed class ServeTests : IDisposable
     }
 
     [Fact]
+    public async Task A_stop_right_after_the_start_is_not_lost()
+    {
+        await ServeAndStopAsync("secret");
+        for (var i = 0; i < 8; i++)
+        {
+            Serve(stopAtEndOfInput: true);
+            _started[^1].StandardInput.Close();
+
+            await _started[^1].WaitForExitAsync(Cancel).WaitAsync(TimeSpan.FromMinutes(1), Cancel);
+        }
+    }
+
+    [Fact]
     public async Task A_new_password_takes_effect_on_old_data()
     {
         await ServeAndStopAsync("old");
@@ -131,7 +144,7 @@ public sealed class ServeTests : IDisposable
         (await ScalarAsync("SELECT 2")).ShouldBe(2);
     }
 
-    private void Serve(string password = "secret", int? port = null)
+    private void Serve(string password = "secret", int? port = null, bool stopAtEndOfInput = false)
     {
         var start = new ProcessStartInfo(Path.Combine(RepositoryRoot.Path, "eng/postgres/serve"), [Path.Combine(_folder.Path, "data"), (port ?? _port).ToString(CultureInfo.InvariantCulture)])
         {
@@ -141,6 +154,11 @@ public sealed class ServeTests : IDisposable
             RedirectStandardInput = true,
             Environment = { ["POSTGRES_PASSWORD"] = password, ["PLATFORM_SERVE_PARENT"] = Environment.ProcessId.ToString(CultureInfo.InvariantCulture) },
         };
+        if (stopAtEndOfInput)
+        {
+            start.Environment["PLATFORM_SERVE_STDIN"] = "1";
+        }
+
         _started.Add(Process.Start(start)!);
     }
 
