@@ -1,5 +1,8 @@
 using System.Net;
 using System.Text.Json.Nodes;
+using Microsoft.AspNetCore.Hosting;
+using Microsoft.AspNetCore.Http;
+using Microsoft.Extensions.DependencyInjection;
 using Platform.TestSupport;
 
 namespace Platform.Backend.Tests.Console;
@@ -161,13 +164,21 @@ public sealed class ResiliencePageTests(PatientBackend patient) : IClassFixture<
     [Fact]
     public async Task A_hanging_registry_does_not_shorten_the_time_for_StoreDeployer()
     {
-        await _browser.OpenAsync("/resilience");
-        _backend.Registry.Instead = context => Task.Delay(Timeout.Infinite, context.RequestAborted);
+        var time = new ObservableTimeProvider(DateTimeOffset.UtcNow);
+        await using var replica = await _backend.StartReplicaAsync(builder => builder
+            .ConfigureServices(services => services.AddSingleton<TimeProvider>(time)).UseSetting("Templates:Patience", "00:00:02"));
+        using var browser = new ConsoleBrowser(replica.Client.BaseAddress!);
+        await browser.OpenAsync("/resilience");
+        _backend.Registry.Instead = context => context.Request.Path == "/ready" ? Task.CompletedTask : Task.Delay(Timeout.Infinite, context.RequestAborted);
         try
         {
-            await _browser.OpenAsync("/resilience").WaitAsync(TimeSpan.FromSeconds(60));
+            var requests = _backend.Registry.Requests.Count;
+            var opening = browser.OpenAsync("/resilience");
+            await Eventually.TrueAsync(() => _backend.Registry.Requests.Count > requests);
+            time.Advance(TimeSpan.FromSeconds(2));
+            await opening.WaitAsync(TimeSpan.FromSeconds(60));
 
-            _browser.Text.ShouldNotContain("is unavailable.");
+            browser.Text.ShouldNotContain("is unavailable.");
         }
         finally
         {
