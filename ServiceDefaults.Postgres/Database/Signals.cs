@@ -34,6 +34,7 @@ public sealed partial class Signals(
 
     private async Task ListenAsync(CancellationToken cancellationToken)
     {
+        DateTime? serverStarted = null;
         while (true)
         {
             var isListening = false;
@@ -42,6 +43,14 @@ public sealed partial class Signals(
                 using var session = new SeparateCancellation(cancellationToken);
                 await using var connection = await sessions.OpenConnectionAsync(session.Token);
                 connection.Notification += (_, notification) => Received(notification.Payload);
+                var started = await connection.ExecuteScalarAsync<DateTime>(new CommandDefinition("select pg_postmaster_start_time()", cancellationToken: session.Token));
+                if (started != serverStarted)
+                {
+                    // The server may have been restarted while nobody listened.
+                    dataSource.Clear();
+                    serverStarted = started;
+                }
+
                 await connection.ExecuteAsync(new CommandDefinition($"listen {PostgresChannel}", cancellationToken: session.Token));
                 isListening = true;
                 // Signals may have been missed while not listening.

@@ -110,6 +110,34 @@ public sealed class PostgresDatabaseTests(PostgresServer server)
     }
 
     [Fact]
+    public async Task A_restart_of_the_server_while_nobody_listens_discards_the_pooled_connections()
+    {
+        await using var own = await PostgresServer.StartNewAsync();
+        var time = new ObservableTimeProvider();
+        await using var app = await DatabaseApp.StartAsync(own.ConnectionStringTo("postgres"), builder => builder.Services.AddSingleton<TimeProvider>(time));
+        await using var outside = NpgsqlDataSource.Create(own.ConnectionStringTo("postgres") + ";Pooling=false");
+        await Eventually.Async(ListensAsync);
+        await outside.ExecuteAsync("select pg_terminate_backend(pid) from pg_stat_activity where query like 'listen %'");
+        var retryDelay = await time.TimerAsync(TimeSpan.FromMilliseconds(500));
+        await UseAsync();
+
+        await own.StopAsync();
+        await own.StartAsync();
+        time.Advance(retryDelay);
+        await Eventually.Async(ListensAsync);
+
+        await UseAsync();
+
+        async Task ListensAsync() => (await outside.ScalarAsync<int>("select count(*)::int from pg_stat_activity where query like 'listen %'")).ShouldBe(1);
+
+        async Task UseAsync()
+        {
+            await using var connection = await app.Get<PostgresDatabase>().OpenConnectionAsync(default);
+            (await connection.ExecuteScalarAsync<int>("select 1")).ShouldBe(1);
+        }
+    }
+
+    [Fact]
     public async Task A_listener_refused_by_a_full_server_keeps_the_pooled_connections()
     {
         await using var database = await TestDatabase.CreateAsync(server);
