@@ -60,7 +60,7 @@ internal sealed partial class OutboxDispatcher(
                         pendingReleases.TryDequeue(out _);
                     }
 
-                    var keys = await ClaimAsync(lease => store.ClaimKeysAsync(destination, lease, slots.CurrentCount, isTrial: false, stoppingToken));
+                    var keys = await ClaimAsync(lease => store.ClaimKeysAsync(destination, lease, slots.CurrentCount, stoppingToken));
                     foreach (var key in keys)
                     {
                         Start(key, trial: null);
@@ -140,7 +140,7 @@ internal sealed partial class OutboxDispatcher(
                     return;
                 }
 
-                if (await ClaimAsync(lease => store.ClaimKeysAsync(destination, lease, limit: 1, isTrial: true, stoppingToken)) is [var key])
+                if (await ClaimAsync(lease => store.ClaimTrialKeyAsync(destination, lease, stoppingToken)) is [var key])
                 {
                     Start(key, trial);
                 }

@@ -14,12 +14,16 @@ internal sealed class OutboxStore(PostgresDatabase database, ProcessSession sess
     public async Task RegisterDestinationAsync(string destination, CancellationToken cancellationToken) =>
         await database.ExecuteAsync("insert into outbox_destinations (destination) values (@destination) on conflict do nothing", new { destination }, cancellationToken);
 
-    /// <summary>
-    /// Claims keys with messages due. None while the destination is unavailable, except for a trial: only after <see cref="StartTrialAsync"/> returned true, and one key.
-    /// </summary>
-    public async Task<IReadOnlyList<ClaimedKey>> ClaimKeysAsync(string destination, Guid lease, int limit, bool isTrial, CancellationToken cancellationToken)
+    /// <summary>Claims keys with messages due. None while the destination is unavailable.</summary>
+    public Task<IReadOnlyList<ClaimedKey>> ClaimKeysAsync(string destination, Guid lease, int limit, CancellationToken cancellationToken) =>
+        ClaimAsync("and not exists (select from outbox_destinations d where d.destination = @destination and d.failures > 0)", destination, lease, limit, cancellationToken);
+
+    /// <summary>Claims one key for a trial of an unavailable destination. Only after <see cref="StartTrialAsync"/> returned true.</summary>
+    public Task<IReadOnlyList<ClaimedKey>> ClaimTrialKeyAsync(string destination, Guid lease, CancellationToken cancellationToken) =>
+        ClaimAsync("", destination, lease, limit: 1, cancellationToken);
+
+    private async Task<IReadOnlyList<ClaimedKey>> ClaimAsync(string condition, string destination, Guid lease, int limit, CancellationToken cancellationToken)
     {
-        var condition = isTrial ? "" : "and not exists (select from outbox_destinations d where d.destination = @destination and d.failures > 0)";
         await using var connection = await database.OpenConnectionAsync(cancellationToken);
         return (await connection.QueryAsync<ClaimedKey>(new CommandDefinition(
             $"""

@@ -1,7 +1,6 @@
 using System.Collections.Concurrent;
 using System.Diagnostics;
 using System.Diagnostics.Metrics;
-using System.Text.Json;
 using Platform.ServiceDefaults.Observability;
 
 namespace Platform.ServiceDefaults.Communication;
@@ -121,6 +120,11 @@ internal sealed partial class CommunicationSignals
 
 internal static class CircuitStateText
 {
-    /// <summary><c>closed</c>, <c>open</c> or <c>half-open</c>.</summary>
-    public static string ToText(this CircuitState state) => JsonNamingPolicy.KebabCaseLower.ConvertName(state.ToString());
+    // Constants, because every attempt's span event has one.
+    public static string ToText(this CircuitState state) => state switch
+    {
+        CircuitState.Closed => "closed",
+        CircuitState.Open => "open",
+        _ => "half-open",
+    };
 }

@@ -4,7 +4,7 @@ using Platform.StoreDeployer.Deployments.Queue;
 
 namespace Platform.StoreDeployer.Deployments;
 
-/// <summary>Claims deployments and runs several at a time. Meanwhile it keeps up the leases.</summary>
+/// <summary>Claims deployments and runs several at a time, renewing their leases meanwhile.</summary>
 internal sealed partial class DeploymentWorker(
     WorkerLeases leases,
     ClaimNextDeployment claimNext,

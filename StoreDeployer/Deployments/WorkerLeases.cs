@@ -4,7 +4,7 @@ using Platform.StoreDeployer.Deployments.Queue;
 
 namespace Platform.StoreDeployer.Deployments;
 
-/// <summary>The deployments that this process runs, with their leases, and the leases that nobody keeps up any more.</summary>
+/// <summary>Renews the leases of the deployments that this process runs, and releases those that no worker renews any more.</summary>
 internal sealed class WorkerLeases(ProcessSession session, RenewLeases renewLeases, ReleaseForgottenLeases releaseForgotten, ReleaseOrphanedLeases releaseOrphaned)
 {
     private readonly ConcurrentDictionary<(Guid Id, long FencingToken), RunningDeployment> _running = new();

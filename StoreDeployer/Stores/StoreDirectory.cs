@@ -161,7 +161,7 @@ internal sealed partial class StoreDirectory : IDisposable
                 from stores s where s.slug = @slug
                 order by s.taken_down_at is null desc, s.changed_at desc limit 1
                 """, new { slug, retained = _retainedReleases }, cancellationToken: cancellationToken)), cancellationToken);
-            // Neither for the default, which is the result when there is no store.
+            // Also what Dapper returns when there is no row.
             if (pointer is { Release: null, TakenDown: false })
                 return null;
             var contents = pointer.Release is { } active ? await _contents.FindAsync(active, pointer.Retained, cancellationToken) : null;

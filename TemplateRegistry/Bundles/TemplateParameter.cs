@@ -1,3 +1,4 @@
+using System.Globalization;
 using System.Text.Json;
 using System.Text.RegularExpressions;
 
@@ -90,10 +91,10 @@ internal sealed partial record TemplateParameter(
         if (value.ValueKind != JsonValueKind.Number || !value.TryGetDecimal(out var number))
             return "must be a number";
         if (number < Min)
-            return $"must be at least {Min}";
+            return Invariant($"must be at least {Min}");
         if (number > Max)
-            return $"must be at most {Max}";
-        return Step is { } step && (number - (Min ?? 0)) % step != 0 ? $"must be in steps of {step} from {Min ?? 0}" : null;
+            return Invariant($"must be at most {Max}");
+        return Step is { } step && (number - (Min ?? 0)) % step != 0 ? Invariant($"must be in steps of {step} from {Min ?? 0}") : null;
     }
 
     /// <summary>Whether an untrusted URL is safe in an href or src: http, https, or an absolute path.</summary>
@@ -183,6 +184,8 @@ internal sealed partial record TemplateParameter(
         TemplateParameterType.Url => 2_000,
         _ => 200,
     };
+
+    private static string Invariant(FormattableString text) => text.ToString(CultureInfo.InvariantCulture);
 
     [GeneratedRegex(@"^[a-z][a-zA-Z0-9]{0,62}\z", RegexOptions.ExplicitCapture | RegexOptions.NonBacktracking)]
     private static partial Regex NamePattern();

@@ -8,7 +8,7 @@ namespace Platform.AppHost.Tests.Running;
 /// <summary>What the AppHost, started as <c>./run</c> and <c>dotnet run</c> start it, says on the terminal when it can't start.</summary>
 public sealed class StartTests : IDisposable
 {
-    // Only ends a start that succeeds, which it must not.
+    // Ends a start that succeeds although it must fail.
     private const int Limit = 120_000;
 
     private readonly DataDirectory _data = new();

@@ -212,7 +212,7 @@ public sealed class ApiKeyTests(BackendHost backend) : IClassFixture<BackendHost
         ((string)(await (await owner.GetAsync($"/api/deployments/{deployment.Id()}")).ReadAsync(HttpStatusCode.OK))["status"]!).ShouldBe("cancelled");
     }
 
-    // Times that are stored are the database's.
+    // Stored times come from the database's clock.
     private async Task<DateTimeOffset> DatabaseHourAsync()
     {
         await using var command = backend.Database.DataSource.CreateCommand("select date_trunc('hour', now())");

@@ -23,7 +23,7 @@ public sealed class PersistentBackend(PostgresServer server) : IAsyncLifetime
     public ValueTask DisposeAsync() => Host.DisposeAsync();
 }
 
-/// <summary>Templates while the registry answers, be it with nonsense. For a registry that is down see <see cref="TemplateOutageTests"/>.</summary>
+/// <summary>Templates while the registry answers, also with invalid responses. For outages see <see cref="TemplateOutageTests"/>.</summary>
 public sealed class TemplateEndpointTests : IClassFixture<PersistentBackend>
 {
     private readonly BackendHost _backend;

@@ -5,7 +5,7 @@ using Platform.TestSupport;
 
 namespace Platform.Backend.Tests.Templates;
 
-/// <summary>Templates with a registry and a cache that no other test has changed, and mostly without the registry.</summary>
+/// <summary>Templates before and during an outage of the registry. Each test has its own Backend, registry and cache.</summary>
 public sealed class TemplateOutageTests(PostgresServer server) : IAsyncLifetime
 {
     private readonly BackendHost _backend = new(server);

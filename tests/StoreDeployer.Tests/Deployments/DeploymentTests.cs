@@ -18,7 +18,7 @@ public sealed class DeploymentTests(DeployerWithTwoAttempts shared) : IClassFixt
 
     public void Dispose() => _neighbours.Open();
 
-    // Each time a bundle of its own, which is not in the deployer's cache.
+    // A new bundle each time, so that it is not in the deployer's cache.
     private string Publish() => _neighbours.Publish(Bundles.Entries(css: $"a {{ content: '{Guid.NewGuid()}' }}"));
 
     private static string Status(JsonElement message) => message.GetProperty("status").GetString()!;

@@ -79,7 +79,7 @@ public sealed class TakeoverTests(PostgresServer server) : IAsyncLifetime
         await paused.PauseAsync();
         try
         {
-            // Also that of a message which it may be sending: the heir's messages wait for it.
+            // Expire its outbox lease too: the other worker's messages about the shop wait for it.
             await ExecuteAsync("update deployments set lease_until = now() where lease_until is not null");
             await ExecuteAsync("update outbox_keys set lease_until = now() where lease is not null");
             await Eventually.TrueAsync(() => _neighbours.Fetches > fetches);

@@ -338,7 +338,7 @@ public sealed class TemplateEndpointsTests(RunningRegistry registry) : IClassFix
     private static async Task<JsonObject> ProblemOf(HttpResponseMessage response) =>
         (await JsonSerializer.DeserializeAsync<JsonObject>(await response.Content.ReadAsStreamAsync()))!;
 
-    // Times that are stored are the database's.
+    // Stored times come from the database's clock.
     private async Task<DateTimeOffset> DatabaseTimeAsync() =>
         new(await registry.Database.DataSource.CreateConnection().ExecuteScalarAsync<DateTime>("select clock_timestamp()"), TimeSpan.Zero);
 
