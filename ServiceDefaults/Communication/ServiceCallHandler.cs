@@ -46,7 +46,12 @@ internal sealed class ServiceCallHandler(Destination destination, Uri service) :
 
             var response = await base.SendAsync(request, cancellationToken).ConfigureAwait(false);
             outcome = ((int)response.StatusCode).ToString(System.Globalization.CultureInfo.InvariantCulture);
-            response.Content = await DeadlineStream.WrapAsync(response.Content, call, cancellationToken).ConfigureAwait(false);
+            // A refusal has no body, and refusing must stay cheap: during an outage it is what most calls get.
+            if (call.WasSent)
+            {
+                response.Content = await DeadlineStream.WrapAsync(response.Content, call, cancellationToken).ConfigureAwait(false);
+            }
+
             return response;
         }
         catch (TimeoutRejectedException exception)
