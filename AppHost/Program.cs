@@ -27,7 +27,8 @@ var registry = builder.AddProject<Projects.TemplateRegistry>("template-registry"
     .WithHttpEndpoint(port: ports.TemplateRegistry)
     .WithHttpHealthCheck("/health")
     .WithReference(registryDb).WaitFor(registryDb)
-    .WithEnvironment("InternalToken", internalToken);
+    .WithEnvironment("InternalToken", internalToken)
+    .WithLocales();
 
 var deployer = builder.AddProject<Projects.StoreDeployer>("store-deployer")
     .WithHttpEndpoint(port: ports.Stores).WithExternalHttpEndpoints()
@@ -35,7 +36,8 @@ var deployer = builder.AddProject<Projects.StoreDeployer>("store-deployer")
     .WithReference(deployerDb).WaitFor(deployerDb)
     .WithReference(registry)
     .WithEnvironment("InternalToken", internalToken)
-    .WithLocalDirectory("Stores__CacheDirectory", "store-cache");
+    .WithLocalDirectory("Stores__CacheDirectory", "store-cache")
+    .WithLocales();
 
 var backend = builder.AddProject<Projects.Backend>("backend")
     .WithHttpEndpoint(port: ports.Console).WithExternalHttpEndpoints()
@@ -57,6 +59,7 @@ deployer
 builder.AddFaultCommands(registry, deployer, backend);
 builder.UseBuiltExecutables();
 builder.ReportStart(backend, adminKey);
+builder.WatchTemplateFolder(args, backend, adminKey);
 builder.AddKubernetesManifests();
 
 builder.Build().Run();

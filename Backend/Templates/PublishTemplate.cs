@@ -14,7 +14,7 @@ internal sealed class PublishTemplate(TemplateRegistryClient registry, TemplateC
     public static readonly Fallback Fallback = new("template-registry", "publishing a template", FallbackKind.FailClosed);
 
     /// <summary>Largest size of a bundle in bytes.</summary>
-    public const int MaxBundleSize = 10 * 1024 * 1024;
+    public const int MaxBundleSize = 50 * 1024 * 1024;
 
     /// <summary>The registry's response; its 4xx problems are passed on unchanged.</summary>
     /// <exception cref="DependencyUnavailableException">The registry is unavailable.</exception>

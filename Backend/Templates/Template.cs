@@ -1,4 +1,5 @@
 using System.Text.Json;
+using System.Text.Json.Serialization;
 
 namespace Platform.Backend.Templates;
 
@@ -72,6 +73,10 @@ public sealed record TemplateVersion
 
     /// <summary>The parameters that a shop can set, in the order of the form.</summary>
     public IReadOnlyList<TemplateParameter> Parameters { get; init; } = [];
+
+    /// <summary>When it is published: what browsers will block, by file and line, such as scripts from other hosts. Absent if there is nothing, and in later answers.</summary>
+    [JsonIgnore(Condition = JsonIgnoreCondition.WhenWritingNull)]
+    public IReadOnlyList<string>? Warnings { get; init; }
 
     /// <summary>When the version was published, UTC.</summary>
     public required DateTimeOffset PublishedAt { get; init; }

@@ -37,7 +37,7 @@ internal static class TemplateEndpoints
             .WithSummary("Shows one version of a template, with the parameters that a shop can set.");
         group.MapPut("/{name}/versions/{version}", Publish).WithName("PublishTemplate").RequireScope(Scopes.Admin).WithMetadata(new RequestSizeLimitAttribute(PublishTemplate.MaxBundleSize))
             .Accepts<Stream>("application/zip").ProducesProblem(400).ProducesProblem(409)
-            .WithSummary("Publishes a version of a template: the body is its bundle, a zip of at most 10 MiB.")
+            .WithSummary("Publishes a version of a template: the body is its bundle, a zip of at most 50 MiB.")
             .WithDescription("A version never changes: the same bundle again is a 200, another one a 409. A 400 names each bad entry of the bundle and why.");
     }
 

@@ -53,7 +53,22 @@ public sealed record DeploymentStep(string Name, DateTimeOffset? StartedAt, Date
 public sealed record DeployedTemplate(string Name, string Version, string Digest);
 
 /// <summary>The shop as it was when the deployment was accepted.</summary>
-internal sealed record ShopSnapshot(string Name, IReadOnlyDictionary<string, JsonElement> Settings, IReadOnlyList<ProductSpec> Products);
+internal sealed record ShopSnapshot(string Name, IReadOnlyDictionary<string, JsonElement> Settings, IReadOnlyList<ProductSpec> Products)
+{
+    /// <summary>ISO 4217 code; messages of former versions have only that of each product.</summary>
+    public string? Currency { get; init; }
+
+    /// <summary>BCP 47 tag.</summary>
+    public string? Locale { get; init; }
+
+    public IReadOnlyList<CollectionSpec>? Collections { get; init; }
+
+    public StoreSpec ToStore(string slug, Uri url)
+    {
+        var store = new StoreSpec(slug, url, Name, Settings, Products);
+        return store with { Currency = Currency ?? store.Currency, Locale = Locale ?? store.Locale, Collections = Collections ?? [] };
+    }
+}
 
 /// <summary>A worker's claim on a deployment. Each write for the deployment is conditional on the worker and the fencing token.</summary>
 internal record DeploymentLease(Guid Id, Guid ShopId, Guid Worker, long FencingToken);

@@ -16,7 +16,7 @@ internal sealed class PrepareRelease(
     private async Task<Guid> BuildAsync(DeploymentJob job, StepProgress progress)
     {
         var template = await progress.RunAsync("fetch", cancellationToken => templates.FetchAsync(job.TemplateDigest!, cancellationToken));
-        var store = new StoreSpec(job.Slug, options.Value.UrlOf(job.Slug), job.Shop.Name, job.Shop.Settings, job.Shop.Products);
+        var store = job.Shop.ToStore(job.Slug, options.Value.UrlOf(job.Slug));
         var files = await progress.RunAsync("render", cancellationToken => Task.FromResult(template.Value.Render(store, time, cancellationToken)));
         var release = await progress.RunAsync("store", cancellationToken => storeRelease.ExecuteAsync(job, files, cancellationToken));
         await progress.RunAsync("verify", async cancellationToken =>

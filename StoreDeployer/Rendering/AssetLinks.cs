@@ -25,7 +25,7 @@ internal static partial class AssetLinks
             if (!open.Add(name))
                 throw new RenderException("asset-cycle", $"The style sheet {name} imports itself.");
             var content = name.EndsWith(".css", StringComparison.OrdinalIgnoreCase) ? Stylesheet(name, assets[name]) : assets[name];
-            return files[name] = ReleaseFile.Asset(name, content);
+            return files[name] = ReleaseFile.Asset(NotUrlSafe().Replace(name, "-"), content);
         }
 
         byte[] Stylesheet(string name, byte[] content) => Encoding.UTF8.GetBytes(References().Replace(Encoding.UTF8.GetString(content), match =>
@@ -34,7 +34,7 @@ internal static partial class AssetLinks
             if (!IsRelative(address.Value))
                 return match.Value;
             var suffix = address.Value.IndexOfAny(['?', '#']) is >= 0 and var at ? address.Value[at..] : "";
-            var target = new Uri(new Uri($"http://assets/{name}"), address.Value[..^suffix.Length]).AbsolutePath[1..];
+            var target = Uri.UnescapeDataString(new Uri(new Uri($"http://assets/{Uri.EscapeDataString(name).Replace("%2F", "/", StringComparison.Ordinal)}"), address.Value[..^suffix.Length]).AbsolutePath[1..]);
             if (!assets.ContainsKey(target))
                 throw new RenderException("asset-missing", $"The style sheet {name} refers to {address.Value}, which is not in the bundle.");
             // Relative to _assets/<digest>/name.css, "../" is _assets/.
@@ -46,8 +46,12 @@ internal static partial class AssetLinks
     private static bool IsRelative(string address) =>
         address is not ['/' or '#', ..] && !Scheme().IsMatch(address);
 
-    [GeneratedRegex("""url\(\s*(?<quote>["']?)(?<address>[^"')\s]+)\k<quote>\s*\)|@import\s+(?<quote>["'])(?<address>[^"']+)\k<quote>""", RegexOptions.IgnoreCase, 1000)]
+    [GeneratedRegex("""url\(\s*(?<address>[^"')\s]+)\s*\)|url\(\s*(?<quote>["'])(?<address>[^"']+)\k<quote>\s*\)|@import\s+(?<quote>["'])(?<address>[^"']+)\k<quote>""", RegexOptions.IgnoreCase, 1000)]
     private static partial Regex References();
+
+    // Assets keep their names in templates; in addresses, the digest tells them apart.
+    [GeneratedRegex("[^A-Za-z0-9._/-]+", RegexOptions.NonBacktracking)]
+    private static partial Regex NotUrlSafe();
 
     [GeneratedRegex("^[a-z][a-z0-9+.-]*:", RegexOptions.IgnoreCase | RegexOptions.NonBacktracking)]
     private static partial Regex Scheme();

@@ -16,12 +16,20 @@ internal static class ContentTypes
         [".jpg"] = "image/jpeg",
         [".js"] = "text/javascript; charset=utf-8",
         [".json"] = "application/json",
+        [".map"] = "application/json",
+        [".mp4"] = "video/mp4",
+        [".otf"] = "font/otf",
+        [".pdf"] = "application/pdf",
         [".png"] = "image/png",
         [".svg"] = "image/svg+xml",
+        [".ttf"] = "font/ttf",
         [".txt"] = "text/plain; charset=utf-8",
+        [".webm"] = "video/webm",
         [".webmanifest"] = "application/manifest+json",
         [".webp"] = "image/webp",
+        [".woff"] = "font/woff",
         [".woff2"] = "font/woff2",
+        [".xml"] = "application/xml",
     }.ToFrozenDictionary(StringComparer.OrdinalIgnoreCase);
 
     public static string Of(string path) => ByExtension.GetValueOrDefault(Path.GetExtension(path), "application/octet-stream");

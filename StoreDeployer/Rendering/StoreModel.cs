@@ -1,146 +1,118 @@
-using System.Collections.Frozen;
-using System.Globalization;
 using System.Text.Json;
-using System.Text.Json.Serialization;
-using System.Text.RegularExpressions;
+using Fluid.Values;
 using Platform.Templates;
 
 namespace Platform.StoreDeployer.Rendering;
 
-/// <summary>A product of the shop.</summary>
-internal sealed partial record ProductSpec(string Sku, string Name, decimal Price, string Currency, string? Description = null, string? ImageUrl = null)
-{
-    /// <summary>The product's part of its page's address. Backend derives it in the same way and keeps it unique in a shop.</summary>
-    [JsonIgnore]
-    public string UrlSlug => NotUrlSafe().Replace(Sku.ToLowerInvariant(), "-").Trim('-');
-
-    [GeneratedRegex("[^a-z0-9]+", RegexOptions.NonBacktracking)]
-    private static partial Regex NotUrlSafe();
-}
-
-/// <summary>The input of rendering.</summary>
-/// <param name="Slug">The last part of the store's address.</param>
-/// <param name="Url">The store's public address.</param>
-/// <param name="Name">The shop's name.</param>
-/// <param name="Settings">The merchant's settings; parameters that are absent have their defaults.</param>
-/// <param name="Products">In the merchant's order.</param>
-internal sealed record StoreSpec(string Slug, Uri Url, string Name, IReadOnlyDictionary<string, JsonElement> Settings, IReadOnlyList<ProductSpec> Products)
-{
-    /// <summary>The path of the store's root on its host, with a slash at both ends.</summary>
-    public string RootPath => Url.AbsolutePath;
-}
-
-/// <summary>The addresses within a store.</summary>
-internal static class StorePaths
-{
-    public const string Index = "index.html";
-    public const string NotFound = "404.html";
-
-    /// <summary>The relative path from a page to the store's root. For the 404 page, which is shown at any address, it is the absolute path.</summary>
-    public static string RootOf(string path, string rootPath) =>
-        path == NotFound ? rootPath : string.Concat(Enumerable.Repeat("../", path.Count(c => c == '/')));
-
-    /// <summary>A link to <paramref name="path"/>; an index page is linked to as its folder.</summary>
-    public static string Link(string root, string path)
-    {
-        var folder = path == Index ? "" : path.EndsWith("/" + Index, StringComparison.Ordinal) ? path[..^Index.Length] : path;
-        return root + folder is { Length: > 0 } link ? link : "./";
-    }
-}
-
-/// <summary>Builds the data of a store's pages, which consists of <see cref="ModelObject"/>, <see cref="ModelList"/>, strings, numbers and booleans only.</summary>
+/// <summary>Builds the data of a store's pages. docs/templates.md lists the objects and their fields; <see cref="TemplateType"/> has their types.</summary>
 internal sealed class StoreModel
 {
     private readonly StoreSpec _store;
     private readonly TemplatePage? _productPage;
-    private readonly ModelObject _shop;
-    private readonly ModelObject _settings = [];
-    private readonly int _year;
-    private readonly Dictionary<string, Dictionary<string, ModelObject>> _productsByRoot = [];
+    private readonly TemplatePage? _collectionPage;
+    private readonly Dictionary<string, ProductSpec> _bySku;
+    private readonly ILookup<string, CollectionSpec> _collectionsBySku;
+    private readonly FieldsValue _shop;
+    private readonly FieldsValue _settings;
+    private readonly Dictionary<string, PageModel> _pages = [];
 
-    public StoreModel(StoreSpec store, TemplateManifest manifest, int year)
+    public StoreModel(StoreSpec store, TemplateManifest manifest)
     {
-        (_store, _year) = (store, year);
-        _productPage = manifest.Pages.FirstOrDefault(page => page.ForEach is not null);
-        _shop = new ModelObject { ["name"] = store.Name, ["slug"] = store.Slug, ["url"] = store.Url.AbsoluteUri };
-        foreach (var parameter in manifest.Parameters)
+        _store = store;
+        _productPage = manifest.Pages.FirstOrDefault(page => page.ForEach == TemplatePage.Products);
+        _collectionPage = manifest.Pages.FirstOrDefault(page => page.ForEach == TemplatePage.Collections);
+        _bySku = store.Products.ToDictionary(product => product.Sku);
+        _collectionsBySku = store.Collections.SelectMany(collection => (collection.Skus ?? []).Select(sku => (sku, collection))).ToLookup(pair => pair.sku, pair => pair.collection);
+        Culture = Locales.Find(store.Locale);
+        Currency = new Currency(store.Currency, Culture);
+        _shop = new(new Dictionary<string, FluidValue>
         {
-            // The settings may have been made for another version of the template. A value that is invalid for this version is replaced by the default.
-            _settings[parameter.Name] = Value(store.Settings.TryGetValue(parameter.Name, out var value) && parameter.Check(value) is null
-                ? value
-                : parameter.ValueWhenAbsent());
+            ["name"] = new StringValue(store.Name),
+            ["slug"] = new StringValue(store.Slug),
+            ["url"] = new StringValue(store.Url.AbsoluteUri),
+            ["currency"] = new StringValue(store.Currency),
+            ["locale"] = new StringValue(store.Locale),
+            ["text_direction"] = new StringValue(Locales.DirectionOf(store.Locale)),
+        });
+        // The settings may have been made for another version of the template. A value that is invalid for this version is replaced by the default.
+        _settings = new(manifest.Parameters.ToDictionary(
+            parameter => parameter.Name,
+            parameter => Value(store.Settings.TryGetValue(parameter.Name, out var value) && parameter.Check(value) is null ? value : parameter.ValueWhenAbsent())));
+    }
+
+    public System.Globalization.CultureInfo Culture { get; }
+
+    public Currency Currency { get; }
+
+    /// <summary>The objects that a page sees, by name.</summary>
+    /// <param name="path">The page's path in the release.</param>
+    /// <param name="root">The prefix of the page's links.</param>
+    /// <param name="item">The product or collection that the page is made for.</param>
+    public IEnumerable<KeyValuePair<string, FluidValue>> ForPage(string path, string root, object? item)
+    {
+        if (!_pages.TryGetValue(root, out var page))
+            _pages[root] = page = new PageModel(this, root);
+
+        yield return new("shop", _shop);
+        yield return new("settings", _settings);
+        yield return new("products", page.Products);
+        yield return new("collections", page.Collections);
+        yield return new("page", new FieldsValue(new Dictionary<string, FluidValue> { ["path"] = new StringValue(path), ["is_index"] = BooleanValue.Create(path == StorePaths.Index) }));
+        yield return new("routes", new FieldsValue(new Dictionary<string, FluidValue> { ["root_url"] = new StringValue(StorePaths.Link(root, StorePaths.Index)) }));
+        yield return new("canonical_url", new StringValue(_store.Url.AbsoluteUri + StorePaths.Folder(path)));
+        if (item is ProductSpec product)
+            yield return new("product", page.Product(product));
+        if (item is CollectionSpec collection)
+            yield return new("collection", page.Collection(collection));
+    }
+
+    private static FluidValue Value(JsonElement value) => value.ValueKind switch
+    {
+        JsonValueKind.True => BooleanValue.True,
+        JsonValueKind.False => BooleanValue.False,
+        JsonValueKind.Number => NumberValue.Create(value.GetDecimal()),
+        // In Liquid an empty string is true; an empty setting must not be.
+        JsonValueKind.String when value.GetString() is { Length: > 0 } text => new StringValue(text),
+        _ => NilValue.Instance,
+    };
+
+    /// <summary>The products and collections as pages at one depth see them, whose links have the same prefix.</summary>
+    public sealed class PageModel
+    {
+        private readonly StoreModel _model;
+        private readonly string _root;
+        private readonly Dictionary<string, FluidValue> _products = [];
+        private readonly Dictionary<string, FluidValue> _collections = [];
+
+        public PageModel(StoreModel model, string root)
+        {
+            (_model, _root) = (model, root);
+            Products = new ArrayValue([.. model._store.Products.Select(Product)]);
+            Collections = new CollectionsValue([.. model._store.Collections.Select(Collection)], _collections);
         }
-    }
 
-    public ModelObject ForPage(string path, string root, ProductSpec? product)
-    {
-        if (!_productsByRoot.TryGetValue(root, out var products))
-            _productsByRoot[root] = products = _store.Products.ToDictionary(item => item.UrlSlug, item => Product(item, root));
+        public ArrayValue Products { get; }
 
-        var model = new ModelObject
-        {
-            ["shop"] = _shop,
-            ["settings"] = _settings,
-            ["products"] = new ModelList(_store.Products.Select(item => products[item.UrlSlug])),
-            ["page"] = new ModelObject { ["path"] = path, ["root"] = root },
-            ["year"] = _year,
-        };
-        if (product is not null)
-            model["product"] = products[product.UrlSlug];
-        return model;
-    }
+        public CollectionsValue Collections { get; }
 
-    private ModelObject Product(ProductSpec product, string root) => new()
-    {
-        ["sku"] = product.Sku,
-        ["slug"] = product.UrlSlug,
-        ["name"] = product.Name,
-        ["description"] = product.Description ?? "",
-        ["price"] = product.Price.ToString("0.00", CultureInfo.InvariantCulture),
-        ["priceText"] = Currencies.Format(product.Price, product.Currency),
-        ["currency"] = product.Currency,
-        ["imageUrl"] = product.ImageUrl ?? "",
-        ["url"] = StorePaths.Link(root, _productPage?.PathFor(product.UrlSlug) ?? StorePaths.Index),
-    };
+        public Currency Currency => _model.Currency;
 
-    private static object? Value(JsonElement value) => value.ValueKind switch
-    {
-        JsonValueKind.True => true,
-        JsonValueKind.False => false,
-        JsonValueKind.Number => value.GetDecimal(),
-        JsonValueKind.String => value.GetString(),
-        _ => null,
-    };
-}
+        public FluidValue Product(ProductSpec product) =>
+            _products.TryGetValue(product.Sku, out var known) ? known : _products[product.Sku] = new ProductValue(product, this);
 
-/// <summary>Formats prices with the currency's sign if that is unambiguous, and with its code otherwise.</summary>
-internal static class Currencies
-{
-    private static readonly FrozenDictionary<string, string> Signs = new Dictionary<string, string>
-    {
-        ["AUD"] = "A$",
-        ["BRL"] = "R$",
-        ["CAD"] = "CA$",
-        ["EUR"] = "€",
-        ["GBP"] = "£",
-        ["HKD"] = "HK$",
-        ["ILS"] = "₪",
-        ["INR"] = "₹",
-        ["JPY"] = "¥",
-        ["KRW"] = "₩",
-        ["MXN"] = "MX$",
-        ["NZD"] = "NZ$",
-        ["PHP"] = "₱",
-        ["TWD"] = "NT$",
-        ["USD"] = "$",
-        ["VND"] = "₫",
-    }.ToFrozenDictionary();
+        public FluidValue Collection(CollectionSpec collection) =>
+            _collections.TryGetValue(collection.Slug, out var known) ? known : _collections[collection.Slug] = new CollectionValue(collection, this);
 
-    private static readonly FrozenSet<string> WithoutMinorUnit = new[] { "CLP", "ISK", "JPY", "KRW", "PYG", "UGX", "VND", "XAF", "XOF", "XPF" }.ToFrozenSet();
+        public string ProductUrl(ProductSpec product) => StorePaths.Link(_root, _model._productPage?.PathFor(product.UrlSlug) ?? StorePaths.Index);
 
-    public static string Format(decimal price, string currency)
-    {
-        var amount = price.ToString(WithoutMinorUnit.Contains(currency) && decimal.Truncate(price) == price ? "#,0" : "#,0.00", CultureInfo.InvariantCulture);
-        return Signs.TryGetValue(currency, out var sign) ? sign + amount : $"{currency} {amount}";
+        public string CollectionUrl(CollectionSpec collection) => StorePaths.Link(_root, _model._collectionPage?.PathFor(collection.Slug) ?? StorePaths.Index);
+
+        public ArrayValue CollectionsOf(ProductSpec product) => new([.. _model._collectionsBySku[product.Sku].Select(Collection)]);
+
+        public ArrayValue ProductsOf(CollectionSpec collection) => new([.. InShop(collection).Select(sku => Product(_model._bySku[sku]))]);
+
+        public int CountOf(CollectionSpec collection) => InShop(collection).Count();
+
+        private IEnumerable<string> InShop(CollectionSpec collection) => (collection.Skus ?? []).Where(_model._bySku.ContainsKey);
     }
 }

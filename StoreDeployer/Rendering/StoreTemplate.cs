@@ -1,71 +1,66 @@
 using System.Globalization;
 using System.Text;
-using System.Text.RegularExpressions;
-using HandlebarsDotNet;
+using Fluid;
+using Microsoft.Extensions.FileProviders;
+using Microsoft.Extensions.Primitives;
 using Platform.StoreDeployer.Releases;
 using Platform.Templates;
 
 namespace Platform.StoreDeployer.Rendering;
 
-/// <summary>A compiled bundle, which renders the files of a shop's store. Thread-safe. Compiling is expensive, so instances are cached.</summary>
-internal sealed partial class StoreTemplate
+/// <summary>A parsed bundle, which renders the files of a shop's store. Thread-safe. Parsing is expensive, so instances are cached.</summary>
+internal sealed class StoreTemplate
 {
     private readonly RenderLimits _limits;
     private readonly TemplateManifest _manifest;
     private readonly IReadOnlyDictionary<string, ReleaseFile> _assets;
-    private readonly Dictionary<string, HandlebarsTemplate<TextWriter, object, object>> _pages = [];
-    // Helpers, partials and iterators find the scope here because Handlebars.Net offers no way to pass it to them.
-    private readonly AsyncLocal<RenderScope?> _scope = new();
+    private readonly IReadOnlyDictionary<string, TemplateSource> _sources;
+    private readonly TemplateOptions _options;
 
-    /// <summary>Compiles every template of the bundle.</summary>
-    /// <exception cref="RenderException">A template is invalid, or exceeds the limits.</exception>
+    /// <exception cref="RenderException">An asset is missing.</exception>
     public StoreTemplate(TemplateBundle bundle, RenderLimits limits)
     {
-        (_limits, _manifest) = (limits, bundle.Manifest);
+        (_limits, _manifest, _sources) = (limits, bundle.Manifest, bundle.Sources);
         _assets = AssetLinks.Resolve(bundle.Assets);
-
-        var handlebars = Handlebars.Create(Configuration());
-        handlebars.RegisterHelpers(this);
-        foreach (var (path, source) in bundle.Sources)
+        _options = new TemplateOptions
         {
-            var template = Compile(handlebars, path, source);
-            if (path.StartsWith(TemplateLanguage.PartialsFolder, StringComparison.Ordinal))
-                handlebars.RegisterTemplate(TemplateLanguage.PartialName(path), Counted(template));
-            else
-                _pages[path] = template;
-        }
+            MaxSteps = limits.Steps,
+            MaxRecursion = TemplateLanguage.MaxPartialDepth * TemplateParser.MaxBlockDepth,
+            ModelNamesComparer = StringComparer.Ordinal,
+            CultureInfo = CultureInfo.InvariantCulture,
+            TimeZone = TimeZoneInfo.Utc,
+            FileProvider = new Partials(_sources),
+            TemplateCache = new Partials(_sources),
+        };
+        StoreFilters.AddTo(_options.Filters);
     }
 
-    private RenderScope Scope => _scope.Value ?? throw new InvalidOperationException("Nothing is being rendered on this thread.");
-
-    /// <summary>Renders all pages, synchronously. <paramref name="time"/> provides the year and measures the time limit.</summary>
+    /// <summary>Renders all pages, synchronously. <paramref name="time"/> provides the date and measures the time limit.</summary>
     /// <exception cref="RenderException">The template can't be rendered for this shop.</exception>
     /// <exception cref="TimeoutException">Rendering took longer than the limit.</exception>
     public IReadOnlyList<ReleaseFile> Render(StoreSpec store, TimeProvider time, CancellationToken cancellationToken)
     {
         if (store.Products.GroupBy(product => product.UrlSlug).FirstOrDefault(group => group.Count() > 1) is { } same)
             throw new RenderException("duplicate-product", $"Two products would have the address {same.Key}.");
-        var scope = new RenderScope(_limits, time, cancellationToken);
-        var model = new StoreModel(store, _manifest, time.GetUtcNow().Year);
+        var model = new StoreModel(store, _manifest);
+        var scope = new RenderScope(store, model, _assets, _limits, time, cancellationToken);
         var files = _assets.Values.DistinctBy(file => file.Path).ToList();
         long size = 0;
-        _scope.Value = scope;
-        try
+        foreach (var page in _manifest.Pages)
         {
-            foreach (var page in _manifest.Pages)
+            foreach (var (path, item) in Paths(page, store))
             {
-                foreach (var (path, product) in Paths(page, store))
+                var number = 1;
+                do
                 {
-                    var file = ReleaseFile.Page(path, Render(page.Template, path, product, store, model, scope));
+                    scope.Begin(path, number);
+                    var file = ReleaseFile.Page(scope.Path, Render(page.Template, item, model, scope, time));
                     if ((size += file.Content.Length) > _limits.StoreSize)
                         throw new RenderException("render-limit", $"The store's pages are larger than {_limits.StoreSize} bytes.");
                     files.Add(file);
                 }
+                while (++number <= scope.Numbers);
             }
-        }
-        finally
-        {
-            _scope.Value = null;
         }
 
         if (files.GroupBy(file => file.Path, StringComparer.OrdinalIgnoreCase).FirstOrDefault(group => group.Count() > 1) is { } twice)
@@ -73,120 +68,68 @@ internal sealed partial class StoreTemplate
         return files;
     }
 
-    private byte[] Render(string template, string path, ProductSpec? product, StoreSpec store, StoreModel model, RenderScope scope)
+    private byte[] Render(string template, object? item, StoreModel model, RenderScope scope, TimeProvider time)
     {
-        scope.Begin(path, StorePaths.RootOf(path, store.RootPath));
+        var context = new TemplateContext(_options) { Now = time.GetUtcNow };
+        scope.AddTo(context);
+        foreach (var (name, value) in model.ForPage(scope.Path, scope.Root, item))
+            context.SetValue(name, value);
+        // Partials see what is in the root scope: the model's objects, but not the page's variables.
+        context.EnterChildScope();
         using var writer = new LimitedWriter(scope);
         try
         {
-            _pages[template](writer, model.ForPage(path, scope.Root, product), null!);
+            var rendering = _sources[template].Template.RenderAsync(writer, RenderScope.Encoder, context);
+            // Nothing in a template waits, so it is complete already.
+            rendering.AsTask().GetAwaiter().GetResult();
         }
-        catch (HandlebarsException e)
+        catch (Exception e) when (e is not (RenderException or TimeoutException or OperationCanceledException))
         {
-            throw Cause<RenderException>(e) ?? Cause<TimeoutException>(e) ?? Cause<OperationCanceledException>(e)
-                ?? (Exception)new RenderException("template-invalid", $"{template} can't be rendered for {path}: {e.Message}", e);
+            throw e is InvalidOperationException && e.Message.Contains("maximum", StringComparison.OrdinalIgnoreCase)
+                ? scope.Exceeded($"the page executes more than {_limits.Steps} statements")
+                : new RenderException("template-invalid", $"{template} can't be rendered for {scope.Path}: {e.Message}", e);
         }
 
         return Encoding.UTF8.GetBytes(writer.ToString());
     }
 
-    private static IEnumerable<(string Path, ProductSpec? Product)> Paths(TemplatePage page, StoreSpec store) =>
-        page.ForEach is null ? [(page.Path, null)] : store.Products.Select(product => (page.PathFor(product.UrlSlug), (ProductSpec?)product));
-
-    private HandlebarsConfiguration Configuration()
+    private static IEnumerable<(string Path, object? Item)> Paths(TemplatePage page, StoreSpec store) => page.ForEach switch
     {
-        var configuration = new HandlebarsConfiguration
-        {
-            FormatProvider = CultureInfo.InvariantCulture,
-            TextEncoder = new HtmlTextEncoder(),
-            // By default Handlebars.Net looks for partials in the file system.
-            PartialTemplateResolver = new NoOtherPartials(),
-            FileSystem = null,
-            PartialRecursionDepthLimit = (short)(TemplateLanguage.MaxPartialDepth + 1),
-        };
-        configuration.ObjectDescriptorProviders.Add(new ModelDescriptors(() => Scope));
-        return configuration;
-    }
-
-    private static HandlebarsTemplate<TextWriter, object, object> Compile(IHandlebars handlebars, string path, string text)
-    {
-        if (text.Length > TemplateLanguage.MaxSourceLength)
-            throw new RenderException("template-invalid", $"{path} is longer than {TemplateLanguage.MaxSourceLength} characters.");
-        // Handlebars.Net's compiler is recursive, and a stack overflow would end the process.
-        if (Subexpression().IsMatch(text))
-            throw new RenderException("template-invalid", $"{path} has an expression within an expression.");
-        var depth = 0;
-        foreach (var tag in Tags().EnumerateMatches(text))
-        {
-            depth += text.AsSpan(tag.Index, tag.Length) is [.., '/'] ? -1 : 1;
-            if (depth > TemplateLanguage.MaxBlockDepth)
-                throw new RenderException("template-invalid", $"{path} nests blocks more than {TemplateLanguage.MaxBlockDepth} deep.");
-        }
-
-        try
-        {
-            // Handlebars.Net 2.4.3 doesn't escape the output of an indented partial on a line of its own, so the indentation is removed.
-            using var reader = new StringReader(PartialIndent().Replace(text, "${partial}"));
-            return handlebars.Compile(reader);
-        }
-        catch (HandlebarsException e)
-        {
-            throw new RenderException("template-invalid", $"{path} can't be compiled: {e.Message}", e);
-        }
-    }
-
-    // Partials that call partials can take exponential time without a loop and without output, so each call counts as an iteration.
-    private HandlebarsTemplate<TextWriter, object, object> Counted(HandlebarsTemplate<TextWriter, object, object> partial) => (writer, context, data) =>
-    {
-        Scope.Iterate();
-        partial(writer, context, data);
+        TemplatePage.Products => store.Products.Select(product => (page.PathFor(product.UrlSlug), (object?)product)),
+        TemplatePage.Collections => store.Collections.Select(collection => (page.PathFor(collection.Slug), (object?)collection)),
+        _ => [(page.Path, null)],
     };
 
-    private static T? Cause<T>(Exception exception) where T : Exception
+#pragma warning disable FLUID001 // Without a cache of our own, Fluid would parse partials again, with a context that lacks our limits.
+    /// <summary>The bundle's partials by the names that templates use. All of them are parsed already, so no file is ever read.</summary>
+    private sealed class Partials(IReadOnlyDictionary<string, TemplateSource> sources) : IFileProvider, ITemplateCache
     {
-        for (Exception? cause = exception; cause is not null; cause = cause.InnerException)
+        public IFileInfo GetFileInfo(string subpath) => new Partial(subpath, sources.ContainsKey(TemplateLanguage.PartialEntry(subpath)));
+
+        public bool TryGetTemplate(string subpath, DateTimeOffset lastModified, out IFluidTemplate template)
         {
-            if (cause is T found)
-                return found;
+            template = sources.GetValueOrDefault(TemplateLanguage.PartialEntry(subpath))?.Template!;
+            return template is not null;
         }
 
-        return null;
-    }
+        public IDirectoryContents GetDirectoryContents(string subpath) => NotFoundDirectoryContents.Singleton;
 
-    /// <summary>The address of an asset, relative to the current page.</summary>
-    internal string Asset(string name) => _assets.TryGetValue(name, out var file)
-        ? Scope.Root + file.Path
-        : throw new RenderException("asset-missing", $"{Scope.Path} names the asset {name}, which is not in the bundle.");
+        public IChangeToken Watch(string filter) => NullChangeToken.Singleton;
 
-    /// <summary>The address of one of the store's pages, relative to the current page.</summary>
-    internal string Link(string path) => StorePaths.Link(Scope.Root, path);
+        public void SetTemplate(string subpath, DateTimeOffset lastModified, IFluidTemplate template) => throw new NotSupportedException();
 
-    [GeneratedRegex(@"^[ \t]+(?<partial>\{\{~?\s*>)", RegexOptions.NonBacktracking | RegexOptions.Multiline | RegexOptions.ExplicitCapture)]
-    private static partial Regex PartialIndent();
-
-    [GeneratedRegex(@"\{\{~?[#^/]", RegexOptions.NonBacktracking)]
-    private static partial Regex Tags();
-
-    [GeneratedRegex(@"\{\{[^}]*\(", RegexOptions.NonBacktracking)]
-    private static partial Regex Subexpression();
-
-    private sealed class HtmlTextEncoder : ITextEncoder
-    {
-        public void Encode(StringBuilder? text, TextWriter target) => Encode(text?.ToString(), target);
-
-        public void Encode(string? text, TextWriter target) => TemplateLanguage.Escape(text, target);
-
-        public void Encode<T>(T? text, TextWriter target) where T : IEnumerator<char>
+        private sealed record Partial(string Name, bool Exists) : IFileInfo
         {
-            var collected = new StringBuilder();
-            while (text?.MoveNext() == true)
-                collected.Append(text.Current);
-            Encode(collected, target);
+            public bool IsDirectory => false;
+
+            public DateTimeOffset LastModified => default;
+
+            public long Length => 0;
+
+            public string? PhysicalPath => null;
+
+            public Stream CreateReadStream() => throw new NotSupportedException();
         }
     }
-
-    private sealed class NoOtherPartials : IPartialTemplateResolver
-    {
-        public bool TryRegisterPartial(IHandlebars env, string? partialName, string? templatePath) => false;
-    }
+#pragma warning restore FLUID001
 }

@@ -7,16 +7,16 @@ namespace Platform.StoreDeployer.Rendering;
 /// <summary>An unpacked template bundle. The registry has validated it; whatever could harm this process is checked again.</summary>
 internal sealed class TemplateBundle
 {
-    private const int MaxEntries = 500;
-    private const int MaxSize = 20 * 1024 * 1024;
+    private const int MaxEntries = 5_000;
+    private const int MaxSize = 100 * 1024 * 1024;
 
-    internal TemplateBundle(TemplateManifest manifest, IReadOnlyDictionary<string, string> sources, IReadOnlyDictionary<string, byte[]> assets) =>
+    private TemplateBundle(TemplateManifest manifest, IReadOnlyDictionary<string, TemplateSource> sources, IReadOnlyDictionary<string, byte[]> assets) =>
         (Manifest, Sources, Assets) = (manifest, sources, assets);
 
     public TemplateManifest Manifest { get; }
 
-    /// <summary>Page templates and partials by their path in the bundle.</summary>
-    public IReadOnlyDictionary<string, string> Sources { get; }
+    /// <summary>Parsed pages and partials by their path in the bundle.</summary>
+    public IReadOnlyDictionary<string, TemplateSource> Sources { get; }
 
     /// <summary>Assets by their path within <c>assets/</c>.</summary>
     public IReadOnlyDictionary<string, byte[]> Assets { get; }
@@ -57,15 +57,33 @@ internal sealed class TemplateBundle
             else if (entry.FullName.StartsWith(TemplateLanguage.AssetsFolder, StringComparison.Ordinal))
                 assets[entry.FullName[TemplateLanguage.AssetsFolder.Length..]] = content;
             else if (entry.FullName.EndsWith(TemplateLanguage.Extension, StringComparison.Ordinal))
-                sources[entry.FullName] = Encoding.UTF8.GetString(content);
+                sources[entry.FullName] = Encoding.UTF8.GetString(content).TrimStart('\uFEFF');
+            else if (entry.FullName.EndsWith(TemplateLanguage.FormerExtension, StringComparison.Ordinal))
+            {
+                throw new RenderException(
+                    "template-language",
+                    "This version of the template is written in Handlebars, which new deployments can't use any more. Choose a newer version of the template.");
+            }
         }
 
-        if (manifest is not null)
-            TemplateLanguage.Check(manifest, sources, assets.Keys.ToHashSet(), issues);
-        else if (!issues.Any)
+        if (manifest is null && !issues.Any)
             throw Invalid($"has no {TemplateManifest.Entry}.");
-        return issues.Any ? throw Invalid($"is refused: {issues.Items[0].Entry} {issues.Items[0]}") : new(manifest!, sources, assets);
+        return issues.Any || manifest is null ? throw Refused(issues) : Create(manifest, sources, assets);
     }
+
+    /// <summary>Parses and checks the files of a bundle.</summary>
+    /// <exception cref="RenderException">The bundle is invalid.</exception>
+    internal static TemplateBundle Create(TemplateManifest manifest, IReadOnlyDictionary<string, string> sources, IReadOnlyDictionary<string, byte[]> assets)
+    {
+        var issues = new TemplateIssues();
+        var parsed = TemplateLanguage.Check(manifest, sources, assets.Keys.ToHashSet(), Parser, issues);
+        return issues.Any ? throw Refused(issues) : new(manifest, parsed, assets);
+    }
+
+    // Making a parser takes longer than parsing.
+    private static readonly TemplateParser Parser = new(new BlockRenderer());
+
+    private static RenderException Refused(TemplateIssues issues) => Invalid($"is refused: {issues.Items[0].Entry} {issues.Items[0]}");
 
     // Counts what is actually unpacked: the sizes in a zip's directory can't be trusted.
     private static byte[] Content(ZipArchiveEntry entry, int limit)

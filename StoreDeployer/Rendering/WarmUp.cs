@@ -9,9 +9,11 @@ namespace Platform.StoreDeployer.Rendering;
 internal sealed partial class WarmUp(TimeProvider time, ILogger<WarmUp> logger) : BackgroundService
 {
     private const string Page = """
-        <!doctype html><html lang="en"><head><title>{{shop.name}}</title></head><body>{{> header}}
-        {{#each products}}<a href="{{url this}}">{{name}}</a>{{else}}-{{/each}}
-        {{#if settings.text}}{{multiline settings.text}}{{/if}}{{#unless shop}}-{{/unless}}{{#eq year 1}}-{{/eq}}{{#with shop}}{{slug}}{{/with}}</body></html>
+        <!doctype html><html lang="{{ shop.locale }}"><head><title>{{ shop.name }}</title></head><body>{% render 'header', size: 1 %}
+        {% paginate products by 10 %}{% for product in products %}<a href="{{ product.url }}">{{ product.title | upcase }} {{ product.price | money }}</a>{% else %}-{% endfor %}{% endpaginate %}
+        {% if settings.text == 'a' and shop %}{{ settings.text | newline_to_br }}{% elsif settings.text %}-{% endif %}{% unless shop %}-{% endunless %}
+        {% assign x = 'now' | date: '%Y' %}{% capture y %}{{ x }}{% endcapture %}{{ y }}{% case x %}{% when '1' %}-{% endcase %}
+        <script type="application/ld+json">{{ shop.name | json }}</script></body></html>
         """;
 
     protected override Task ExecuteAsync(CancellationToken stoppingToken) => Task.Run(() =>
@@ -20,11 +22,11 @@ internal sealed partial class WarmUp(TimeProvider time, ILogger<WarmUp> logger) 
         {
             var manifest = new TemplateManifest("warm-up", "1.0.0", "Warm-up", "",
                 [new("text", TemplateParameterType.Text, "Text")],
-                [new(StorePaths.Index, "pages/page.hbs", null), new("{slug}.html", "pages/page.hbs", TemplatePage.Products)]);
-            var sources = new Dictionary<string, string> { ["pages/page.hbs"] = Page, ["partials/header.hbs"] = """<a href="{{link "index.html"}}">{{shop.name}}</a>""" };
+                [new(StorePaths.Index, "pages/page.liquid", null)]);
+            var sources = new Dictionary<string, string> { ["pages/page.liquid"] = Page, ["partials/header.liquid"] = """<a href="{{ 'index.html' | page_url }}">{{ shop.name }}</a>""" };
             var store = new StoreSpec("warm-up", new Uri("http://localhost/stores/warm-up/"), "Warm-up", new Dictionary<string, System.Text.Json.JsonElement>(),
                 [new ProductSpec("1", "One", 1, "EUR")]);
-            new StoreTemplate(new TemplateBundle(manifest, sources, new Dictionary<string, byte[]>()), new RenderLimits()).Render(store, time, stoppingToken);
+            new StoreTemplate(TemplateBundle.Create(manifest, sources, new Dictionary<string, byte[]>()), new RenderLimits()).Render(store, time, stoppingToken);
         }
         catch (Exception e) when (e is RenderException or TimeoutException or OperationCanceledException)
         {

@@ -1,4 +1,3 @@
-using System.IO.Compression;
 using System.Reflection;
 using Platform.ServiceDefaults.Health;
 using Platform.Templates;
@@ -29,22 +28,8 @@ internal static class BuiltInTemplates
 
     private static TemplateBundle Pack(string folder, IEnumerable<string> resources)
     {
-        using var zip = new MemoryStream();
-        using (var archive = new ZipArchive(zip, ZipArchiveMode.Create, leaveOpen: true))
-        {
-            foreach (var resource in resources.Order(StringComparer.Ordinal))
-            {
-                // Not compressed, because the output of a compressor may differ between versions, which would change the digest.
-                var entry = archive.CreateEntry(resource[folder.Length..], CompressionLevel.NoCompression);
-                entry.LastWriteTime = new DateTimeOffset(1980, 1, 1, 0, 0, 0, TimeSpan.Zero);
-                entry.ExternalAttributes = 0;
-                using var target = entry.Open();
-                target.Write(Content(resource));
-            }
-        }
-
         var manifest = TemplateManifest.Read(Content(folder + TemplateManifest.Entry), new TemplateIssues());
-        var bytes = zip.ToArray();
+        var bytes = BundleArchive.Pack(resources.Select(resource => KeyValuePair.Create(resource[folder.Length..], Content(resource))));
         return new TemplateBundle(manifest!, BundleDigest.Of(bytes), bytes);
     }
 

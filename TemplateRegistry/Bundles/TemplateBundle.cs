@@ -2,8 +2,12 @@ using System.Security.Cryptography;
 
 namespace Platform.Templates;
 
-/// <summary>A validated bundle, with its original bytes.</summary>
-internal sealed record TemplateBundle(TemplateManifest Manifest, BundleDigest Digest, byte[] Zip);
+/// <summary>A validated bundle: its manifest, its digest, and its bytes as they are stored.</summary>
+internal sealed record TemplateBundle(TemplateManifest Manifest, BundleDigest Digest, byte[] Zip)
+{
+    /// <summary>What browsers will block.</summary>
+    public IReadOnlyList<TemplateIssue> Warnings { get; init; } = [];
+}
 
 /// <summary>The SHA-256 of a bundle's bytes, which is its identity: <c>sha256:</c> and 64 lower-case hexadecimal digits.</summary>
 internal readonly record struct BundleDigest

@@ -2,7 +2,7 @@ using System.Text.RegularExpressions;
 
 namespace Platform.Templates;
 
-/// <summary>A page of the store. With <paramref name="ForEach"/> there is one page per product, and the path contains <c>{slug}</c>.</summary>
+/// <summary>A page of the store. With <paramref name="ForEach"/> there is one page per product or collection, and the path contains <c>{slug}</c>.</summary>
 internal sealed partial record TemplatePage(
     string Path,
     string Template,
@@ -10,14 +10,15 @@ internal sealed partial record TemplatePage(
 {
     public const string Slug = "{slug}";
     public const string Products = "products";
+    public const string Collections = "collections";
 
     /// <summary>The folder of the store's assets, which must not contain pages.</summary>
     public const string AssetsFolder = "_assets";
 
     private static readonly string[] RequiredPages = ["index.html", "404.html"];
 
-    /// <summary>This page's path for one product.</summary>
-    public string PathFor(string productSlug) => Path.Replace(Slug, productSlug, StringComparison.Ordinal);
+    /// <summary>This page's path for one product or collection.</summary>
+    public string PathFor(string slug) => Path.Replace(Slug, slug, StringComparison.Ordinal);
 
     internal static TemplatePage Read(JsonFields fields)
     {
@@ -30,14 +31,14 @@ internal sealed partial record TemplatePage(
             fields.Refuse("path", "must be a relative path of letters, digits, '.', '_' and '-' that ends in .html, such as about/index.html");
         if (path.StartsWith(AssetsFolder + "/", StringComparison.OrdinalIgnoreCase))
             fields.Refuse("path", $"must not be in {AssetsFolder}/, where assets are");
-        if (forEach is not null and not Products)
-            fields.Refuse("forEach", $"must be \"{Products}\".");
+        if (forEach is not (null or Products or Collections))
+            fields.Refuse("forEach", $"must be \"{Products}\" or \"{Collections}\"");
 
         var slugs = path.Split(Slug).Length - 1;
         if (forEach is not null && slugs != 1)
-            fields.Refuse("path", $"must have {Slug} once, because the page is made for each product");
+            fields.Refuse("path", $"must have {Slug} once, because the page is made for each of the {forEach}");
         if (forEach is null && slugs > 0)
-            fields.Refuse("path", $"can have {Slug} only together with \"forEach\": \"{Products}\".");
+            fields.Refuse("path", $"can have {Slug} only together with \"forEach\": \"{Products}\" or \"{Collections}\"");
         return new(path, template, forEach);
     }
 
@@ -58,7 +59,7 @@ internal sealed partial record TemplatePage(
                 && p.Path.Length > ends[0].Length + ends[1].Length
                 && !p.Path[ends[0].Length..^ends[1].Length].Contains('/', StringComparison.Ordinal));
             if (clash is not null)
-                fields.Refuse("pages", $"{clash.Path} could be the page of a product as well ({perProduct.Path})");
+                fields.Refuse("pages", $"{clash.Path} could be the page of a product or collection as well ({perProduct.Path})");
         }
     }
 

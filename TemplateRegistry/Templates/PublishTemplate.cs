@@ -18,7 +18,7 @@ internal sealed class PublishTemplate(PostgresDatabase database)
         await using var connection = await database.OpenConnectionAsync(cancellationToken);
         await using var transaction = await connection.BeginTransactionAsync(cancellationToken);
 
-        // The bundle is sent first, so that the template's row is not locked during the transfer of up to 10 MiB.
+        // The bundle is sent first, so that the template's row is not locked during the transfer of up to 50 MiB.
         await connection.ExecuteAsync(new CommandDefinition(
             "insert into bundles (digest, content) values (@digest, @content) on conflict do nothing",
             new { digest = bundle.Digest.ToString(), content = bundle.Zip }, transaction, cancellationToken: cancellationToken));

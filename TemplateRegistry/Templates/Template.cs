@@ -1,3 +1,4 @@
+using System.Text.Json.Serialization;
 using Platform.Templates;
 
 namespace Platform.TemplateRegistry.Templates;
@@ -37,7 +38,12 @@ internal sealed record TemplateVersion(
     string Description,
     IReadOnlyList<TemplateParameter> Parameters,
     DateTimeOffset PublishedAt,
-    TemplateStatus Status);
+    TemplateStatus Status)
+{
+    /// <summary>When it is published: what browsers will block, by file and line, such as scripts from other hosts. Absent if there is nothing, and in later answers.</summary>
+    [JsonIgnore(Condition = JsonIgnoreCondition.WhenWritingNull)]
+    public IReadOnlyList<string>? Warnings { get; init; }
+}
 
 /// <summary>Whether a version is offered: <c>published</c>, <c>deprecated</c> (still listed, no longer the default) or <c>yanked</c> (hidden, yet deployable by digest).</summary>
 internal enum TemplateStatus

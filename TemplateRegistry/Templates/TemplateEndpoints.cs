@@ -36,9 +36,9 @@ internal static class TemplateEndpoints
             .WithSummary("Records how many shops use a template.");
 
         var changes = group.MapGroup("/{name}/versions/{version}");
-        changes.MapPut("/", Publish).WithName("PublishTemplate").WithMetadata(new RequestSizeLimitAttribute(BundleReader.MaxBundleSize))
+        changes.MapPut("/", Publish).WithName("PublishTemplate").WithMetadata(new RequestSizeLimitAttribute(BundleArchive.MaxBundleSize))
             .Accepts<Stream>("application/zip").ProducesProblem(409).ProducesProblem(413).ProducesProblem(415)
-            .WithSummary("Publishes a version of a template: the body is its bundle, a zip of at most 10 MiB.")
+            .WithSummary("Publishes a version of a template: the body is its bundle, a zip of at most 50 MiB.")
             .WithDescription("A version never changes: the same bundle again is a 200, another one a 409. A 400 names each bad entry of the bundle and why.");
         changes.MapPost("/deprecate", Deprecate).WithName("DeprecateTemplate").ProducesProblem(404)
             .WithSummary("Deprecates a version: it stays listed, but is no longer used by default.");
@@ -104,6 +104,8 @@ internal static class TemplateEndpoints
             return ToProblem(issues);
 
         var (outcome, stored) = await publish.ExecuteAsync(bundle, cancellationToken);
+        if (bundle.Warnings.Count > 0)
+            stored = stored with { Warnings = [.. bundle.Warnings.Select(warning => $"{warning.Entry} {warning}")] };
         return outcome switch
         {
             PublishOutcome.Created => TypedResults.Created($"/templates/{name}/versions/{version}", stored),
@@ -130,7 +132,7 @@ internal static class TemplateEndpoints
         foreach (var issue in issues.Items)
             errors.Add(issue.Entry, issue.ToString());
         if (issues.Count > issues.Items.Count)
-            errors.Add(BundleReader.WholeBundle, $"has {issues.Count - issues.Items.Count} more issues that are not listed");
+            errors.Add(BundleArchive.WholeBundle, $"has {issues.Count - issues.Items.Count} more issues that are not listed");
         return errors.ToResult();
     }
 }

@@ -131,13 +131,13 @@ public sealed class HostileInputTests(RunningPlatform platform)
     {
         const string Manifest = """
             {"name":"NAME","version":"1.0.0","title":"T","description":"D","parameters":[],
-             "pages":[{"path":"index.html","template":"pages/index.hbs"},{"path":"404.html","template":"pages/404.hbs"}]}
+             "pages":[{"path":"index.html","template":"pages/index.liquid"},{"path":"404.html","template":"pages/404.liquid"}]}
             """;
         using var buffer = new MemoryStream();
         using (var zip = new ZipArchive(buffer, ZipArchiveMode.Create))
         {
             foreach (var (name, content) in entries.Concat(
-                [("template.json", Encoding.UTF8.GetBytes(Manifest)), ("pages/index.hbs", "<p>{{shop.name}}</p>"u8.ToArray()), ("pages/404.hbs", "<p>?</p>"u8.ToArray())]))
+                [("template.json", Encoding.UTF8.GetBytes(Manifest)), ("pages/index.liquid", "<p>{{shop.name}}</p>"u8.ToArray()), ("pages/404.liquid", "<p>?</p>"u8.ToArray())]))
             {
                 using var stream = zip.CreateEntry(name, CompressionLevel.SmallestSize).Open();
                 stream.Write(content);

@@ -57,11 +57,11 @@ public sealed class TraceTests(RunningPlatform platform) : IDisposable
             Add("template.json", $$"""
                 {
                   "name": "{{name}}", "version": "1.0.0", "title": "Traced", "description": "For one deployment.", "parameters": [],
-                  "pages": [{"path": "index.html", "template": "pages/index.hbs"}, {"path": "404.html", "template": "pages/404.hbs"}]
+                  "pages": [{"path": "index.html", "template": "pages/index.liquid"}, {"path": "404.html", "template": "pages/404.liquid"}]
                 }
                 """);
-            Add("pages/index.hbs", "<!doctype html><html lang=\"en\"><head><title>{{shop.name}}</title></head><body><h1>{{shop.name}}</h1></body></html>");
-            Add("pages/404.hbs", "<!doctype html><html lang=\"en\"><head><title>Not here</title></head><body><h1>Not here</h1></body></html>");
+            Add("pages/index.liquid", "<!doctype html><html lang=\"en\"><head><title>{{shop.name}}</title></head><body><h1>{{shop.name}}</h1></body></html>");
+            Add("pages/404.liquid", "<!doctype html><html lang=\"en\"><head><title>Not here</title></head><body><h1>Not here</h1></body></html>");
 
             void Add(string path, string content)
             {

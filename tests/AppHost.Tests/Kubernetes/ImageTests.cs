@@ -7,14 +7,15 @@ namespace Platform.AppHost.Tests.Kubernetes;
 public sealed class ImageTests(PublishedManifests published)
 {
     [Theory]
-    [InlineData("Backend", "backend")]
-    [InlineData("StoreDeployer", "store-deployer")]
-    [InlineData("TemplateRegistry", "template-registry")]
-    public async Task Manifests_use_name_tag_and_base_image_of_the_project(string project, string service)
+    [InlineData("Backend", "backend", "noble-chiseled")]
+    // with ICU, for locales and for file names
+    [InlineData("StoreDeployer", "store-deployer", "noble-chiseled-extra")]
+    [InlineData("TemplateRegistry", "template-registry", "noble-chiseled-extra")]
+    public async Task Manifests_use_name_tag_and_base_image_of_the_project(string project, string service, string family)
     {
         var properties = await EvaluateAsync(project);
 
-        ((string)properties["ContainerBaseImage"]!).ShouldBe("mcr.microsoft.com/dotnet/aspnet:10.0-noble-chiseled");
+        ((string)properties["ContainerBaseImage"]!).ShouldBe($"mcr.microsoft.com/dotnet/aspnet:10.0-{family}");
         var image = $"{properties["ContainerRepository"]}:{properties["ContainerImageTag"]}";
         image.ShouldBe($"{service}:{properties["Version"]}");
         var deployment = published.View("base").OfKind("Deployment").Single(manifest => manifest.Name() == service);

@@ -141,7 +141,7 @@ public sealed class TemplateEndpointTests : IClassFixture<PersistentBackend>
     {
         AnswerPublish(201, RegistryStub.Version("aurora", "2.0.0"));
 
-        await (await PublishAsync("aurora", "2.0.0", new ByteArrayContent(new byte[10 * 1024 * 1024 + 1]))).ReadProblemAsync(HttpStatusCode.RequestEntityTooLarge);
+        await (await PublishAsync("aurora", "2.0.0", new ByteArrayContent(new byte[50 * 1024 * 1024 + 1]))).ReadProblemAsync(HttpStatusCode.RequestEntityTooLarge);
         Uploads.ShouldBeEmpty();
     }
 

@@ -20,12 +20,12 @@ internal sealed record BenchmarkTemplate(string Name, string Version, int Files)
             Add("template.json", $$"""
                 {
                   "name": "{{Name}}", "version": "{{Version}}", "title": "Benchmark", "description": "For benchmarks.", "parameters": [],
-                  "pages": [{"path": "index.html", "template": "pages/index.hbs"}, {"path": "404.html", "template": "pages/404.hbs"}]
+                  "pages": [{"path": "index.html", "template": "pages/index.liquid"}, {"path": "404.html", "template": "pages/404.liquid"}]
                 }
                 """);
-            Add("pages/index.hbs", $$$"""<!doctype html><html lang="en"><head><title>{{shop.name}}</title><link rel="stylesheet" href="{{asset "css/store.css"}}"></head><body data-version="{{{Version}}}"><h1>{{shop.name}}</h1></body></html>""");
+            Add("pages/index.liquid", $$$"""<!doctype html><html lang="en"><head><title>{{ shop.name }}</title><link rel="stylesheet" href="{{ 'css/store.css' | asset_url }}"></head><body data-version="{{{Version}}}"><h1>{{ shop.name }}</h1></body></html>""");
             Add("assets/css/store.css", $"/* version {Version} */");
-            Add("pages/404.hbs", $"""<!doctype html><html lang="en"><head><title>Not here</title></head><body><h1>Not here, in version {Version}</h1></body></html>""");
+            Add("pages/404.liquid", $"""<!doctype html><html lang="en"><head><title>Not here</title></head><body><h1>Not here, in version {Version}</h1></body></html>""");
             for (var n = 3; n < Files; n++)
             {
                 var random = new Random(n);

@@ -21,8 +21,8 @@ internal static class DrillTemplate
     public static byte[] Bundle(string version)
     {
         var head = $$$"""
-            <!doctype html><html lang="en"><head><title>{{shop.name}}</title><meta name="drill-shop" content="{{shop.name}}"><meta name="drill-version" content="{{{version}}}">
-            <link rel="stylesheet" href="{{asset "css/store.css"}}"></head>
+            <!doctype html><html lang="en"><head><title>{{ shop.name }}</title><meta name="drill-shop" content="{{ shop.name }}"><meta name="drill-version" content="{{{version}}}">
+            <link rel="stylesheet" href="{{ 'css/store.css' | asset_url }}"></head>
             """;
         var broken = version == BrokenVersion ? """<a href="missing.html">nothing</a>""" : "";
         using var stream = new MemoryStream();
@@ -32,15 +32,15 @@ internal static class DrillTemplate
                 {
                   "name": "{{Name}}", "version": "{{version}}", "title": "Drill", "description": "For the drill.", "parameters": [],
                   "pages": [
-                    {"path": "index.html", "template": "pages/index.hbs"},
-                    {"path": "products/{slug}/index.html", "template": "pages/product.hbs", "forEach": "products"},
-                    {"path": "404.html", "template": "pages/404.hbs"}
+                    {"path": "index.html", "template": "pages/index.liquid"},
+                    {"path": "products/{slug}/index.html", "template": "pages/product.liquid", "forEach": "products"},
+                    {"path": "404.html", "template": "pages/404.liquid"}
                   ]
                 }
                 """);
-            Add("pages/index.hbs", head + """<body>{{#each products}}<a class="product" href="{{url this}}">{{name}}</a>{{/each}}""" + broken + "</body></html>");
-            Add("pages/product.hbs", head + """<body><h1>{{product.name}}</h1></body></html>""");
-            Add("pages/404.hbs", head + """<body><h1>Not here</h1></body></html>""");
+            Add("pages/index.liquid", head + """<body>{% for product in products %}<a class="product" href="{{ product.url }}">{{ product.title }}</a>{% endfor %}""" + broken + "</body></html>");
+            Add("pages/product.liquid", head + """<body><h1>{{ product.title }}</h1></body></html>""");
+            Add("pages/404.liquid", head + """<body><h1>Not here</h1></body></html>""");
             Add("assets/css/store.css", $"/* drill-version {version} */ body {{ background: url(../img/a.svg) }}");
             // Some assets differ between versions, others are shared by all releases.
             for (var n = 0; n < 4; n++)

@@ -2,7 +2,6 @@ using System.IO.Compression;
 using System.Text;
 using System.Text.Json;
 using Platform.StoreDeployer.Rendering;
-using Platform.Templates;
 
 namespace Platform.StoreDeployer.Tests.Rendering;
 
@@ -20,40 +19,40 @@ internal static class Bundles
             {"name": "about", "type": "multiline", "label": "About"}
           ],
           "pages": [
-            {"path": "index.html", "template": "pages/index.hbs"},
-            {"path": "products/{slug}/index.html", "template": "pages/product.hbs", "forEach": "products"},
-            {"path": "404.html", "template": "pages/404.hbs"}
+            {"path": "index.html", "template": "pages/index.liquid"},
+            {"path": "products/{slug}/index.html", "template": "pages/product.liquid", "forEach": "products"},
+            {"path": "404.html", "template": "pages/404.liquid"}
           ]
         }
         """;
 
     public const string Index = """
-        <!doctype html><html lang="en"><head><title>{{shop.name}}</title><link rel="stylesheet" href="{{asset "css/store.css"}}">
-        <style>:root { --accent: {{settings.accent}} }</style></head><body>{{> header}}<p>{{settings.tagline}}</p>
-        {{#each products}}<a class="product" href="{{url this}}">{{name}} {{priceText}}</a>{{else}}<p>Nothing yet</p>{{/each}}
-        <p>{{multiline settings.about}}</p>{{#if settings.banner}}<b>banner</b>{{/if}}{{#eq settings.columns 3}}<i>three</i>{{/eq}}</body></html>
+        <!doctype html><html lang="{{ shop.locale }}"><head><title>{{ shop.name }}</title><link rel="stylesheet" href="{{ 'css/store.css' | asset_url }}">
+        <style>:root { --accent: {{ settings.accent }} }</style></head><body>{% render 'header' %}<p>{{ settings.tagline }}</p>
+        {% for product in products %}<a class="product" href="{{ product.url }}">{{ product.title }} {{ product.price | money }}</a>{% else %}<p>Nothing yet</p>{% endfor %}
+        <p>{{ settings.about | newline_to_br }}</p>{% if settings.banner %}<b>banner</b>{% endif %}{% if settings.columns == 3 %}<i>three</i>{% endif %}</body></html>
         """;
 
     public const string Product = """
-        <!doctype html><html lang="en"><head><title>{{product.name}}</title><link rel="stylesheet" href="{{asset "css/store.css"}}"></head>
-        <body>{{> header}}<h1>{{product.name}}</h1><p>{{multiline product.description}}</p><img src="{{asset "img/logo.png"}}" alt=""></body></html>
+        <!doctype html><html lang="{{ shop.locale }}"><head><title>{{ product.title }}</title><link rel="stylesheet" href="{{ 'css/store.css' | asset_url }}"></head>
+        <body>{% render 'header' %}<h1>{{ product.title }}</h1><p>{{ product.description | newline_to_br }}</p><img src="{{ 'img/logo.png' | asset_url }}" alt=""></body></html>
         """;
 
     public const string NotFound = """
-        <!doctype html><html lang="en"><head><title>Not here</title><link rel="stylesheet" href="{{asset "css/store.css"}}"></head>
-        <body>{{> header}}<h1>Not here</h1></body></html>
+        <!doctype html><html lang="{{ shop.locale }}"><head><title>Not here</title><link rel="stylesheet" href="{{ 'css/store.css' | asset_url }}"></head>
+        <body>{% render 'header' %}<h1>Not here</h1></body></html>
         """;
 
-    public const string Header = """<header><a href="{{link "index.html"}}">{{shop.name}}</a></header>""";
+    public const string Header = """<header><a href="{{ 'index.html' | page_url }}">{{ shop.name }}</a></header>""";
 
     /// <summary>The text entries of a complete, valid template.</summary>
     public static Dictionary<string, string> Entries(string? index = null, string? css = null) => new()
     {
         ["template.json"] = Manifest,
-        ["pages/index.hbs"] = index ?? Index,
-        ["pages/product.hbs"] = Product,
-        ["pages/404.hbs"] = NotFound,
-        ["partials/header.hbs"] = Header,
+        ["pages/index.liquid"] = index ?? Index,
+        ["pages/product.liquid"] = Product,
+        ["pages/404.liquid"] = NotFound,
+        ["partials/header.liquid"] = Header,
         ["assets/css/store.css"] = css ?? "header { background: url(../img/logo.png) }",
         ["assets/img/logo.png"] = "not really a picture",
     };
@@ -74,18 +73,6 @@ internal static class Bundles
         }
 
         return stream.ToArray();
-    }
-
-    /// <summary>A bundle that bypasses all checks.</summary>
-    public static TemplateBundle Unchecked(IReadOnlyDictionary<string, string> entries)
-    {
-        var issues = new TemplateIssues();
-        var manifest = TemplateManifest.Read(Encoding.UTF8.GetBytes(entries["template.json"]), issues);
-        issues.Items.ShouldBeEmpty();
-        return new(
-            manifest!,
-            entries.Where(e => e.Key.EndsWith(".hbs", StringComparison.Ordinal)).ToDictionary(),
-            entries.Where(e => e.Key.StartsWith("assets/", StringComparison.Ordinal)).ToDictionary(e => e.Key["assets/".Length..], e => Encoding.UTF8.GetBytes(e.Value)));
     }
 
     public static StoreSpec Store(string name = "Mug shop", object? settings = null, params ProductSpec[] products) => new(

@@ -6,7 +6,7 @@ namespace Platform.TemplateRegistry.Tests.Bundles;
 
 public sealed class BundleEndpointsTests(RunningRegistry registry) : IClassFixture<RunningRegistry>
 {
-    private const string ByVersion = "/templates/aurora/versions/1.0.1/bundle";
+    private const string ByVersion = "/templates/aurora/versions/2.0.0/bundle";
 
     [Fact]
     public async Task A_bundle_has_its_digest_as_ETag_and_is_cacheable_and_immutable()
@@ -19,7 +19,7 @@ public sealed class BundleEndpointsTests(RunningRegistry registry) : IClassFixtu
         response.Headers.CacheControl!.ToString().ShouldBe("max-age=31536000, private, immutable");
         response.Content.Headers.ContentType!.ToString().ShouldBe("application/zip");
         response.Content.Headers.ContentLength.ShouldBe(content.Length);
-        response.Content.Headers.ContentDisposition!.FileName.ShouldBe("aurora-1.0.1.zip");
+        response.Content.Headers.ContentDisposition!.FileName.ShouldBe("aurora-2.0.0.zip");
     }
 
     [Fact]

@@ -42,7 +42,7 @@ public sealed class TemplateManifestTests
     [InlineData("author", "\"me\"", "author is not a field")]
     [InlineData("pages", "[]", "pages must be an array that is not empty")]
     [InlineData("pages", "[1]", "pages[0] must be an object")]
-    [InlineData("pages", """[{"path":"index.html","template":"pages/index.hbs"}]""", "must have a page with the path 404.html")]
+    [InlineData("pages", """[{"path":"index.html","template":"pages/index.liquid"}]""", "must have a page with the path 404.html")]
     public void An_invalid_field_is_reported_with_its_rule(string field, string value, string reason)
     {
         var bundle = new TestBundle();
@@ -114,11 +114,11 @@ public sealed class TemplateManifestTests
     [InlineData("{slug}/{slug}.html", "products", "must have {slug} once")]
     [InlineData("p/{slug}.html", "shops", "forEach must be \"products\"")]
     [InlineData("INDEX.html", null, "has the path index.html twice")]
-    [InlineData("products/sale/index.html", null, "could be the page of a product as well")]
+    [InlineData("products/sale/index.html", null, "could be the page of a product or collection as well")]
     public void A_page_with_an_invalid_path_is_refused(string path, string? forEach, string reason)
     {
         var bundle = new TestBundle();
-        var page = new JsonObject { ["path"] = path, ["template"] = "pages/index.hbs" };
+        var page = new JsonObject { ["path"] = path, ["template"] = "pages/index.liquid" };
         if (forEach is not null)
             page["forEach"] = forEach;
         bundle.Manifest["pages"]!.AsArray().Add(page);

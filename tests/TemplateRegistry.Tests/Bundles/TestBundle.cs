@@ -25,16 +25,16 @@ internal sealed class TestBundle
                   "choices": [{ "value": "calm", "label": "Calm" }, { "value": "loud", "label": "Loud" }] }
               ],
               "pages": [
-                { "path": "index.html", "template": "pages/index.hbs" },
-                { "path": "products/{slug}/index.html", "template": "pages/product.hbs", "forEach": "products" },
-                { "path": "404.html", "template": "pages/404.hbs" }
+                { "path": "index.html", "template": "pages/index.liquid" },
+                { "path": "products/{slug}/index.html", "template": "pages/product.liquid", "forEach": "products" },
+                { "path": "404.html", "template": "pages/404.liquid" }
               ]
             }
             """)!.AsObject();
-        With("pages/index.hbs", "<!doctype html><title>{{shop.name}}</title>{{> card}}");
-        With("pages/product.hbs", "<h1>{{product.name}}</h1>");
-        With("pages/404.hbs", "<p>Not here. <a href=\"{{link \"index.html\"}}\">Home</a></p>");
-        With("partials/card.hbs", "{{#each products}}<a href=\"{{url this}}\">{{name}}</a>{{/each}}");
+        With("pages/index.liquid", "<!doctype html><title>{{ shop.name }}</title>{% render 'card' %}");
+        With("pages/product.liquid", "<h1>{{ product.title }}</h1>");
+        With("pages/404.liquid", "<p>Not here. <a href=\"{{ 'index.html' | page_url }}\">Home</a></p>");
+        With("partials/card.liquid", "{% for product in products %}<a href=\"{{ product.url }}\">{{ product.title }}</a>{% endfor %}");
         With("assets/css/store.css", "body { color: black }");
     }
 
@@ -65,7 +65,7 @@ internal sealed class TestBundle
         return this;
     }
 
-    public TestBundle WithIndex(string source) => With("pages/index.hbs", source);
+    public TestBundle WithIndex(string source) => With("pages/index.liquid", source);
 
     public byte[] Zip(bool manifest = true)
     {
