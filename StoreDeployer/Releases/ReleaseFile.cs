@@ -1,31 +1,6 @@
-using System.Security.Cryptography;
 using Platform.StoreDeployer.Rendering;
 
 namespace Platform.StoreDeployer.Releases;
-
-/// <summary>The SHA-256 of a file's content, which is also its name in the database and the cache.</summary>
-internal readonly record struct FileDigest
-{
-    private FileDigest(string hex) => Hex = hex;
-
-    /// <summary>64 lower-case hexadecimal digits.</summary>
-    public string Hex { get; }
-
-    public byte[] Bytes => Convert.FromHexString(Hex);
-
-    public static FileDigest Of(ReadOnlySpan<byte> content) => new(Convert.ToHexStringLower(SHA256.HashData(content)));
-
-    public static FileDigest From(byte[] digest) => new(Convert.ToHexStringLower(digest));
-
-    public static bool TryParse(string hex, out FileDigest digest)
-    {
-        var valid = hex.Length == 2 * SHA256.HashSizeInBytes && hex.All(char.IsAsciiHexDigitLower);
-        digest = valid ? new(hex) : default;
-        return valid;
-    }
-
-    public override string ToString() => Hex;
-}
 
 /// <summary>A file of a release: its path in the store, its type and its content.</summary>
 internal sealed record ReleaseFile(string Path, FileDigest Digest, string ContentType, ReadOnlyMemory<byte> Content)

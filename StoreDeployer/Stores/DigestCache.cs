@@ -1,3 +1,4 @@
+using System.IO.Enumeration;
 using Microsoft.Extensions.Options;
 using Platform.StoreDeployer.Releases;
 
@@ -9,17 +10,20 @@ namespace Platform.StoreDeployer.Stores;
 /// </summary>
 internal sealed partial class DigestCache
 {
-    // A full cache is trimmed to this share of its limit.
-    private const double LowWater = 0.8;
+    // A full cache is trimmed to this share of its limit. The background only fills it up to here, so that filling never evicts what was requested.
+    private const double LowWater = 0.9;
     private static readonly TimeSpan TouchInterval = TimeSpan.FromHours(1);
+    // Measuring a full cache takes about a second of CPU time, which is spread over at least 5 s.
+    private static readonly TimeSpan MeasurePause = TimeSpan.FromMilliseconds(20);
+    private static readonly EnumerationOptions WholeTree = new() { RecurseSubdirectories = true };
 
     private readonly string _files;
     private readonly long _limit;
     private readonly TimeProvider _time;
     private readonly ILogger<DigestCache> _logger;
-    private readonly Lock _trimming = new();
     private readonly Lazy<Task> _measured;
     private long _size;
+    private int _isTrimming;
     private int _failureLogged;
 
     public DigestCache(IOptions<StoreOptions> options, IHostEnvironment environment, TimeProvider time, ILogger<DigestCache> logger)
@@ -27,15 +31,22 @@ internal sealed partial class DigestCache
         (_limit, _time, _logger) = (options.Value.CacheSize, time, logger);
         DirectoryPath = Path.GetFullPath(options.Value.CacheDirectory ?? Path.Combine(".data", "store-cache"), environment.ContentRootPath);
         _files = Path.Combine(DirectoryPath, "files");
-        _measured = new(() => Task.Run(Measure));
+        _measured = new(() => Task.Run(MeasureAsync));
     }
 
     public string DirectoryPath { get; }
 
+    /// <summary>The running eviction; completed if there is none.</summary>
+    internal Task Trimming { get; private set; } = Task.CompletedTask;
+
     public bool Contains(FileDigest digest) => File.Exists(PathOf(digest));
 
     /// <summary>Whether <paramref name="size"/> more bytes fit without evicting anything.</summary>
-    public bool HasRoomFor(long size) => Interlocked.Read(ref _size) + size <= _limit;
+    public async Task<bool> HasRoomForAsync(long size, CancellationToken cancellationToken)
+    {
+        await _measured.Value.WaitAsync(cancellationToken);
+        return Interlocked.Read(ref _size) + size <= _limit * LowWater;
+    }
 
     public async Task<byte[]?> ReadAsync(FileDigest digest, CancellationToken cancellationToken)
     {
@@ -64,18 +75,43 @@ internal sealed partial class DigestCache
         return null;
     }
 
-    public async Task WriteAsync(FileDigest digest, ReadOnlyMemory<byte> content, CancellationToken cancellationToken)
+    /// <summary>Adds a file, unless it is there already.</summary>
+    /// <param name="digest">Its digest.</param>
+    /// <param name="content">Its content.</param>
+    /// <param name="cancellationToken">Cancels the write.</param>
+    /// <param name="usedAt">When it was last used, which decides how soon it is evicted; now if null.</param>
+    public async Task WriteAsync(FileDigest digest, ReadOnlyMemory<byte> content, CancellationToken cancellationToken, DateTimeOffset? usedAt = null)
     {
         var path = PathOf(digest);
-        if (File.Exists(path) || content.Length > _limit)
+        if (!File.Exists(path))
+            await WriteAsync(path, content, cancellationToken, usedAt);
+    }
+
+    /// <summary>Writes a file anywhere in the cache's directory, so that it counts towards the cache's size and can be evicted. Readers never see an incomplete one.</summary>
+    public async Task WriteAsync(string path, ReadOnlyMemory<byte> content, CancellationToken cancellationToken, DateTimeOffset? usedAt = null)
+    {
+        if (content.Length > _limit)
             return;
         try
         {
-            await WriteAtomicallyAsync(path, content, cancellationToken);
-            Interlocked.Add(ref _size, content.Length);
-            await _measured.Value;
-            if (Interlocked.Read(ref _size) > _limit)
-                Trim();
+            CreateDirectory(Path.GetDirectoryName(path)!);
+            var temporary = $"{path}.{Guid.NewGuid():n}.tmp";
+            try
+            {
+                await File.WriteAllBytesAsync(temporary, content, cancellationToken);
+                if (usedAt is { } at)
+                    File.SetLastWriteTimeUtc(temporary, at.UtcDateTime);
+                File.Move(temporary, path, overwrite: true);
+            }
+            catch
+            {
+                File.Delete(temporary);
+                throw;
+            }
+
+            _ = _measured.Value;
+            if (Interlocked.Add(ref _size, content.Length) > _limit && Interlocked.Exchange(ref _isTrimming, 1) == 0)
+                Trimming = Task.Run(Trim, CancellationToken.None);
         }
         catch (Exception e) when (e is IOException or UnauthorizedAccessException)
         {
@@ -83,20 +119,23 @@ internal sealed partial class DigestCache
         }
     }
 
-    /// <summary>Writes a temporary file and renames it, so that readers never see an incomplete one.</summary>
-    public static async Task WriteAtomicallyAsync(string path, ReadOnlyMemory<byte> content, CancellationToken cancellationToken)
+    /// <summary>Notes that a file is in use. Files that are served from memory would otherwise look unused.</summary>
+    public void Touch(FileDigest digest) => TouchIfExists(PathOf(digest));
+
+    /// <summary>Notes that a file written by <see cref="WriteAsync(string, ReadOnlyMemory{byte}, CancellationToken, DateTimeOffset?)"/> is in use.</summary>
+    public void TouchIfExists(string path)
     {
-        CreateDirectory(Path.GetDirectoryName(path)!);
-        var temporary = $"{path}.{Guid.NewGuid():n}.tmp";
         try
         {
-            await File.WriteAllBytesAsync(temporary, content, cancellationToken);
-            File.Move(temporary, path, overwrite: true);
+            Touch(path);
         }
-        catch
+        catch (Exception e) when (e is FileNotFoundException or DirectoryNotFoundException)
         {
-            File.Delete(temporary);
-            throw;
+            // Not cached, or evicted.
+        }
+        catch (Exception e) when (e is IOException or UnauthorizedAccessException)
+        {
+            LogFailureOnce(e);
         }
     }
 
@@ -108,43 +147,87 @@ internal sealed partial class DigestCache
             Directory.CreateDirectory(path, UnixFileMode.UserRead | UnixFileMode.UserWrite | UnixFileMode.UserExecute);
     }
 
-    private string PathOf(FileDigest digest) => Path.Combine(_files, digest.Hex[..2], digest.Hex);
+    private string PathOf(FileDigest digest) => digest.Hex switch { var hex => Path.Combine(_files, hex[..2], hex) };
 
     private void Touch(string path)
     {
         var now = _time.GetUtcNow().UtcDateTime;
+        // The time of a file that doesn't exist is in 1601.
         if (now - File.GetLastWriteTimeUtc(path) > TouchInterval)
             File.SetLastWriteTimeUtc(path, now);
     }
 
-    private void Measure()
+    private async Task MeasureAsync()
     {
-        var directory = new DirectoryInfo(_files);
-        if (directory.Exists)
-            Interlocked.Add(ref _size, directory.EnumerateFiles("*", SearchOption.AllDirectories).Sum(file => file.Length));
-    }
-
-    // Evicts the least recently used files. Those that live stores still need are read from the database again.
-    private void Trim()
-    {
-        if (!_trimming.TryEnter())
-            return;
         try
         {
-            var files = new DirectoryInfo(_files).EnumerateFiles("*", SearchOption.AllDirectories).OrderBy(file => file.LastWriteTimeUtc).ToList();
-            var size = files.Sum(file => file.Length);
-            foreach (var file in files.TakeWhile(_ => size > _limit * LowWater))
+            foreach (var folder in new FileSystemEnumerable<string>(DirectoryPath, (ref FileSystemEntry entry) => entry.ToFullPath(), WholeTree)
             {
-                size -= file.Length;
-                file.Delete();
+                ShouldIncludePredicate = (ref FileSystemEntry entry) => entry.IsDirectory,
+            })
+            {
+                Interlocked.Add(ref _size, new FileSystemEnumerable<long>(folder, (ref FileSystemEntry entry) => entry.Length)
+                {
+                    ShouldIncludePredicate = (ref FileSystemEntry entry) => !entry.IsDirectory,
+                }.Sum());
+                await Task.Delay(MeasurePause, _time);
+            }
+        }
+        catch (Exception e) when (e is IOException or UnauthorizedAccessException)
+        {
+            // Nothing is cached yet, or the cache is being deleted. The next eviction measures again.
+        }
+    }
+
+    // Evicts the least recently used files. Those that live stores still need are read from the database again. The files are not sorted, as there may be hundreds of
+    // thousands: adding up their sizes by the second of their last use tells up to which second to delete.
+    private void Trim()
+    {
+        try
+        {
+            var last = long.MinValue;
+            var sizes = new SortedDictionary<long, long>();
+            foreach (var (second, size) in Files((ref FileSystemEntry entry) => (SecondOf(ref entry), entry.Length), all: true))
+                sizes[second] = sizes.GetValueOrDefault(second) + size;
+            var total = sizes.Values.Sum();
+            var excess = total - (long)(_limit * LowWater);
+            var excessInLast = excess;
+            foreach (var (second, size) in sizes.TakeWhile(_ => excess > 0))
+            {
+                (last, excessInLast) = (second, excess);
+                excess -= size;
             }
 
-            Interlocked.Exchange(ref _size, size);
+            foreach (var (path, second, size) in Files((ref FileSystemEntry entry) => (entry.ToFullPath(), SecondOf(ref entry), entry.Length), all: false))
+            {
+                if (second == last)
+                {
+                    if (excessInLast <= 0)
+                        continue;
+                    excessInLast -= size;
+                }
+
+                File.Delete(path);
+                total -= size;
+            }
+
+            Interlocked.Exchange(ref _size, total);
+
+            FileSystemEnumerable<T> Files<T>(FileSystemEnumerable<T>.FindTransform transform, bool all) => new(DirectoryPath, transform, WholeTree)
+            {
+                ShouldIncludePredicate = (ref FileSystemEntry entry) => !entry.IsDirectory && (all || SecondOf(ref entry) <= last),
+            };
+        }
+        catch (Exception e) when (e is IOException or UnauthorizedAccessException)
+        {
+            LogFailureOnce(e);
         }
         finally
         {
-            _trimming.Exit();
+            Volatile.Write(ref _isTrimming, 0);
         }
+
+        static long SecondOf(ref FileSystemEntry entry) => entry.LastWriteTimeUtc.ToUnixTimeSeconds();
     }
 
     private void LogFailureOnce(Exception exception)

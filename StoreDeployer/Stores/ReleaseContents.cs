@@ -1,4 +1,3 @@
-using System.Collections.Frozen;
 using Dapper;
 using Microsoft.Extensions.Caching.Memory;
 using Platform.ServiceDefaults.Postgres.Database;
@@ -6,47 +5,44 @@ using Platform.StoreDeployer.Releases;
 
 namespace Platform.StoreDeployer.Stores;
 
-/// <summary>A file that a store serves.</summary>
-internal sealed record StoredFile(FileDigest Digest, string ContentType, int Size);
-
 /// <summary>Caches the files of releases, by path. A release never changes, so an entry never becomes stale.</summary>
 internal sealed class ReleaseContents(PostgresDatabase database) : IDisposable
 {
-    // The cache's limit in files, which take about 20 MB.
-    private const int MaxFiles = 100_000;
+    private const long MaxMemory = 16 * 1024 * 1024;
 
-    private readonly MemoryCache _releases = new(new MemoryCacheOptions { SizeLimit = MaxFiles });
+    private readonly MemoryCache _releases = new(new MemoryCacheOptions { SizeLimit = MaxMemory });
 
     /// <summary>Caches a release that this process has just stored.</summary>
     public void Add(Guid release, IEnumerable<ReleaseFile> files) =>
-        Add(new(release, AssetsOnly: false), files.ToFrozenDictionary(file => file.Path, file => new StoredFile(file.Digest, file.ContentType, file.Content.Length)));
+        Add(new(release, AssetsOnly: false), files.ToDictionary(file => file.Path, file => new StoredFile(file.Digest, file.ContentType, file.Content.Length)));
 
     /// <summary>All files of <paramref name="active"/>, and the assets of <paramref name="former"/> releases that it doesn't have. Null if the release no longer exists.</summary>
-    public async Task<(FrozenDictionary<string, StoredFile> Files, FrozenDictionary<string, StoredFile> FormerAssets)?> FindAsync(
-        Guid active, IEnumerable<Guid> former, CancellationToken cancellationToken)
+    public async Task<(IReadOnlyDictionary<string, StoredFile> Files, IReadOnlyDictionary<string, StoredFile> FormerAssets)?> FindAsync(
+        Guid active, IEnumerable<Guid> former, bool cache, CancellationToken cancellationToken)
     {
         var wanted = former.Where(release => release != active).Select(release => new Key(release, AssetsOnly: true)).Prepend(new(active, AssetsOnly: false)).ToList();
         var found = wanted.ToDictionary(key => key, Cached);
-        await ReadAsync([.. wanted.Where(key => found[key] is null)], found, cancellationToken);
+        await ReadAsync([.. wanted.Where(key => found[key] is null)], found, cache, cancellationToken);
         if (found[wanted[0]] is not { } files)
             return null;
         var formerAssets = new Dictionary<string, StoredFile>();
-        foreach (var (path, file) in wanted.Skip(1).SelectMany(key => found[key] ?? FrozenDictionary<string, StoredFile>.Empty))
+        foreach (var (path, file) in wanted.Skip(1).SelectMany(key => found[key] ?? []))
         {
             if (ReleaseFile.IsAsset(path) && !files.ContainsKey(path))
                 formerAssets.TryAdd(path, file);
         }
 
-        return (files, formerAssets.ToFrozenDictionary());
+        return (files, formerAssets);
     }
 
     public void Dispose() => _releases.Dispose();
 
-    private FrozenDictionary<string, StoredFile>? Cached(Key key) =>
-        _releases.TryGetValue(key, out FrozenDictionary<string, StoredFile>? files)
+    private Dictionary<string, StoredFile>? Cached(Key key) =>
+        _releases.TryGetValue(key, out Dictionary<string, StoredFile>? files)
         || key.AssetsOnly && _releases.TryGetValue(key with { AssetsOnly = false }, out files) ? files : null;
 
-    private async Task ReadAsync(IReadOnlyCollection<Key> unknown, Dictionary<Key, FrozenDictionary<string, StoredFile>?> found, CancellationToken cancellationToken)
+    private async Task ReadAsync(
+        IReadOnlyCollection<Key> unknown, Dictionary<Key, Dictionary<string, StoredFile>?> found, bool cache, CancellationToken cancellationToken)
     {
         if (unknown.Count == 0)
             return;
@@ -64,11 +60,16 @@ internal sealed class ReleaseContents(PostgresDatabase database) : IDisposable
             }, cancellationToken: cancellationToken)), cancellationToken);
         var releases = rows.ToLookup(row => row.Release);
         foreach (var key in unknown.Where(key => releases.Contains(key.Release)))
-            found[key] = Add(key, releases[key.Release].ToFrozenDictionary(row => row.Path, row => new StoredFile(FileDigest.From(row.Digest), row.ContentType, row.Size)));
+        {
+            // Content types are few, and the same strings each time, so they are interned.
+            var files = releases[key.Release].ToDictionary(
+                row => row.Path, row => new StoredFile(FileDigest.From(row.Digest), string.Intern(row.ContentType), row.Size));
+            found[key] = cache ? Add(key, files) : files;
+        }
     }
 
-    private FrozenDictionary<string, StoredFile> Add(Key key, FrozenDictionary<string, StoredFile> files) =>
-        _releases.Set(key, files, new MemoryCacheEntryOptions { Size = 1 + files.Count });
+    private Dictionary<string, StoredFile> Add(Key key, Dictionary<string, StoredFile> files) =>
+        _releases.Set(key, files, new MemoryCacheEntryOptions { Size = Store.SizeOf(files) });
 
     private readonly record struct Key(Guid Release, bool AssetsOnly);
 

@@ -1,147 +1,145 @@
-using System.Collections.Frozen;
-using System.Security.Cryptography;
-using System.Text;
-using System.Text.Json;
 using System.Text.RegularExpressions;
-using Dapper;
 using Microsoft.Extensions.Caching.Memory;
-using Microsoft.Extensions.Options;
 using Npgsql;
-using Platform.ServiceDefaults;
 using Platform.ServiceDefaults.Communication;
 using Platform.ServiceDefaults.Postgres.Database;
-using Platform.StoreDeployer.Releases;
 
 namespace Platform.StoreDeployer.Stores;
 
-/// <summary>What is served at a slug: the active release, and the assets of the other retained releases. A page loaded before an activation still requests the assets of its own release.</summary>
-/// <param name="Slug">The last part of the store's address.</param>
-/// <param name="Release">The active release; null when there is none.</param>
-/// <param name="TakenDown">Whether the store was taken down because its shop was deleted.</param>
-/// <param name="ChangedAt">When a release was last activated or the store taken down, by the database's clock.</param>
-/// <param name="Files">The files of the active release, by path; for a store read from disk, also the former assets.</param>
-/// <param name="FormerAssets">Assets of earlier releases that the active one doesn't have, by path.</param>
-internal sealed record Store(
-    string Slug, Guid? Release, bool TakenDown, DateTimeOffset ChangedAt, FrozenDictionary<string, StoredFile> Files, FrozenDictionary<string, StoredFile> FormerAssets)
-{
-    /// <summary>The file at a path, or null.</summary>
-    public StoredFile? Find(string path) => Files.GetValueOrDefault(path) ?? FormerAssets.GetValueOrDefault(path);
-}
-
 /// <summary>
 /// Finds the store at a slug. Looks in memory, then in the database, and on disk if the database is unavailable. A change made by this process is visible
-/// immediately, one made by another process after its signal or at the next poll.
+/// immediately, one made by another process after its signal or at the next poll. Only stores that are requested are kept in memory, the most recently requested ones.
 /// </summary>
-internal sealed partial class StoreDirectory : IDisposable
+internal sealed partial class StoreDirectory(ReadStore readStore, StoreFiles files, StoreEntries entries, CacheQueue queue, Fallbacks fallbacks, ILogger<StoreDirectory> logger) : IDisposable
 {
     public const string SignalName = "stores";
 
-    // Upper limit of file entries (path, digest, type) in memory, about 100 MB in total. StoreFiles caches the contents.
-    private const int MaxFiles = 500_000;
+    // Upper limit of the lists of files. StoreFiles caches the contents.
+    private const long MaxMemory = 32 * 1024 * 1024;
 
     public static readonly Fallback Fallback = new(PostgresDatabase.Name, "live stores", FallbackKind.FailOpen);
 
-    private readonly PostgresDatabase _database;
-    private readonly ReleaseContents _contents;
-    private readonly StoreFiles _files;
-    private readonly Fallbacks _fallbacks;
-    private readonly ILogger<StoreDirectory> _logger;
-    private readonly int _retainedReleases;
-    private readonly string _folder;
-    private readonly MemoryCache _stores = new(new MemoryCacheOptions { SizeLimit = MaxFiles });
+    private readonly MemoryCache _stores = new(new MemoryCacheOptions { SizeLimit = MaxMemory });
     private readonly SemaphoreSlim[] _loading = [.. Enumerable.Range(0, 64).Select(_ => new SemaphoreSlim(1))];
-
-    public StoreDirectory(
-        PostgresDatabase database, DigestCache disk, ReleaseContents contents, StoreFiles files, Fallbacks fallbacks, IOptions<StoreOptions> options, ILogger<StoreDirectory> logger)
-    {
-        _retainedReleases = options.Value.RetainedReleases;
-        (_database, _contents, _files, _fallbacks, _logger) = (database, contents, files, fallbacks, logger);
-        // One folder per database: the cache directory may be shared, or left over from another database.
-        var name = SHA256.HashData(Encoding.UTF8.GetBytes(database.Address));
-        _folder = Path.Combine(disk.DirectoryPath, "stores", Convert.ToHexStringLower(name)[..16]);
-    }
+    private volatile bool _isFollowing;
+    private volatile bool _databaseAnswers;
 
     /// <summary>The store at a slug, live or taken down. Null if the slug is invalid or its store has never been live.</summary>
     /// <exception cref="NpgsqlException">The database is unavailable, and the store is neither in memory nor on disk.</exception>
     public async ValueTask<Store?> FindAsync(string slug, CancellationToken cancellationToken)
     {
-        if (!SlugPattern().IsMatch(slug))
-            return null;
-        return _stores.TryGetValue(slug, out Store? store) ? store : await LoadAsync(slug, refresh: false, cancellationToken);
+        if (_stores.TryGetValue(slug, out Store? store) && !MustBeConfirmed(store!))
+            return store;
+        return SlugPattern().IsMatch(slug) ? await LoadAsync(slug, refresh: false, changedAt: null, cancellationToken) : null;
     }
+
+    /// <summary>Whether the store is in memory, because it was requested or deployed by this process.</summary>
+    public bool Holds(string slug) => _stores.TryGetValue(slug, out _);
 
     /// <summary>Removes the store from memory, so that the next request reads it from the database.</summary>
     public void Forget(string slug) => _stores.Remove(slug);
 
     /// <summary>
+    /// All changes committed so far are known, so what is read from now on stays current as long as <see cref="ApplyAsync"/> is called for each change. What was read before, or from disk,
+    /// must be confirmed.
+    /// </summary>
+    public void ChangesAreKnown() => _databaseAnswers = _isFollowing = true;
+
+    /// <summary>The database doesn't answer, so stores that are not confirmed are served as they are.</summary>
+    public void ChangesAreUnknown() => _databaseAnswers = false;
+
+    /// <summary>
     /// Reads the store from the database, unless the copy in memory is at least as new as <paramref name="changedAt"/>; null always reads. Returns null if there is no
-    /// store, or if the database is unavailable: then the copies in memory and on disk are kept, and the next poll tries again.
+    /// store, or if the database is unavailable: then the copies in memory and on disk are kept.
     /// </summary>
     public async Task<Store?> RefreshAsync(string slug, DateTimeOffset? changedAt, CancellationToken cancellationToken)
     {
         try
         {
-            return await LoadAsync(slug, refresh: true, cancellationToken, changedAt);
+            return await LoadAsync(slug, refresh: true, changedAt, cancellationToken);
         }
         catch (Exception e) when (DatabaseProblems.IsUnavailable(e))
         {
-            LogNotRefreshed(_logger, slug, e.Message);
+            LogNotRefreshed(logger, slug, e.Message);
             return null;
         }
     }
 
-    /// <summary>The slugs of live and taken-down stores that changed after <paramref name="since"/>, oldest change first, by the database's clock; of all such stores if null.</summary>
-    public async Task<IReadOnlyList<(string Slug, DateTimeOffset ChangedAt)>> ChangedAsync(DateTimeOffset? since, CancellationToken cancellationToken)
+    /// <summary>Applies a change made by another process: to the copy in memory if there is one, otherwise later to that on disk.</summary>
+    /// <exception cref="NpgsqlException">The database is unavailable. The copies are kept.</exception>
+    public async Task ApplyAsync(StoreChange change, CancellationToken cancellationToken)
     {
-        await using var connection = await _database.OpenConnectionAsync(cancellationToken);
-        var rows = await connection.QueryAsync<(string Slug, DateTime ChangedAt)>(new CommandDefinition(
-            """
-            select slug, max(changed_at) from stores
-            where (active_release is not null or taken_down_at is not null) and changed_at > coalesce(@since::timestamptz, '-infinity')
-            group by slug order by max(changed_at)
-            """, new { since = since?.UtcDateTime }, cancellationToken: cancellationToken));
-        return [.. rows.Select(row => (row.Slug, (DateTimeOffset)row.ChangedAt))];
+        // Waits for a load in progress, which may have read the store before the change.
+        var loading = LoadingOf(change.Slug);
+        await loading.WaitAsync(cancellationToken);
+        try
+        {
+            if (Holds(change.Slug))
+            {
+                await LoadInLockAsync(change.Slug, refresh: true, change.ChangedAt, cancellationToken);
+                return;
+            }
+        }
+        finally
+        {
+            loading.Release();
+        }
+
+        queue.Add(change);
+    }
+
+    /// <summary>Whether the store is on disk as of its last known change. Doesn't check its files, which may have been evicted.</summary>
+    public bool IsOnDisk(StoreChange change) => entries.ChangedAt(change.Slug) >= change.ChangedAt;
+
+    /// <summary>Caches what is missing of a store on disk. Doesn't keep it in memory.</summary>
+    /// <param name="change">The store and its last known change.</param>
+    /// <param name="cancellationToken">Cancels the work.</param>
+    /// <param name="usedAt">When the store was last used, which decides how soon it is evicted; now if null.</param>
+    /// <param name="fits">Decides whether files of this size are cached.</param>
+    /// <returns>The size of the files that were read, or null if they don't fit.</returns>
+    /// <exception cref="NpgsqlException">The database is unavailable.</exception>
+    public async Task<long?> CacheAsync(StoreChange change, CancellationToken cancellationToken, DateTimeOffset? usedAt = null, Func<long, Task<bool>>? fits = null)
+    {
+        var store = _stores.TryGetValue(change.Slug, out Store? known) && known!.IsConfirmed && known.ChangedAt >= change.ChangedAt
+            ? known
+            : await readStore.ExecuteAsync(change.Slug, cacheLists: false, cancellationToken);
+        if (store is null)
+            return 0;
+        var missing = files.NotOnDisk(store.AllFiles);
+        var size = missing.Sum(file => (long)file.Size);
+        if (fits is not null && !await fits(size))
+            return null;
+        await files.CacheOnDiskAsync(missing, cancellationToken, usedAt);
+        var loading = LoadingOf(change.Slug);
+        await loading.WaitAsync(cancellationToken);
+        try
+        {
+            // It may have changed again in the meantime.
+            if (entries.ChangedAt(change.Slug) is not { } cached || cached < store.ChangedAt)
+                await entries.WriteAsync(store, cancellationToken, usedAt);
+        }
+        finally
+        {
+            loading.Release();
+        }
+
+        return size;
     }
 
     public void Dispose() => _stores.Dispose();
 
-    private async Task<Store?> LoadAsync(string slug, bool refresh, CancellationToken cancellationToken, DateTimeOffset? changedAt = null)
+    private bool MustBeConfirmed(Store store) => !store.IsConfirmed && _databaseAnswers;
+
+    // One load per slug at a time, so that the result of an older read can't replace that of a newer one. Slugs share 64 semaphores by hash.
+    private SemaphoreSlim LoadingOf(string slug) => _loading[(uint)string.GetHashCode(slug, StringComparison.Ordinal) % _loading.Length];
+
+    private async Task<Store?> LoadAsync(string slug, bool refresh, DateTimeOffset? changedAt, CancellationToken cancellationToken)
     {
-        // One load per slug at a time, so that the result of an older read can't replace that of a newer one. Slugs share 64 semaphores by hash.
-        var loading = _loading[(uint)string.GetHashCode(slug, StringComparison.Ordinal) % _loading.Length];
+        var loading = LoadingOf(slug);
         await loading.WaitAsync(cancellationToken);
         try
         {
-            if (_stores.TryGetValue(slug, out Store? known) && (!refresh || known!.ChangedAt >= changedAt))
-                return known;
-            Store? store;
-            var fromDatabase = false;
-            try
-            {
-                store = await ReadFromDatabaseAsync(slug, cancellationToken);
-                // Cache the files before switching to the new release. If the database becomes unavailable in between, the old release is served completely.
-                if (store is not null)
-                    await _files.CacheOnDiskAsync(store.Files.Values.Concat(store.FormerAssets.Values), cancellationToken);
-                fromDatabase = true;
-            }
-            catch (Exception e) when (!refresh && DatabaseProblems.IsUnavailable(e) && ReadFromDisk(slug) is { } cached)
-            {
-                _fallbacks.Use(Fallback);
-                LogServedFromDisk(_logger, slug, e.Message);
-                store = cached;
-            }
-
-            // Unknown slugs are not cached: anyone can request arbitrary names and would fill the memory.
-            if (store is null)
-            {
-                _stores.Remove(slug);
-                return null;
-            }
-
-            _stores.Set(slug, store, new MemoryCacheEntryOptions { Size = 1 + store.Files.Count + store.FormerAssets.Count });
-            if (fromDatabase)
-                await WriteToDiskAsync(store, cancellationToken);
-            return store;
+            return await LoadInLockAsync(slug, refresh, changedAt, cancellationToken);
         }
         finally
         {
@@ -149,65 +147,52 @@ internal sealed partial class StoreDirectory : IDisposable
         }
     }
 
-    private async Task<Store?> ReadFromDatabaseAsync(string slug, CancellationToken cancellationToken)
+    private async Task<Store?> LoadInLockAsync(string slug, bool refresh, DateTimeOffset? changedAt, CancellationToken cancellationToken)
     {
-        Guid? deleted = null;
-        while (true)
+        if (_stores.TryGetValue(slug, out Store? known) && (refresh ? known!.ChangedAt >= changedAt && known.IsConfirmed : !MustBeConfirmed(known!)))
+            return known;
+        // Before the read: a change that is committed after it is found by a later poll.
+        var isFollowing = _isFollowing;
+        Store? store;
+        try
         {
-            var pointer = await _database.ReadAsync(connection => connection.QuerySingleOrDefaultAsync<(Guid? Release, bool TakenDown, DateTime ChangedAt, Guid[] Retained)>(new CommandDefinition(
-                """
-                select s.active_release, s.taken_down_at is not null, s.changed_at,
-                  array(select id from releases where shop_id = s.shop_id and activated_at is not null order by activated_at desc limit @retained)
-                from stores s where s.slug = @slug
-                order by s.taken_down_at is null desc, s.changed_at desc limit 1
-                """, new { slug, retained = _retainedReleases }, cancellationToken: cancellationToken)), cancellationToken);
-            // Also what Dapper returns when there is no row.
-            if (pointer is { Release: null, TakenDown: false })
-                return null;
-            var contents = pointer.Release is { } active ? await _contents.FindAsync(active, pointer.Retained, cancellationToken) : null;
-            // No files found: the release was probably replaced and deleted between the two reads, so read again. If the same release is still active, it really has no files.
-            if (pointer.Release is not null && contents is null && deleted != pointer.Release)
+            store = await readStore.ExecuteAsync(slug, cacheLists: true, cancellationToken);
+            if (store is not null)
             {
-                deleted = pointer.Release;
-                continue;
+                store = store with { IsConfirmed = isFollowing };
+                await SwitchOnDiskAsync(store, mayWait: refresh || known is not null, cancellationToken);
             }
-
-            var none = FrozenDictionary<string, StoredFile>.Empty;
-            return new Store(slug, pointer.Release, pointer.TakenDown, new DateTimeOffset(pointer.ChangedAt), contents?.Files ?? none, contents?.FormerAssets ?? none);
         }
+        catch (Exception e) when (!refresh && DatabaseProblems.IsUnavailable(e) && (known ?? entries.Read(slug)) is { } last)
+        {
+            ChangesAreUnknown();
+            fallbacks.Use(Fallback);
+            LogServedFromDisk(logger, slug, e.Message);
+            store = last;
+        }
+
+        // Unknown slugs are not cached: anyone can request arbitrary names and would fill the memory.
+        if (store is null)
+            _stores.Remove(slug);
+        else
+            _stores.Set(slug, store.NotedLike(known), new MemoryCacheEntryOptions { Size = store.MemorySize });
+        return store;
     }
 
-    private Store? ReadFromDisk(string slug)
+    // If another state of the store is cached, it is replaced only after the files of the new one are cached too: if the database becomes unavailable in between, the old release is
+    // still served completely. A request for a store of which nothing is cached doesn't wait for the cache.
+    private async Task SwitchOnDiskAsync(Store store, bool mayWait, CancellationToken cancellationToken)
     {
-        try
+        var cached = entries.ChangedAt(store.Slug);
+        if (cached == store.ChangedAt || cached is null && !mayWait)
         {
-            var cached = JsonSerializer.Deserialize<CachedStore>(File.ReadAllBytes(PathOf(slug)), PlatformJson.Tolerant);
-            return cached is null ? null : new Store(slug, cached.Release, cached.TakenDown, cached.ChangedAt, cached.Files.ToFrozenDictionary(
-                file => file.Path,
-                file => new StoredFile(FileDigest.TryParse(file.Digest, out var digest) ? digest : throw new JsonException("Not a digest."), file.ContentType, file.Size)),
-                FrozenDictionary<string, StoredFile>.Empty);
+            queue.Add(new(store.Slug, store.ChangedAt));
+            return;
         }
-        catch (Exception e) when (e is IOException or UnauthorizedAccessException or JsonException)
-        {
-            return null;
-        }
-    }
 
-    private async Task WriteToDiskAsync(Store store, CancellationToken cancellationToken)
-    {
-        try
-        {
-            var cached = new CachedStore(store.Release, store.TakenDown, store.ChangedAt,
-                [.. store.Files.Concat(store.FormerAssets).Select(file => new CachedFile(file.Key, file.Value.Digest.Hex, file.Value.ContentType, file.Value.Size))]);
-            await DigestCache.WriteAtomicallyAsync(PathOf(store.Slug), JsonSerializer.SerializeToUtf8Bytes(cached, PlatformJson.Tolerant), cancellationToken);
-        }
-        catch (Exception e) when (e is IOException or UnauthorizedAccessException)
-        {
-            LogNotCached(_logger, store.Slug, e.Message);
-        }
+        await files.CacheOnDiskAsync(files.NotOnDisk(store.AllFiles), cancellationToken);
+        await entries.WriteAsync(store, cancellationToken);
     }
-
-    private string PathOf(string slug) => Path.Combine(_folder, slug + ".json");
 
     [GeneratedRegex(@"^[a-z0-9-]{1,63}\z", RegexOptions.NonBacktracking)]
     private static partial Regex SlugPattern();
@@ -215,13 +200,6 @@ internal sealed partial class StoreDirectory : IDisposable
     [LoggerMessage(LogLevel.Warning, "The database is unavailable; serving the last known release of store {Slug}: {Reason}")]
     private static partial void LogServedFromDisk(ILogger logger, string slug, string reason);
 
-    [LoggerMessage(LogLevel.Information, "Could not refresh store {Slug}, the next poll will try again: {Reason}")]
+    [LoggerMessage(LogLevel.Information, "Could not refresh store {Slug}: {Reason}")]
     private static partial void LogNotRefreshed(ILogger logger, string slug, string reason);
-
-    [LoggerMessage(LogLevel.Debug, "Could not cache store {Slug} on disk: {Reason}")]
-    private static partial void LogNotCached(ILogger logger, string slug, string reason);
-
-    private sealed record CachedStore(Guid? Release, bool TakenDown, DateTimeOffset ChangedAt, IReadOnlyList<CachedFile> Files);
-
-    private sealed record CachedFile(string Path, string Digest, string ContentType, int Size);
 }

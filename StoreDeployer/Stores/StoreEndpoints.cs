@@ -30,11 +30,14 @@ internal static class StoreEndpoints
     }
 
     private static async Task<Results<FileContentHttpResult, Utf8ContentHttpResult, RedirectHttpResult>> GetStoreFile(
-        string slug, string? path, HttpContext context, StoreDirectory directory, StoreFiles files, CancellationToken cancellationToken)
+        string slug, string? path, HttpContext context, StoreDirectory directory, StoreFiles files, StoreRequests requests, CancellationToken cancellationToken)
     {
+        var store = await directory.FindAsync(slug, cancellationToken);
+        if (store is not null)
+            requests.Note(store);
         try
         {
-            return await ServeAsync(await directory.FindAsync(slug, cancellationToken), path, context, files, cancellationToken);
+            return await ServeAsync(store, path, context, files, cancellationToken);
         }
         catch (FileNotFoundException)
         {

@@ -32,19 +32,24 @@ internal sealed class StoreFiles(PostgresDatabase database, DigestCache disk, IO
         return content;
     }
 
-    /// <summary>Copies those of <paramref name="files"/> to the disk cache that it doesn't have, as long as they fit.</summary>
-    public async Task CacheOnDiskAsync(IEnumerable<StoredFile> files, CancellationToken cancellationToken)
+    /// <summary>Those of <paramref name="files"/> that the disk cache doesn't have.</summary>
+    public IReadOnlyList<StoredFile> NotOnDisk(IEnumerable<StoredFile> files) =>
+        [.. files.DistinctBy(file => file.Digest).Where(file => !disk.Contains(file.Digest))];
+
+    /// <summary>Copies <paramref name="files"/> to the disk cache.</summary>
+    /// <param name="files">Files that it doesn't have.</param>
+    /// <param name="cancellationToken">Cancels the copying.</param>
+    /// <param name="usedAt">When they were last used; now if null.</param>
+    public async Task CacheOnDiskAsync(IReadOnlyList<StoredFile> files, CancellationToken cancellationToken, DateTimeOffset? usedAt = null)
     {
-        foreach (var batch in files.DistinctBy(file => file.Digest).Where(file => !disk.Contains(file.Digest)).Chunk(Batch))
+        foreach (var batch in files.Chunk(Batch))
         {
-            if (!disk.HasRoomFor(batch.Sum(file => (long)file.Size)))
-                return;
             await using var connection = await database.OpenConnectionAsync(cancellationToken);
             foreach (var content in await connection.QueryAsync<byte[]>(new CommandDefinition(
                 "select content from files where digest = any(@digests)",
                 new { digests = batch.Select(file => file.Digest.Bytes).ToArray() }, cancellationToken: cancellationToken)))
             {
-                await disk.WriteAsync(FileDigest.Of(content), content, cancellationToken);
+                await disk.WriteAsync(FileDigest.Of(content), content, cancellationToken, usedAt);
             }
         }
     }

@@ -24,8 +24,14 @@ internal static class StoreRegistration
         builder.Services.AddSingleton<DigestCache>();
         builder.Services.AddSingleton<StoreFiles>();
         builder.Services.AddSingleton<ReleaseContents>();
+        builder.Services.AddSingleton<ReadStore>();
+        builder.Services.AddSingleton<StoreEntries>();
+        builder.Services.AddSingleton<CacheQueue>();
         builder.Services.AddSingleton<StoreDirectory>();
         builder.Services.AddFallback(StoreDirectory.Fallback);
+        builder.Services.AddSingleton<StoreRequests>();
+        builder.Services.AddHostedService(services => services.GetRequiredService<StoreRequests>());
         builder.Services.AddHostedService<PollStoreChanges>();
+        builder.Services.AddHostedService<FillStoreCache>();
     }
 }
