@@ -12,7 +12,7 @@ internal static class DeploymentPages
     public static async Task<IResult> Show(
         Guid id, Guid deploymentId, FindShop findShop, FindDeployment findDeployment, TimeProvider time, CancellationToken cancellationToken)
     {
-        if (await findShop.ExecuteAsync(id, cancellationToken) is not { } shop
+        if (await findShop.ExecuteAsync(id, cancellationToken, maxProducts: 0) is not { } shop
             || await findDeployment.ExecuteAsync(deploymentId, cancellationToken) is not { } deployment
             || deployment.ShopId != id)
             return Problem.NotFound("This shop has no such deployment.");

@@ -13,6 +13,9 @@ namespace Platform.Backend.Console;
 /// </summary>
 public sealed class ShopForm
 {
+    /// <summary>The hidden field that says that the form showed no products, so that saving it later doesn't delete them.</summary>
+    public const string KeepsProductsField = "keeps-products";
+
     private const int MaxSuggestedSlug = 50;
 
     /// <summary>Letters without their accents. Spelled out because invariant globalization has no Unicode decomposition.</summary>
@@ -36,6 +39,9 @@ public sealed class ShopForm
     public Dictionary<string, string> Settings { get; init; } = new(StringComparer.Ordinal);
 
     public List<ProductRow> Products { get; init; } = [];
+
+    /// <summary>Whether the shop has too many products for a form, which then leaves them as they are.</summary>
+    public bool KeepsProducts { get; init; }
 
     /// <summary>Violated rules by field.</summary>
     public Dictionary<string, string[]> Errors { get; } = new(StringComparer.Ordinal);
@@ -63,6 +69,7 @@ public sealed class ShopForm
             parameter => shop.Settings.TryGetValue(parameter.Name, out var value) ? FormField.TextOf(value) : DefaultOf(parameter),
             StringComparer.Ordinal),
         Products = [.. shop.Products.Select(ProductRow.Of)],
+        KeepsProducts = shop.ProductCount > ShopRules.MaxProducts,
     };
 
     /// <summary>The form as it was submitted, without blank product rows.</summary>
@@ -74,6 +81,7 @@ public sealed class ShopForm
             Name = TextOf(form, "name"),
             Slug = TextOf(form, "slug").Trim(),
             ETag = TextOf(form, "etag"),
+            KeepsProducts = form.ContainsKey(KeepsProductsField),
         };
 
         foreach (var parameter in template.Parameters)
@@ -175,7 +183,7 @@ public sealed class ShopForm
     }
 
     /// <summary>The products as the API takes them. A price that is not a number is added to <see cref="Errors"/> and read as 0, so that the other rules are checked, too.</summary>
-    public IReadOnlyList<Product> ReadProducts() => [.. Products.Select((row, i) => row.ToProduct(rule => AddError($"products[{Text(i)}].price", rule)))];
+    public IReadOnlyList<ShopProduct> ReadProducts() => [.. Products.Select((row, i) => row.ToProduct(rule => AddError($"products[{Text(i)}].price", rule)))];
 
     /// <summary>The settings as the API takes them. An empty field means the template's default, but an empty text for text parameters that have a default.</summary>
     public Dictionary<string, JsonElement> ReadSettings()
@@ -220,7 +228,7 @@ public sealed class ShopForm
         var errors = new ValidationErrors();
         if (shop is NewShop { Slug: var slug })
             ShopRules.CheckSlug(errors, slug);
-        ShopRules.Check(errors, shop);
+        ShopRules.Check(errors, shop, known: null, []);
         SettingsRules.Check(errors, Template.Parameters, shop.Settings);
         AddErrors(errors.ToDictionary());
     }
@@ -295,12 +303,12 @@ public sealed record ProductRow
     /// <summary>Whether the collapsed part has content.</summary>
     public bool HasDetails => Description.Length + ImageUrl.Length > 0;
 
-    public static ProductRow Of(Product product) => new()
+    public static ProductRow Of(ShopProduct product) => new()
     {
         Sku = product.Sku,
         Name = product.Name,
         Description = product.Description ?? "",
-        Price = product.Price.ToString("0.00", CultureInfo.InvariantCulture),
+        Price = product.Price.ToString(CultureInfo.InvariantCulture),
         Currency = product.Currency,
         ImageUrl = product.ImageUrl ?? "",
     };
@@ -326,12 +334,12 @@ public sealed record ProductRow
         _ => field,
     };
 
-    public Product ToProduct(Action<string> refusePrice)
+    public ShopProduct ToProduct(Action<string> refusePrice)
     {
         if (!decimal.TryParse(Price, NumberStyles.AllowLeadingSign | NumberStyles.AllowDecimalPoint, CultureInfo.InvariantCulture, out var price))
             refusePrice("must be a number such as 12.50");
 
-        return new Product
+        return new ShopProduct
         {
             Sku = Sku,
             Name = Name,

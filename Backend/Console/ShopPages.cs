@@ -17,6 +17,7 @@ internal static class ShopPages
     private const int ShopsOnPage = 24;
 
     private const int DeploymentsOnPage = 10;
+    private const int ProductsOnPage = 100;
 
     public static async Task<IResult> List([AsParameters] PageQuery query, string? said, ListShops list, CancellationToken cancellationToken)
     {
@@ -37,7 +38,7 @@ internal static class ShopPages
     {
         if (!query.TryRead<Guid?>(out var after, out var limit, out var problem))
             return problem;
-        if (await find.ExecuteAsync(id, cancellationToken) is not { } shop
+        if (await find.ExecuteAsync(id, cancellationToken, ProductsOnPage) is not { } shop
             || await listDeployments.ExecuteAsync(id, after, query.Limit is null ? DeploymentsOnPage : limit, cancellationToken) is not { } deployments)
             return ShopProblems.NotFound(id);
 
@@ -101,7 +102,7 @@ internal static class ShopPages
 
     public static async Task<IResult> Edit(Guid id, FindShop find, TemplateCatalog catalog, CancellationToken cancellationToken)
     {
-        if (await find.ExecuteAsync(id, cancellationToken) is not { } shop)
+        if (await FindForFormAsync(find, id, cancellationToken) is not { } shop)
             return ShopProblems.NotFound(id);
         if (shop.Status == ShopStatus.Deleting)
             return ShopProblems.BeingDeleted();
@@ -114,7 +115,7 @@ internal static class ShopPages
     public static async Task<IResult> Save(
         Guid id, HttpRequest request, FindShop find, ReplaceShop replace, TemplateCatalog catalog, CancellationToken cancellationToken)
     {
-        if (await find.ExecuteAsync(id, cancellationToken) is not { } shop)
+        if (await FindForFormAsync(find, id, cancellationToken) is not { } shop)
             return ShopProblems.NotFound(id);
 
         var sent = await request.ReadFormAsync(cancellationToken);
@@ -132,7 +133,10 @@ internal static class ShopPages
             Name = form.Name,
             Template = new() { Name = template.Name, Version = template.Version },
             Settings = form.ReadSettings(),
+            Currency = form.KeepsProducts || form.Products.Count == 0 ? shop.Currency : null,
+            Locale = shop.Locale,
             Products = form.ReadProducts(),
+            KeepsProducts = form.KeepsProducts,
         };
         if (form.Errors.Count > 0)
         {
@@ -155,16 +159,22 @@ internal static class ShopPages
     }
 
     public static async Task<IResult> ConfirmDelete(Guid id, FindShop find, CancellationToken cancellationToken) =>
-        await find.ExecuteAsync(id, cancellationToken) is { } shop
+        await find.ExecuteAsync(id, cancellationToken, maxProducts: 0) is { } shop
             ? new PageResult<DeleteShopPage>(new() { [nameof(DeleteShopPage.Shop)] = shop })
             : ShopProblems.NotFound(id);
 
     public static async Task<IResult> Delete(Guid id, DeleteShop delete, CancellationToken cancellationToken) =>
         await delete.ExecuteAsync(id, [], cancellationToken);
 
+    /// <summary>The shop with as many products as a form can show, or with none if it has more.</summary>
+    private static async Task<Shop?> FindForFormAsync(FindShop find, Guid id, CancellationToken cancellationToken) =>
+        await find.ExecuteAsync(id, cancellationToken, ShopRules.MaxProducts) is { } shop
+            ? shop.ProductCount > ShopRules.MaxProducts ? shop with { Products = [] } : shop
+            : null;
+
     private static async Task<IResult> ConflictPageAsync(Guid id, ShopForm form, FindShop find, TemplateCatalog catalog, CancellationToken cancellationToken)
     {
-        if (await find.ExecuteAsync(id, cancellationToken) is not { } shop)
+        if (await FindForFormAsync(find, id, cancellationToken) is not { } shop)
             return ShopProblems.NotFound(id);
         if (await catalog.FindContentAsync(shop.Template.Name, shop.Template.Version, cancellationToken) is not { } template)
             return ShopProblems.ChangedMeanwhile();

@@ -1,5 +1,5 @@
 using System.Text.Json;
-using Platform.Backend.Shops;
+using Platform.Backend.Catalog;
 
 namespace Platform.Backend.Deployments;
 
@@ -24,8 +24,50 @@ internal sealed record DeploymentRequested(
     public const string Type = "deployment.requested";
 }
 
-/// <summary>The shop as it was when the deployment was accepted. Later edits need another deployment.</summary>
-internal sealed record ShopSnapshot(string Name, IReadOnlyDictionary<string, JsonElement> Settings, IReadOnlyList<Product> Products);
+/// <summary>The shop as it was when the deployment was accepted. Later edits need another deployment. Empty lists and the usual values are left out.</summary>
+internal sealed record ShopSnapshot(
+    string Name,
+    IReadOnlyDictionary<string, JsonElement> Settings,
+    IReadOnlyList<SnapshotProduct> Products,
+    string? Currency,
+    string Locale,
+    IReadOnlyList<SnapshotCollection>? Collections);
+
+/// <summary>A product in a snapshot.</summary>
+/// <param name="Sku">The merchant's number for it.</param>
+/// <param name="Name">The name that visitors see.</param>
+/// <param name="Description">Plain text with line breaks.</param>
+/// <param name="Price">With variants, the lowest of their prices.</param>
+/// <param name="Currency">The ISO 4217 code.</param>
+/// <param name="ImageUrl">The image's address.</param>
+/// <param name="CompareAtPrice">The former or recommended price.</param>
+/// <param name="Options">The names of what variants differ in.</param>
+/// <param name="Variants">What can be bought instead of the product itself.</param>
+/// <param name="Available">False if it is sold out.</param>
+internal sealed record SnapshotProduct(
+    string Sku,
+    string Name,
+    string? Description,
+    decimal Price,
+    string Currency,
+    string? ImageUrl,
+    decimal? CompareAtPrice,
+    IReadOnlyList<string>? Options,
+    IReadOnlyList<SnapshotVariant>? Variants,
+    bool? Available)
+{
+    public static SnapshotProduct Of(Product product) => new(
+        product.Sku, product.Name, product.Description, product.Price, product.Currency, product.ImageUrl, product.CompareAtPrice,
+        product.Options.Count > 0 ? product.Options : null,
+        product.Variants.Count > 0 ? [.. product.Variants.Select(variant => new SnapshotVariant(variant.Sku, variant.Values, variant.Price, variant.Available))] : null,
+        product.Available ? null : false);
+}
+
+/// <summary>A variant in a snapshot.</summary>
+internal sealed record SnapshotVariant(string Sku, IReadOnlyList<string> Values, decimal Price, bool Available);
+
+/// <summary>A collection in a snapshot.</summary>
+internal sealed record SnapshotCollection(string Slug, string Name, string? Description, IReadOnlyList<string> Skus);
 
 /// <summary>Sent by Backend: cancel a deployment.</summary>
 internal sealed record DeploymentCancelRequested(Guid DeploymentId)

@@ -1,5 +1,6 @@
 using Microsoft.AspNetCore.Http.HttpResults;
 using Npgsql;
+using Platform.Backend.Catalog;
 using Platform.Backend.Database;
 using Platform.Backend.Owners;
 using Platform.Backend.Shops;
@@ -22,7 +23,7 @@ internal sealed class RequestDeployment(Caller caller, TemplateCatalog catalog, 
     {
         // The settings are checked against the other version without a lock, because that may need a call to the registry. If the shop was edited meanwhile, check again.
         TemplateVersion? other = null;
-        Shop? known = null;
+        ShopDetails? known = null;
         while (true)
         {
             await using (var connection = await database.OpenConnectionAsync(cancellationToken))
@@ -104,7 +105,7 @@ internal sealed class AcceptDeployment(Outbox outbox, Idempotency idempotency, T
     /// same order as its deployments.
     /// </summary>
     public async Task<Accepted<Deployment>> ExecuteAsync(
-        NpgsqlTransaction transaction, Shop shop, DeployedTemplate template, Guid? rollbackTo, CancellationToken cancellationToken)
+        NpgsqlTransaction transaction, ShopDetails shop, DeployedTemplate template, Guid? rollbackTo, CancellationToken cancellationToken)
     {
         var now = time.GetUtcNow();
         var kind = rollbackTo is null ? "deployment" : "rollback";
@@ -121,12 +122,31 @@ internal sealed class AcceptDeployment(Outbox outbox, Idempotency idempotency, T
         var priority = rollbackTo is not null ? DeploymentPriority.Rollback
             : shop.Release is null ? DeploymentPriority.FirstDeployment
             : DeploymentPriority.Redeployment;
+        // A rollback activates files that are already stored, so its message needs no catalogue.
+        var (products, collections) = rollbackTo is null ? await ReadCatalogAsync(transaction, shop.Id, cancellationToken) : ([], []);
+        var snapshot = new ShopSnapshot(shop.Name, shop.Settings, products, shop.Currency, shop.Locale, collections.Count > 0 ? collections : null);
         await outbox.EnqueueAsync(
             transaction, StoreDeployer.Name, DeploymentRequested.Type, shop.Id, deployment.Id.ToString(),
-            new DeploymentRequested(
-                deployment.Id, shop.Id, shop.Slug, kind, priority, template, new(shop.Name, shop.Settings, shop.Products), rollbackTo, now),
-            cancellationToken);
+            new DeploymentRequested(deployment.Id, shop.Id, shop.Slug, kind, priority, template, snapshot, rollbackTo, now), cancellationToken);
         return await idempotency.CommitAsync(
             transaction, TypedResults.Accepted($"/api/deployments/{deployment.Id}", deployment), cancellationToken);
+    }
+
+    private static async Task<(IReadOnlyList<SnapshotProduct> Products, IReadOnlyList<SnapshotCollection> Collections)> ReadCatalogAsync(
+        NpgsqlTransaction transaction, Guid shopId, CancellationToken cancellationToken)
+    {
+        await using var batch = new NpgsqlBatch(transaction.Connection, transaction)
+        {
+            BatchCommands =
+            {
+                Sql.BatchCommand(ProductRows.SelectOfShop, shopId, int.MaxValue),
+                Sql.BatchCommand(CollectionRows.Select, shopId),
+            },
+        };
+        await using var reader = await batch.ExecuteReaderAsync(cancellationToken);
+        var products = await reader.ListAsync(row => SnapshotProduct.Of(ProductRows.Read(row)), cancellationToken);
+        await reader.NextResultAsync(cancellationToken);
+        var collections = await reader.ListAsync(CollectionRows.Read, cancellationToken);
+        return (products, [.. collections.Select(collection => new SnapshotCollection(collection.Slug, collection.Name, collection.Description, collection.Skus))]);
     }
 }

@@ -1,4 +1,5 @@
 using Microsoft.AspNetCore.Http.HttpResults;
+using Platform.Backend.Catalog;
 using Platform.Backend.Database;
 using Platform.Backend.Owners;
 using Platform.ServiceDefaults.Postgres.Database;
@@ -15,27 +16,34 @@ internal sealed class CreateShop(Caller caller, ChooseTemplate chooseTemplate, P
     {
         var errors = new ValidationErrors();
         ShopRules.CheckSlug(errors, input.Slug);
-        ShopRules.Check(errors, input);
+        var products = ShopRules.Check(errors, input, known: null, []);
         var template = await chooseTemplate.ExecuteAsync(errors, input, current: null, cancellationToken);
         if (errors.Any || template is null)
             return errors.ToResult();
 
-        input = ShopRules.Normalize(input);
         await using var connection = await database.OpenConnectionAsync(cancellationToken);
         await using var transaction = await connection.BeginTransactionAsync(cancellationToken);
 
-        // The unique constraint decides between concurrent requests for the same slug: only one of them gets a row back.
+        // The unique constraint decides between concurrent requests for the same slug: only one of them gets a row back. Version 0, because the edit is counted below.
+        var now = time.GetUtcNow();
         await using var command = transaction.Command(
             $"""
-            insert into shops (id, slug, name, template_name, template_version, template_digest, settings, products, created_at, updated_at, owner_id)
-            values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $9, $10)
+            insert into shops (id, slug, name, template_name, template_version, template_digest, settings, locale, version, created_at, updated_at, owner_id)
+            values ($1, $2, $3, $4, $5, $6, $7, $8, 0, $9, $9, $10)
             on conflict on constraint shops_slug_key do nothing
             returning {ShopRows.Columns}
             """,
-            Guid.CreateVersion7(time.GetUtcNow()), input.Slug, input.Name, template.Name, template.Version, template.Digest,
-            Sql.Json(input.Settings), Sql.Json(input.Products), time.GetUtcNow(), caller.OwnerId);
-        if (await command.FindAsync(ShopRows.Read, cancellationToken) is not { } shop)
+            Guid.CreateVersion7(now), input.Slug, input.Name.Trim(), template.Name, template.Version, template.Digest, Sql.Json(input.Settings), ShopRules.NormalizeLocale(input.Locale),
+            now, caller.OwnerId);
+        if (await command.FindAsync(ShopRows.Read, cancellationToken) is not { } details)
             return Problem.Conflict($"The slug '{input.Slug}' is taken.");
-        return await idempotency.CommitAsync(transaction, new Tagged<Created<Shop>>(TypedResults.Created($"/api/shops/{shop.Id}", shop), shop), cancellationToken);
+        if ((await SaveProducts.ExecuteAsync(transaction, details.Id, products, cancellationToken)).BrokenRule is { } rule)
+            return new ValidationErrors().Add("products", rule).ToResult();
+
+        var currency = ShopRules.CurrencyOf(input, known: null);
+        await CountEdit.ExecuteAsync(transaction, details.Id, currency, now, cancellationToken);
+        var shop = new Shop(details with { Version = 1, Currency = currency }, [.. products.Select(ShopProduct.Of)]);
+        return await idempotency.CommitAsync(
+            transaction, new Tagged<Created<Shop>>(TypedResults.Created($"/api/shops/{shop.Id}", shop), ShopTag.Of(shop)), cancellationToken);
     }
 }

@@ -1,5 +1,6 @@
 using Microsoft.AspNetCore.Http.HttpResults;
 using Microsoft.Net.Http.Headers;
+using Platform.Backend.Catalog;
 using Platform.Backend.Database;
 using Platform.Backend.Deployments;
 using Platform.Backend.Owners;
@@ -33,7 +34,8 @@ internal sealed class DeleteShop(Caller caller, PostgresDatabase database, Outbo
             shop = shop with { Status = ShopStatus.Deleting, Changes = shop.Changes + 1 };
         }
 
+        var deleting = new Shop(shop, [.. (await transaction.ReadProductsAsync(id, cancellationToken)).Select(ShopProduct.Of)]);
         return await idempotency.CommitAsync(
-            transaction, new Tagged<Accepted<Shop>>(TypedResults.Accepted($"/api/shops/{id}", shop), shop), cancellationToken);
+            transaction, new Tagged<Accepted<Shop>>(TypedResults.Accepted($"/api/shops/{id}", deleting), ShopTag.Of(shop)), cancellationToken);
     }
 }

@@ -1,3 +1,5 @@
+using Npgsql;
+using Platform.Backend.Catalog;
 using Platform.Backend.Database;
 using Platform.Backend.Owners;
 using Platform.ServiceDefaults.Paging;
@@ -8,9 +10,27 @@ namespace Platform.Backend.Shops;
 /// <summary>Finds one of the caller's shops.</summary>
 internal sealed class FindShop(Caller caller, PostgresDatabase database)
 {
-    /// <summary>The shop, or null if the caller has none with this id.</summary>
-    public Task<Shop?> ExecuteAsync(Guid id, CancellationToken cancellationToken) => database.FindAsync(
-        $"select {ShopRows.Columns} from shops where id = $1 and ($2::uuid is null or owner_id = $2)", [id, caller.OnlyOf], ShopRows.Read, cancellationToken);
+    private const string Select = $"select {ShopRows.Columns} from shops where id = $1 and ($2::uuid is null or owner_id = $2)";
+
+    /// <summary>The shop with up to <paramref name="maxProducts"/> of its products, or null if the caller has none with this id.</summary>
+    public Task<Shop?> ExecuteAsync(Guid id, CancellationToken cancellationToken, int maxProducts = int.MaxValue) => database.ReadAsync(async connection =>
+    {
+        // The shop first: if it is edited in between, its tag is too old rather than too new, so that nothing is overwritten or cached wrongly.
+        await using var batch = new NpgsqlBatch(connection)
+        {
+            BatchCommands = { Sql.BatchCommand(Select, id, caller.OnlyOf), Sql.BatchCommand(ProductRows.SelectOfShop, id, maxProducts) },
+        };
+        await using var reader = await batch.ExecuteReaderAsync(cancellationToken);
+        if (!await reader.ReadAsync(cancellationToken))
+            return null;
+        var details = ShopRows.Read(reader);
+        await reader.NextResultAsync(cancellationToken);
+        return new Shop(details, await reader.ListAsync(row => ShopProduct.Of(ProductRows.Read(row)), cancellationToken));
+    }, cancellationToken);
+
+    /// <summary>The shop without its products, or null if the caller has none with this id.</summary>
+    public Task<ShopDetails?> FindDetailsAsync(Guid id, CancellationToken cancellationToken) =>
+        database.FindAsync(Select, [id, caller.OnlyOf], ShopRows.Read, cancellationToken);
 }
 
 /// <summary>Lists the caller's shops, newest first.</summary>

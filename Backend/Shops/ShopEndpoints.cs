@@ -1,6 +1,7 @@
 using Microsoft.AspNetCore.Http.HttpResults;
 using Microsoft.AspNetCore.Mvc;
 using Microsoft.Net.Http.Headers;
+using Platform.Backend.Catalog;
 using Platform.Backend.Owners;
 using Platform.ServiceDefaults.Paging;
 using Platform.ServiceDefaults.Postgres.Idempotency;
@@ -15,6 +16,7 @@ internal static class ShopEndpoints
     {
         builder.Services.AddScoped<ChooseTemplate>();
         builder.Services.AddScoped<FindShop>();
+        builder.Services.AddScoped<ListAllProducts>();
         builder.Services.AddScoped<ListShops>();
         builder.Services.AddScoped<ListShopIds>();
         builder.Services.AddScoped<CreateShop>();
@@ -31,11 +33,12 @@ internal static class ShopEndpoints
         group.MapGet("/", List).WithName("ListShops")
             .WithSummary("Lists the caller's shops, newest first; for an administrator those of all owners.");
         group.MapGet("/{id:guid}", Get).WithName("GetShop").Produces(304).ProducesProblem(404)
-            .WithSummary("Shows a shop, with the ETag that changes need as If-Match.");
+            .WithSummary("Shows a shop, with the ETag that changes need as If-Match.")
+            .WithDescription("`products` lists all of them, up to 10,000: send `If-None-Match` to read them only after a change, or use `/products`, which has pages.");
         group.MapPut("/{id:guid}", Replace).WithName("ReplaceShop").RequireScope(Scopes.Deploy)
             .ProducesProblem(404).ProducesProblem(409).ProducesProblem(412).ProducesProblem(422).ProducesProblem(428)
             .WithSummary("Replaces a shop; omitted fields become empty.")
-            .WithDescription("Needs the shop's ETag as `If-Match`: 428 without one, 412 if the shop was changed since. The live store does not change until the next deployment.");
+            .WithDescription("Needs the shop's ETag as `If-Match`: 428 without one, 412 if the shop was changed since. The live store does not change until the next deployment. `products` is the whole list; a shop with more than 500 keeps its products if it is omitted.");
         group.MapDelete("/{id:guid}", Delete).WithName("DeleteShop").RequireScope(Scopes.Deploy).ProducesProblem(404).ProducesProblem(412)
             .WithSummary("Deletes a shop and takes its store down.")
             .WithDescription("The shop is `deleting` until its store is taken down; then it is deleted and its slug is free. `If-Match` is optional.");
@@ -54,14 +57,17 @@ internal static class ShopEndpoints
     private static async Task<Results<Tagged<Ok<Shop>>, StatusCodeHttpResult, ProblemHttpResult>> Get(
         Guid id, [FromHeader(Name = "If-None-Match")] string? ifNoneMatch, FindShop find, HttpResponse response, CancellationToken cancellationToken)
     {
-        if (await find.ExecuteAsync(id, cancellationToken) is not { } shop)
-            return ShopProblems.NotFound(id);
-
         // An unparsable If-None-Match is ignored; the client then gets the full body instead of a 304.
-        if (ifNoneMatch is null || !EntityTagHeaderValue.TryParseList([ifNoneMatch], out var tags) || !ShopTag.IsCurrent(tags, shop))
-            return new Tagged<Ok<Shop>>(TypedResults.Ok(shop), shop);
-        response.GetTypedHeaders().ETag = ShopTag.Of(shop);
-        return TypedResults.StatusCode(StatusCodes.Status304NotModified);
+        if (ifNoneMatch is not null && EntityTagHeaderValue.TryParseList([ifNoneMatch], out var tags)
+            && await find.FindDetailsAsync(id, cancellationToken) is { } known && ShopTag.IsCurrent(tags, known))
+        {
+            response.GetTypedHeaders().ETag = ShopTag.Of(known);
+            return TypedResults.StatusCode(StatusCodes.Status304NotModified);
+        }
+
+        return await find.ExecuteAsync(id, cancellationToken) is { } shop
+            ? new Tagged<Ok<Shop>>(TypedResults.Ok(shop), ShopTag.Of(shop))
+            : ShopProblems.NotFound(id);
     }
 
     private static async Task<Results<Tagged<Ok<Shop>>, ValidationProblem, ProblemHttpResult>> Replace(
@@ -77,5 +83,5 @@ internal static class ShopEndpoints
         return ifMatch is null || EntityTagHeaderValue.TryParseStrictList([ifMatch], out tags) ? await delete.ExecuteAsync(id, tags, cancellationToken) : NotATag();
     }
 
-    private static ValidationProblem NotATag() => new ValidationErrors().Add("If-Match", "must be an ETag in quotes, or *").ToResult();
+    internal static ValidationProblem NotATag() => new ValidationErrors().Add("If-Match", "must be an ETag in quotes, or *").ToResult();
 }

@@ -9,17 +9,20 @@ namespace Platform.Backend.Shops;
 internal static class ShopRows
 {
     public const string Columns =
-        "id, slug, name, template_name, template_version, template_digest, settings, products, version, changes, status, url, release, created_at, updated_at, owner_id";
+        """
+        id, slug, name, template_name, template_version, template_digest, settings, currency, version, changes, status, url, release, created_at, updated_at, owner_id, locale,
+        (select count(*)::integer from products where shop_id = shops.id)
+        """;
 
     /// <summary>Reads the shop if it belongs to the caller, and locks its row until the transaction ends, which serialises edits, deployments and the deletion of a shop.</summary>
-    public static async Task<Shop?> LockShopAsync(this NpgsqlTransaction transaction, Guid id, Caller caller, CancellationToken cancellationToken)
+    public static async Task<ShopDetails?> LockShopAsync(this NpgsqlTransaction transaction, Guid id, Caller caller, CancellationToken cancellationToken)
     {
         await using var command = transaction.Command(
             $"select {Columns} from shops where id = $1 and ($2::uuid is null or owner_id = $2) for no key update", id, caller.OnlyOf);
         return await command.FindAsync(Read, cancellationToken);
     }
 
-    public static Shop Read(NpgsqlDataReader row) => new()
+    public static ShopDetails Read(NpgsqlDataReader row) => new()
     {
         Id = row.GetGuid(0),
         Slug = row.GetString(1),
@@ -27,7 +30,7 @@ internal static class ShopRows
         Template = new(row.GetString(3), row.GetString(4)),
         TemplateDigest = row.GetString(5),
         Settings = row.GetJson<Dictionary<string, JsonElement>>(6),
-        Products = row.GetJson<List<Product>>(7),
+        Currency = row.GetNullableString(7),
         Version = row.GetInt32(8),
         Changes = row.GetInt32(9),
         Status = row.GetString(10),
@@ -36,5 +39,7 @@ internal static class ShopRows
         CreatedAt = row.GetFieldValue<DateTimeOffset>(13),
         UpdatedAt = row.GetFieldValue<DateTimeOffset>(14),
         OwnerId = row.GetGuid(15),
+        Locale = row.GetString(16),
+        ProductCount = row.GetInt32(17),
     };
 }

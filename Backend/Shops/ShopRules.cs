@@ -1,18 +1,18 @@
 using System.Globalization;
 using System.Text.RegularExpressions;
+using Platform.Backend.Catalog;
 using Platform.ServiceDefaults.Problems;
 
 namespace Platform.Backend.Shops;
 
-/// <summary>Rules for a shop's slug, name and products. For its settings see <see cref="SettingsRules"/>.</summary>
+/// <summary>Rules for a shop's slug, name, language and list of products. For its settings see <see cref="SettingsRules"/>.</summary>
 internal static partial class ShopRules
 {
+    /// <summary>How many products the list of a shop can have that clients send. A shop can have more, see <see cref="ProductRules.MaxProducts"/>.</summary>
     public const int MaxProducts = 500;
 
     private const int MaxName = 100;
-    private const int MaxProductName = 200;
-    private const int MaxDescription = 5_000;
-    private const decimal MaxPrice = 1_000_000m;
+    private const int MaxLocale = 35;
 
     /// <summary>Slugs reserved for the platform, so that stores could become subdomains later.</summary>
     private static readonly HashSet<string> ReservedSlugs = new(StringComparer.Ordinal)
@@ -29,91 +29,116 @@ internal static partial class ShopRules
             errors.Add("slug", $"\"{slug}\" is reserved");
     }
 
-    public static void Check(ValidationErrors errors, ShopInput shop)
+    /// <summary>Checks everything but slug and settings.</summary>
+    /// <param name="errors">Takes the rules that are broken.</param>
+    /// <param name="shop">The shop's content.</param>
+    /// <param name="known">The shop as it is, or null for a new one.</param>
+    /// <param name="existing">All of its products.</param>
+    /// <param name="keepsProducts">Whether these stay as they are.</param>
+    /// <returns>The products to save, if there are no errors.</returns>
+    public static IReadOnlyList<Product> Check(ValidationErrors errors, ShopInput shop, ShopDetails? known, IReadOnlyList<Product> existing, bool keepsProducts = false)
     {
-        CheckName(errors, "name", shop.Name, MaxName);
+        ProductRules.CheckName("name", shop.Name, MaxName, (field, rule) => errors.Add(field, rule));
+        if (shop.Locale.Length > MaxLocale || !Locale().IsMatch(shop.Locale))
+            errors.Add("locale", "must be a BCP 47 language tag such as \"en\", \"de-CH\" or \"zh-Hant-TW\"");
+        if (shop.Currency is not null && !Currency.TryFind(shop.Currency, out _))
+            errors.Add("currency", "must be an ISO 4217 code such as \"EUR\"");
+        if (keepsProducts)
+        {
+            if (CurrencyOf(shop, known) != known?.Currency)
+                errors.Add("currency", $"must be \"{known?.Currency}\", that of the shop's products");
+            return existing;
+        }
+
         if (shop.Products.Count > MaxProducts)
         {
             errors.Add("products", string.Create(CultureInfo.InvariantCulture, $"must be at most {MaxProducts}"));
-            return;
+            return [];
         }
 
-        var skus = new HashSet<string>(StringComparer.OrdinalIgnoreCase);
-        var slugs = new HashSet<string>(StringComparer.Ordinal);
-        for (var i = 0; i < shop.Products.Count; i++)
-        {
-            var field = string.Create(CultureInfo.InvariantCulture, $"products[{i}]");
-            if (shop.Products[i] is { } product)
-                CheckProduct(errors, field, product, skus, slugs);
-            else
-                errors.Add(field, "must not be null");
-        }
+        return CheckProducts(errors, shop.Products, CurrencyOf(shop, known), known, existing);
     }
 
-    /// <summary>The shop as it is stored: names trimmed, prices with two decimals, empty optional fields null.</summary>
-    public static T Normalize<T>(T shop) where T : ShopInput => shop with
+    /// <summary>The currency of a shop: as given, or that of its products, or null if there are none. Products of several currencies keep the shop's.</summary>
+    public static string? CurrencyOf(ShopInput shop, ShopDetails? known)
     {
-        Name = shop.Name.Trim(),
-        Products = [.. shop.Products.Select(product => product with
-        {
-            Name = product.Name.Trim(),
-            Price = decimal.Round(product.Price, 2),
-            Description = string.IsNullOrWhiteSpace(product.Description) ? null : product.Description,
-            ImageUrl = string.IsNullOrEmpty(product.ImageUrl) ? null : product.ImageUrl,
-        })],
-    };
+        if (shop.Currency is not null && Currency.TryFind(shop.Currency, out _))
+            return shop.Currency;
+        var currencies = shop.Products.Select(product => product?.Currency).Where(code => code is not null && Currency.TryFind(code, out _)).Distinct().ToList();
+        return currencies.Contains(known?.Currency) ? known?.Currency : currencies.FirstOrDefault();
+    }
 
-    private static void CheckProduct(ValidationErrors errors, string field, Product product, HashSet<string> skus, HashSet<string> slugs)
+    /// <summary>A valid locale with the usual upper and lower case: <c>zh-Hant-TW</c>.</summary>
+    public static string NormalizeLocale(string locale)
     {
-        if (!Sku().IsMatch(product.Sku))
-            errors.Add($"{field}.sku", "must be 1 to 64 letters, digits, \".\", \"_\" or \"-\", and begin with a letter or digit");
-        else if (!skus.Add(product.Sku))
-            errors.Add($"{field}.sku", $"\"{product.Sku}\" is used by another product (upper and lower case count as the same)");
-        else if (!slugs.Add(ProductSlug(product.Sku)))
-            errors.Add($"{field}.sku", $"\"{product.Sku}\" would have the same page address as another product");
-
-        CheckName(errors, $"{field}.name", product.Name, MaxProductName);
-
-        if (product.Description is { } description)
+        var subtags = locale.ToLowerInvariant().Split('-');
+        // After a single letter or digit, all are in lower case.
+        for (var i = 1; i < subtags.Length && subtags[i].Length > 1; i++)
         {
-            if (description.Length > MaxDescription)
-                errors.Add($"{field}.description", string.Create(CultureInfo.InvariantCulture, $"must have at most {MaxDescription} characters"));
-            else if (FieldRules.RefuseCharacters(description, multiline: true) is { } rule)
-                errors.Add($"{field}.description", rule);
+            if (subtags[i].Length == 2)
+                subtags[i] = subtags[i].ToUpperInvariant();
+            else if (subtags[i].Length == 4 && char.IsAsciiLetter(subtags[i][0]))
+                subtags[i] = char.ToUpperInvariant(subtags[i][0]) + subtags[i][1..];
         }
 
-        if (product.Price is < 0 or > MaxPrice)
-            errors.Add($"{field}.price", "must be between 0 and 1000000");
-        else if (decimal.Round(product.Price, 2) != product.Price)
-            errors.Add($"{field}.price", "must have at most two decimals");
-
-        if (!Currencies.Contains(product.Currency))
-            errors.Add($"{field}.currency", "must be an ISO 4217 code such as \"EUR\"");
-
-        if (!string.IsNullOrEmpty(product.ImageUrl) && FieldRules.RefuseAddress(product.ImageUrl) is { } refused)
-            errors.Add($"{field}.imageUrl", refused);
+        return string.Join('-', subtags);
     }
 
-    private static void CheckName(ValidationErrors errors, string field, string name, int max)
+    private static List<Product> CheckProducts(
+        ValidationErrors errors, IReadOnlyList<ShopProduct> products, string? currency, ShopDetails? known, IReadOnlyList<Product> existing)
     {
-        var trimmed = name.Trim();
-        if (trimmed.Length == 0)
-            errors.Add(field, "must not be empty");
-        else if (trimmed.Length > max)
-            errors.Add(field, string.Create(CultureInfo.InvariantCulture, $"must have at most {max} characters"));
-        else if (FieldRules.RefuseCharacters(trimmed, multiline: false) is { } rule)
-            errors.Add(field, rule);
+        var bySlug = existing.ToDictionary(product => product.Slug, StringComparer.Ordinal);
+        var skus = new SkuRules();
+        var checkedProducts = new List<Product>();
+        foreach (var (i, product) in products.Index())
+        {
+            var path = string.Create(CultureInfo.InvariantCulture, $"products[{i}]");
+            if (product is null)
+            {
+                errors.Add(path, "must not be null");
+                continue;
+            }
+
+            var stored = bySlug.GetValueOrDefault(ProductRules.SlugOf(product.Sku));
+            var (given, currencyRule) = ProductRules.CurrencyOf(product.Currency, currency, stored is not null && stored.Currency != known?.Currency ? stored.Currency : null);
+            if (currencyRule is not null)
+                Add("currency", currencyRule);
+            else if (stored is { Variants.Count: > 0 } && stored.Currency != product.Currency)
+                Add("currency", $"cannot be changed here, because the product has variants with prices in {stored.Currency}");
+            var input = product.ToInput();
+            ProductRules.Check(input, product.Sku, given, Add);
+            if (ProductRules.IsSku(product.Sku))
+                skus.Add(product.Sku, stored?.Variants.Select(variant => variant.Sku) ?? [], Add);
+            if (!errors.Any)
+                checkedProducts.Add(Merge(ProductRules.Normalize(input, product.Sku, given!) with { Position = i }, stored));
+
+            void Add(string field, string rule) => errors.Add($"{path}.{field}", rule);
+        }
+
+        return checkedProducts;
     }
 
-    /// <summary>The product's part of its page's address. StoreDeployer derives it in the same way.</summary>
-    private static string ProductSlug(string sku) => NotUrlSafe().Replace(sku.ToLowerInvariant(), "-").Trim('-');
+    /// <summary>The product from a shop's list, with what the list doesn't say: stock stays as it is, and so do variants and what depends on them.</summary>
+    private static Product Merge(Product product, Product? stored)
+    {
+        if (stored is null)
+            return product;
+        var price = stored.Variants.Count > 0 ? stored.Price : product.Price;
+        return product with
+        {
+            Price = price,
+            CompareAtPrice = stored.Currency == product.Currency && stored.CompareAtPrice > price ? stored.CompareAtPrice : null,
+            Options = stored.Options,
+            Variants = [.. stored.Variants.Select(variant => variant with { Stock = null })],
+        };
+    }
 
     [GeneratedRegex(@"^[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?\z", RegexOptions.NonBacktracking)]
     private static partial Regex Slug();
 
-    [GeneratedRegex(@"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}\z", RegexOptions.NonBacktracking)]
-    private static partial Regex Sku();
-
-    [GeneratedRegex("[^a-z0-9]+", RegexOptions.NonBacktracking)]
-    private static partial Regex NotUrlSafe();
+    // The grammar of RFC 5646 without its list of irregular tags: language, script, region, variants, extensions, private use.
+    [GeneratedRegex(
+        @"^(?:[a-z]{2,3}(?:-[a-z]{3}){0,3}|[a-z]{4,8})(?:-[a-z]{4})?(?:-(?:[a-z]{2}|[0-9]{3}))?(?:-(?:[a-z0-9]{5,8}|[0-9][a-z0-9]{3}))*(?:-[0-9a-wyz](?:-[a-z0-9]{2,8})+)*(?:-x(?:-[a-z0-9]{1,8})+)?\z",
+        RegexOptions.NonBacktracking | RegexOptions.IgnoreCase | RegexOptions.CultureInvariant)]
+    private static partial Regex Locale();
 }

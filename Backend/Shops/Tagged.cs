@@ -5,15 +5,15 @@ using Microsoft.Net.Http.Headers;
 
 namespace Platform.Backend.Shops;
 
-/// <summary>A result with the shop's <c>ETag</c>.</summary>
-internal sealed class Tagged<TResult>(TResult result, Shop shop) : IResult, IEndpointMetadataProvider where TResult : IResult, IEndpointMetadataProvider
+/// <summary>A result with an <c>ETag</c>.</summary>
+internal sealed class Tagged<TResult>(TResult result, EntityTagHeaderValue tag) : IResult, IEndpointMetadataProvider where TResult : IResult, IEndpointMetadataProvider
 {
     /// <summary>The result without the tag.</summary>
     public TResult Result => result;
 
     public Task ExecuteAsync(HttpContext httpContext)
     {
-        httpContext.Response.Headers.ETag = ShopTag.Of(shop).ToString();
+        httpContext.Response.Headers.ETag = tag.ToString();
         return result.ExecuteAsync(httpContext);
     }
 
@@ -26,15 +26,15 @@ internal sealed class Tagged<TResult>(TResult result, Shop shop) : IResult, IEnd
 /// </summary>
 internal static class ShopTag
 {
-    public static EntityTagHeaderValue Of(Shop shop) =>
+    public static EntityTagHeaderValue Of(ShopDetails shop) =>
         new(string.Create(CultureInfo.InvariantCulture, $"\"{shop.Version}.{shop.Changes}\""));
 
     /// <summary>Whether the client has the current state of the shop.</summary>
-    public static bool IsCurrent(IList<EntityTagHeaderValue> ifNoneMatch, Shop shop) =>
+    public static bool IsCurrent(IList<EntityTagHeaderValue> ifNoneMatch, ShopDetails shop) =>
         ifNoneMatch.Any(tag => tag.Equals(EntityTagHeaderValue.Any) || tag.Compare(Of(shop), useStrongComparison: false));
 
     /// <summary>Whether the client has seen the last edit.</summary>
-    public static bool Matches(IList<EntityTagHeaderValue> ifMatch, Shop shop) =>
+    public static bool Matches(IList<EntityTagHeaderValue> ifMatch, ShopDetails shop) =>
         ifMatch.Any(tag => tag.Equals(EntityTagHeaderValue.Any) || (!tag.IsWeak && EditsOf(tag) == shop.Version));
 
     private static int? EditsOf(EntityTagHeaderValue tag)

@@ -119,7 +119,7 @@ public sealed class ShopFormTests(BackendHost backend) : IClassFixture<BackendHo
         _browser.ErrorOf("SKU")!.ShouldContain("must be 1 to 64 letters");
         _browser.ErrorOf("Price").ShouldBe("Error: Price must be a number such as 12.50");
         _browser.ErrorOf("Currency")!.ShouldContain("ISO 4217");
-        _browser.ErrorOf("Price", 1).ShouldBe("Error: Price must be between 0 and 1000000");
+        _browser.ErrorOf("Price", 1).ShouldBe("Error: Price must be between 0 and 1000000000");
         _browser.ErrorOf("SKU", 1).ShouldBeNull();
         _browser.Field("SKU").GetAttribute("aria-invalid").ShouldBe("true");
 

@@ -1,3 +1,5 @@
+using System.Globalization;
+using Platform.Backend.Catalog;
 using Platform.Backend.Shops;
 using Platform.ServiceDefaults.Problems;
 
@@ -33,6 +35,14 @@ public sealed class ShopRulesTests
     [InlineData("<script>alert(1)</script>")]
     [InlineData("Çiçek & 花 🌸")]
     [InlineData("  padded  ")]
+    [InlineData("متجر القهوة")]
+    [InlineData("خانه‌ها")] // with a zero width non-joiner
+    [InlineData("חנות ספרים")]
+    [InlineData("\u200fחנות (2)\u200f")] // right-to-left marks
+    [InlineData("花と本の店")]
+    [InlineData("हिन्दी")]
+    [InlineData("👩‍🚀👨‍👩‍👧 🏳️‍🌈")]
+    [InlineData("❤️")]
     public void A_name_is_any_printable_text(string name) => Errors(Shop() with { Name = name }).ShouldBeEmpty();
 
     [Theory]
@@ -41,6 +51,14 @@ public sealed class ShopRulesTests
     [InlineData("a\tb")]
     [InlineData("a\u0085b")]
     [InlineData("a\u2028b")]
+    [InlineData("\u200b")] // zero width space
+    [InlineData("\u200d\ufe0f")]
+    [InlineData("\ufeff \u00ad")]
+    [InlineData("\u3164")] // Hangul filler
+    [InlineData("\u2800")] // empty Braille pattern
+    [InlineData("abc\u202egnp.exe")]
+    [InlineData("\u202aabc\u202c")]
+    [InlineData("\u2066abc\u2069")]
     [InlineData("aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa")] // 101
     public void A_name_that_is_empty_long_or_not_printable_is_refused(string name) => Errors(Shop() with { Name = name }).ShouldBe(["name"]);
 
@@ -54,7 +72,7 @@ public sealed class ShopRulesTests
                 Product(),
                 Product() with { Sku = "mug-1", Name = "", Price = -1, Currency = "EURO" },
                 Product() with { Sku = "", Price = 1.005m, ImageUrl = "javascript:alert(1)", Description = "a\u0007" },
-                Product() with { Sku = "B", Price = 1_000_000.01m, Currency = "eur", ImageUrl = "//evil.test/x.png" },
+                Product() with { Sku = "B", Price = 1_000_000_000.01m, Currency = "eur", ImageUrl = "//evil.test/x.png" },
             ],
         };
 
@@ -79,7 +97,7 @@ public sealed class ShopRulesTests
             Sku = new string('A', 64),
             Name = new string('n', 200),
             Description = new string('d', 4_999) + "\n",
-            Price = 1_000_000m,
+            Price = 1_000_000_000m,
             ImageUrl = "https://cdn.test/" + new string('i', 1_983),
         };
         var others = Enumerable.Range(0, ShopRules.MaxProducts - 1).Select(i => Product() with { Sku = $"S{i}", Price = 0 });
@@ -92,12 +110,53 @@ public sealed class ShopRulesTests
         Errors(Shop() with { Products = [.. Enumerable.Range(0, ShopRules.MaxProducts + 1).Select(i => Product() with { Sku = $"S{i}" })] }).ShouldBe(["products"]);
 
     [Fact]
-    public void What_is_stored_has_no_white_space_around_names_and_two_decimals_at_most()
+    public void Stored_products_have_trimmed_names_and_the_decimals_of_their_currency()
     {
-        var stored = ShopRules.Normalize(Shop() with { Name = " My shop ", Products = [Product() with { Name = " Mug ", Price = 12.5000m, Description = " ", ImageUrl = "" }] });
+        var errors = new ValidationErrors();
+        var products = ShopRules.Check(errors, Shop() with { Products = [Product() with { Name = " Mug ", Price = 12.5000m, Description = " ", ImageUrl = "" }] }, known: null, []);
 
-        stored.Name.ShouldBe("My shop");
-        stored.Products.ShouldBe([Product() with { Name = "Mug", Price = 12.50m }]);
+        errors.Any.ShouldBeFalse();
+        var product = products.ShouldHaveSingleItem();
+        (product.Name, product.Description, product.ImageUrl).ShouldBe(("Mug", null, null));
+        product.Price.ToString(CultureInfo.InvariantCulture).ShouldBe("12.50");
+    }
+
+    [Theory]
+    [InlineData("en", "en")]
+    [InlineData("DE-ch", "de-CH")]
+    [InlineData("zh-hant-tw", "zh-Hant-TW")]
+    [InlineData("es-419", "es-419")]
+    [InlineData("sl-rozaj-biske-1994", "sl-rozaj-biske-1994")]
+    [InlineData("ar-EG-u-nu-latn", "ar-EG-u-nu-latn")]
+    [InlineData("en-x-Shop", "en-x-shop")]
+    public void A_locale_is_a_language_tag_and_stored_in_its_usual_case(string locale, string stored)
+    {
+        Errors(Shop() with { Locale = locale }).ShouldBeEmpty();
+        ShopRules.NormalizeLocale(locale).ShouldBe(stored);
+    }
+
+    [Theory]
+    [InlineData("")]
+    [InlineData("e")]
+    [InlineData("english language")]
+    [InlineData("en_US")]
+    [InlineData("en-")]
+    [InlineData("en-US-")]
+    [InlineData("de-a")]
+    [InlineData("x-shop")]
+    [InlineData("en-\"><script>")]
+    [InlineData("en\n")]
+    public void Any_other_locale_is_refused(string locale) => Errors(Shop() with { Locale = locale }).ShouldBe(["locale"]);
+
+    [Fact]
+    public void A_shop_has_the_currency_of_its_products_and_only_one()
+    {
+        ShopRules.CurrencyOf(Shop(), known: null).ShouldBe("EUR");
+        ShopRules.CurrencyOf(Shop() with { Products = [] }, known: null).ShouldBeNull();
+        ShopRules.CurrencyOf(Shop() with { Products = [], Currency = "JPY" }, known: null).ShouldBe("JPY");
+        Errors(Shop() with { Products = [Product(), Product() with { Sku = "B", Currency = "SEK" }] }).ShouldBe(["products[1].currency"]);
+        Errors(Shop() with { Currency = "SEK" }).ShouldBe(["products[0].currency"]);
+        Errors(Shop() with { Currency = "EURO" }).ShouldBe(["currency"]);
     }
 
     [Theory]
@@ -116,7 +175,7 @@ public sealed class ShopRulesTests
 
     private static NewShop Shop() => new() { Slug = "blue-mug", Name = "Blue Mug", Template = new() { Name = "aurora" }, Products = [Product()] };
 
-    private static Product Product() => new() { Sku = "MUG-1", Name = "Mug", Price = 12.50m, Currency = "EUR" };
+    private static ShopProduct Product() => new() { Sku = "MUG-1", Name = "Mug", Price = 12.50m, Currency = "EUR" };
 
     private static IReadOnlyList<string> ErrorsOfSlug(string slug)
     {
@@ -128,7 +187,7 @@ public sealed class ShopRulesTests
     private static IReadOnlyList<string> Errors(NewShop shop)
     {
         var errors = new ValidationErrors();
-        ShopRules.Check(errors, shop);
+        ShopRules.Check(errors, shop, known: null, []);
         return [.. errors.ToDictionary().Keys];
     }
 }
