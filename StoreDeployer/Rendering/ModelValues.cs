@@ -123,7 +123,12 @@ internal sealed class ProductValue(ProductSpec product, StoreModel.PageModel pag
 /// <summary>A collection, with addresses relative to the page that is rendered.</summary>
 internal sealed class CollectionValue(CollectionSpec collection, StoreModel.PageModel page) : ModelValue
 {
+    // Menus show the collections on every page of a store.
+    private ArrayValue? _products;
+
     public CollectionSpec Collection => collection;
+
+    private ArrayValue Products => _products ??= page.ProductsOf(collection);
 
     public override IReadOnlyList<string> JsonFields => ["title", "handle", "description", "url", "products_count"];
 
@@ -133,8 +138,8 @@ internal sealed class CollectionValue(CollectionSpec collection, StoreModel.Page
         "handle" => Text(collection.Slug),
         "description" => Text(collection.Description),
         "url" => Text(page.CollectionUrl(collection)),
-        "products" => page.ProductsOf(collection),
-        "products_count" => Number(page.CountOf(collection)),
+        "products" => Products,
+        "products_count" => Number(Products.Values.Count),
         _ => NilValue.Instance,
     };
 }

@@ -109,10 +109,7 @@ internal sealed class StoreModel
 
         public ArrayValue CollectionsOf(ProductSpec product) => new([.. _model._collectionsBySku[product.Sku].Select(Collection)]);
 
-        public ArrayValue ProductsOf(CollectionSpec collection) => new([.. InShop(collection).Select(sku => Product(_model._bySku[sku]))]);
-
-        public int CountOf(CollectionSpec collection) => InShop(collection).Count();
-
-        private IEnumerable<string> InShop(CollectionSpec collection) => (collection.Skus ?? []).Where(_model._bySku.ContainsKey);
+        public ArrayValue ProductsOf(CollectionSpec collection) =>
+            new([.. (collection.Skus ?? []).Where(_model._bySku.ContainsKey).Select(sku => Product(_model._bySku[sku]))]);
     }
 }

@@ -127,7 +127,7 @@ internal readonly partial record struct HtmlPlace(HtmlKind Kind, string Element 
                 case HtmlKind.TagName or HtmlKind.TagBoundary or HtmlKind.Tag:
                     at++;
                     if (c == '>')
-                        (kind, element, attribute) = RawTextElements.Contains(element) ? (HtmlKind.RawText, element, "") : (HtmlKind.Content, "", "");
+                        (kind, element, attribute, scriptType) = RawTextElements.Contains(element) ? (HtmlKind.RawText, element, "", scriptType) : (HtmlKind.Content, "", "", "");
                     else if (IsSpace(c) || c == '/')
                         kind = HtmlKind.Tag;
                     else

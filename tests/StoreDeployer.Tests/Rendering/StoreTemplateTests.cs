@@ -29,6 +29,7 @@ public sealed class StoreTemplateTests
         Text(files["index.html"]).ShouldContain("Mug €1,234.50");
         Text(files["products/a-1/index.html"]).ShouldContain($"href=\"../../{css}\"");
         Text(files["products/a-1/index.html"]).ShouldContain("<a href=\"../../\">");
+        Text(files["products/a-1/index.html"]).ShouldContain("<p>Big<br>\nand blue</p>");
         // The 404 page is shown at any address, so its links can't be relative.
         Text(files["404.html"]).ShouldContain($"href=\"/stores/mugs/{css}\"");
     }

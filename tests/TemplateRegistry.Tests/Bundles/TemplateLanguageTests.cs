@@ -36,6 +36,7 @@ public sealed class TemplateLanguageTests
     [InlineData("<script>let a = 1 < 2;</script><script src=\"{{ 'css/store.css' | asset_url }}\"></script><title>{{ shop.name }}</title>")]
     [InlineData("<script type=\"application/ld+json\">{\"name\": {{ shop.name | json }}, \"n\": {{ products.size }}}</script>")]
     [InlineData("<script type=\"application/ld+json\">{{ products.first | structured_data }}</script><p data-p=\"{{ products.first | json | escape }}\"></p>")]
+    [InlineData("{% if products.size > 0 %}<script type=\"application/ld+json\">{{ products.first | structured_data }}</script>{% endif %}<p>x</p>")]
     [InlineData("<p>{{ settings.tagline | newline_to_br }}</p>")]
     [InlineData("<html lang=\"{{ shop.locale }}\" dir=\"{{ shop.text_direction }}\"></html>")]
     [InlineData("<br/><!-- a comment --><svg viewBox=\"0 0 1 1\"><path d=\"M0 0\"/></svg>1 < 2")]
