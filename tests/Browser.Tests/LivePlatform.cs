@@ -32,9 +32,6 @@ public sealed class LivePlatform : IAsyncLifetime
 
     public Uri Console { get; private set; } = null!;
 
-    /// <summary>The address of the live store.</summary>
-    public Uri Store { get; private set; } = null!;
-
     public string AdminKey { get; private set; } = null!;
 
     /// <summary>The id of the shop that is live.</summary>
@@ -158,8 +155,7 @@ public sealed class LivePlatform : IAsyncLifetime
 
         // Two deployments, so that there is a release to roll back to.
         await LiveAsync((string)(await PostAsync($"/api/shops/{Shop}/deployments", null, cancellationToken))["id"]!, cancellationToken);
-        var second = await LiveAsync((string)(await PostAsync($"/api/shops/{Shop}/deployments", null, cancellationToken))["id"]!, cancellationToken);
-        Store = new Uri((string)second["url"]!);
+        await LiveAsync((string)(await PostAsync($"/api/shops/{Shop}/deployments", null, cancellationToken))["id"]!, cancellationToken);
     }
 
     private static string FindBrowser() =>

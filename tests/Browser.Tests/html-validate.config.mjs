@@ -11,6 +11,8 @@ export default defineConfig({
     "aria-label-misuse": ["error", { allowAnyNamable: true }],
     // Safari drops the semantics of lists without bullets unless they have the role explicitly.
     "no-redundant-role": "off",
+    // Liquid leaves the white space that is around its tags.
+    "no-trailing-whitespace": "off",
     // Merchants choose the names of shops and products.
     "long-title": "off",
     // Subresource integrity is for files from other origins; ours come from the origin of the page.

@@ -25,30 +25,49 @@ public sealed class BuiltInTemplatesTests(PostgresServer server)
         BuiltInTemplates.Pack().Select(b => b.Digest).ShouldBe(BuiltInTemplates.Pack().Select(b => b.Digest));
 
     [Fact]
-    public void Every_file_in_the_folder_is_packed_under_its_own_path()
+    public void Every_file_in_the_folders_is_packed_under_its_own_path()
     {
-        var folder = Path.Combine(RepositoryRoot.Path, "TemplateRegistry", "BuiltIn", "aurora");
-        var aurora = BuiltInTemplates.Pack().Single(b => b.Manifest.Name == "aurora");
+        var folder = Path.Combine(RepositoryRoot.Path, "TemplateRegistry", "BuiltIn");
 
-        using var archive = new System.IO.Compression.ZipArchive(new MemoryStream(aurora.Zip));
-
-        archive.Entries.Select(e => e.FullName).ShouldBe(
-            Directory.EnumerateFiles(folder, "*", SearchOption.AllDirectories).Select(f => Path.GetRelativePath(folder, f).Replace('\\', '/')), ignoreOrder: true);
+        BuiltInTemplates.Pack().Select(b => b.Manifest.Name).ShouldBe(Directory.GetDirectories(folder).Select(Path.GetFileName).Order(StringComparer.Ordinal));
+        foreach (var bundle in BuiltInTemplates.Pack())
+        {
+            var files = Path.Combine(folder, bundle.Manifest.Name);
+            Texts(bundle).Keys.ShouldBe(Directory.EnumerateFiles(files, "*", SearchOption.AllDirectories).Select(f => Path.GetRelativePath(files, f).Replace('\\', '/')), ignoreOrder: true);
+        }
     }
 
     [Fact]
-    public void Built_in_templates_load_nothing_from_other_hosts()
+    public void Built_in_templates_load_nothing_from_other_hosts_and_have_no_inline_scripts()
     {
-        foreach (var bundle in BuiltInTemplates.Pack())
+        foreach (var (entry, text) in BuiltInTemplates.Pack().SelectMany(Texts))
         {
-            using var archive = new System.IO.Compression.ZipArchive(new MemoryStream(bundle.Zip));
-            foreach (var entry in archive.Entries)
-            {
-                using var reader = new StreamReader(entry.Open());
-                var text = reader.ReadToEnd().Replace("https://schema.org/", "", StringComparison.Ordinal).Replace("http://www.w3.org/2000/svg", "", StringComparison.Ordinal);
-                text.ShouldNotContain("://", customMessage: entry.FullName);
-                text.Replace("<script type=\"application/ld+json\">", "", StringComparison.Ordinal).ShouldNotContain("<script", customMessage: entry.FullName);
-            }
+            text.Replace("https://schema.org", "", StringComparison.Ordinal).Replace("http://www.w3.org/2000/svg", "", StringComparison.Ordinal).ShouldNotContain("://", customMessage: entry);
+            text.Replace("<script type=\"application/ld+json\">", "", StringComparison.Ordinal).Replace("<script src=\"{{ 'js/", "", StringComparison.Ordinal)
+                .ShouldNotContain("<script", customMessage: entry);
+        }
+    }
+
+    [Fact]
+    public void The_style_sheets_of_built_in_templates_are_small()
+    {
+        foreach (var (entry, text) in BuiltInTemplates.Pack().SelectMany(Texts).Where(file => file.Key.EndsWith(".css", StringComparison.Ordinal)))
+            text.Length.ShouldBeLessThanOrEqualTo(25_000, entry);
+    }
+
+    [Fact]
+    public void Built_in_templates_have_the_same_words_in_every_language()
+    {
+        var words = BuiltInTemplates.Pack().Select(bundle => Texts(bundle)["partials/text.liquid"]).Distinct().ShouldHaveSingleItem();
+
+        var keys = words.Split("{%- when '").Skip(1).Select(part => part.Split('\'')[0]).ToLookup(key => key.Length == 2);
+        keys[false].ShouldBeUnique();
+        keys[true].CountBy(language => language).ShouldBe(
+            new[] { "ar", "de", "es", "fr", "he", "ja" }.Select(language => KeyValuePair.Create(language, keys[false].Count())), ignoreOrder: true);
+        foreach (var (entry, text) in BuiltInTemplates.Pack().SelectMany(Texts))
+        {
+            foreach (var key in text.Split("{% render 'text', key: '").Skip(1).Select(part => part.Split('\'')[0]))
+                keys[false].ShouldContain(key, entry);
         }
     }
 
@@ -101,6 +120,16 @@ public sealed class BuiltInTemplatesTests(PostgresServer server)
         await RunningRegistry.WaitUntilReadyAsync(reader);
 
         (await reader.GetFromJsonAsync<JsonObject>("/templates/aurora/versions/2.0.0"))!["digest"]!.GetValue<string>().ShouldBe(published.Digest.ToString());
+    }
+
+    private static Dictionary<string, string> Texts(TemplateBundle bundle)
+    {
+        using var archive = new System.IO.Compression.ZipArchive(new MemoryStream(bundle.Zip));
+        return archive.Entries.ToDictionary(entry => entry.FullName, entry =>
+        {
+            using var reader = new StreamReader(entry.Open());
+            return reader.ReadToEnd();
+        });
     }
 
     private static async Task<object?> PublishedAtAsync(TestDatabase database)
