@@ -15,8 +15,8 @@ internal sealed class RenderException(string code, string message, Exception? in
 /// <summary>Resource limits of rendering. Templates that pass the checks at publishing stay far below them.</summary>
 internal sealed record RenderLimits
 {
-    /// <summary>Time for all pages of a store; 10 s.</summary>
-    public TimeSpan Time { get; init; } = TimeSpan.FromSeconds(10);
+    /// <summary>Time for all pages of a store; 1 min, for 10,000 products on a busy machine.</summary>
+    public TimeSpan Time { get; init; } = TimeSpan.FromMinutes(1);
 
     /// <summary>Characters of one page, including those that it captures; 1 Mi.</summary>
     public int PageLength { get; init; } = 1024 * 1024;

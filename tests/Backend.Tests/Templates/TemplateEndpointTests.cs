@@ -137,7 +137,7 @@ public sealed class TemplateEndpointTests : IClassFixture<PersistentBackend>
     }
 
     [Fact]
-    public async Task A_bundle_over_ten_mebibytes_is_413()
+    public async Task A_bundle_over_fifty_mebibytes_is_413()
     {
         AnswerPublish(201, RegistryStub.Version("aurora", "2.0.0"));
 
@@ -146,12 +146,12 @@ public sealed class TemplateEndpointTests : IClassFixture<PersistentBackend>
     }
 
     [Fact]
-    public async Task A_bundle_over_ten_mebibytes_that_does_not_tell_its_length_never_gets_to_the_registry()
+    public async Task A_bundle_over_fifty_mebibytes_that_does_not_tell_its_length_never_gets_to_the_registry()
     {
         AnswerPublish(201, RegistryStub.Version("aurora", "2.0.0"));
 
         // the connection may be cut before the sender is done and reads the answer
-        var status = await PublishAsync("aurora", "2.0.0", new StreamContent(new ChunkedStream(new byte[12 * 1024 * 1024])))
+        var status = await PublishAsync("aurora", "2.0.0", new StreamContent(new ChunkedStream(new byte[52 * 1024 * 1024])))
             .ContinueWith(sent => sent.IsCompletedSuccessfully ? sent.Result.StatusCode : HttpStatusCode.RequestEntityTooLarge, TaskScheduler.Default);
 
         status.ShouldBe(HttpStatusCode.RequestEntityTooLarge);
