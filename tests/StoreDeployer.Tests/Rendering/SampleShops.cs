@@ -60,7 +60,8 @@ internal static class SampleShops
             Settings = Settings(host, new() { ["tagline"] = "Steinzeug aus Passau.", ["appearance"] = "auto" }),
         },
         _ => throw new ArgumentException("There is no such shop.", nameof(name)),
-    }) with { Slug = slug, Url = new Uri($"{host}/stores/{slug}/") };
+    }) with
+    { Slug = slug, Url = new Uri($"{host}/stores/{slug}/") };
 
     private static readonly Dictionary<string, object> Solo = new()
     {
