@@ -33,6 +33,7 @@ internal static class TemplateFolderExtensions
             throw new DistributedApplicationException($"--template must be a folder with a {TemplateFolder.Manifest}, unlike '{folder}'.");
         }
 
+        builder.Services.AddHttpClient();
         builder.Services.AddHostedService(services =>
             ActivatorUtilities.CreateInstance<TemplateFolder>(services, Path.GetFullPath(folder), Console.Out, TimeProvider.System, backend.Resource, key.Resource));
     }
@@ -40,7 +41,8 @@ internal static class TemplateFolderExtensions
 
 /// <summary>Publishes and deploys the template in a folder while somebody edits it.</summary>
 internal sealed class TemplateFolder(
-    string folder, TextWriter terminal, TimeProvider time, ProjectResource backend, ParameterResource key, ResourceNotificationService notifications) : BackgroundService
+    string folder, TextWriter terminal, TimeProvider time, ProjectResource backend, ParameterResource key, ResourceNotificationService notifications, IHttpClientFactory clients)
+    : BackgroundService
 {
     public const string Manifest = "template.json";
 
@@ -54,7 +56,8 @@ internal sealed class TemplateFolder(
     protected override async Task ExecuteAsync(CancellationToken stoppingToken)
     {
         await notifications.WaitForResourceHealthyAsync(backend.Name, stoppingToken);
-        using var client = new HttpClient { BaseAddress = new Uri(backend.GetEndpoint("http").Url) };
+        using var client = clients.CreateClient();
+        client.BaseAddress = new Uri(backend.GetEndpoint("http").Url);
         client.DefaultRequestHeaders.Authorization = new AuthenticationHeaderValue("Bearer", await key.GetValueAsync(stoppingToken));
 
         using var watcher = new FileSystemWatcher(folder) { IncludeSubdirectories = true };
