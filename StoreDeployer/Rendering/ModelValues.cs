@@ -72,7 +72,7 @@ internal sealed class ImageValue(string src, string alt) : ModelValue
 }
 
 /// <summary>A variant of a product, such as one size in one colour.</summary>
-internal sealed class VariantValue(VariantSpec variant, Currency currency) : ModelValue
+internal sealed class VariantValue(VariantSpec variant, CurrencyFormat currency) : ModelValue
 {
     public override IReadOnlyList<string> JsonFields => ["title", "sku", "options", "price", "available"];
 

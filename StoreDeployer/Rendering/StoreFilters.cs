@@ -48,7 +48,7 @@ internal static class StoreFilters
             {
                 var scope = RenderScope.Of(context);
                 scope.CheckTime();
-                return new(filter(input, arguments, scope));
+                return new(Limited(name, filter(input, arguments, scope), scope));
             });
         }
     }
@@ -66,12 +66,10 @@ internal static class StoreFilters
             if (name == "date")
                 context.CultureInfo = scope.Model.Culture;
             var result = await filter(input, arguments, context);
-            return result switch
+            return Limited(name, result, scope) switch
             {
                 // at_least, for example, gives back its input.
                 not NumberValue when TemplateFilters.MakesNumber(name) && !result.IsNil() => NumberValue.Create(result.ToNumberValue()),
-                StringValue text when text.ToStringValue().Length > MaxTextLength => throw scope.Exceeded($"the filter {name} makes a text of more than {MaxTextLength} characters"),
-                ArrayValue list when list.Values.Count > MaxListLength => throw scope.Exceeded($"the filter {name} makes a list of more than {MaxListLength} items"),
                 // Whatever a filter makes of escaped text is escaped again.
                 StringValue { Encode: false } text => new StringValue(text.ToStringValue()),
                 _ => result,
@@ -82,6 +80,13 @@ internal static class StoreFilters
             context.CultureInfo = culture;
         }
     }
+
+    private static FluidValue Limited(string name, FluidValue result, RenderScope scope) => result switch
+    {
+        StringValue text when text.ToStringValue().Length > MaxTextLength => throw scope.Exceeded($"the filter {name} makes a text of more than {MaxTextLength} characters"),
+        ArrayValue list when list.Values.Count > MaxListLength => throw scope.Exceeded($"the filter {name} makes a list of more than {MaxListLength} items"),
+        _ => result,
+    };
 
     private static FluidValue Money(FluidValue input, Func<decimal, string> format) => input.IsNil() ? input : new StringValue(format(input.ToNumberValue()));
 

@@ -24,7 +24,7 @@ internal sealed class StoreModel
         _bySku = store.Products.ToDictionary(product => product.Sku);
         _collectionsBySku = store.Collections.SelectMany(collection => (collection.Skus ?? []).Select(sku => (sku, collection))).ToLookup(pair => pair.sku, pair => pair.collection);
         Culture = Locales.Find(store.Locale);
-        Currency = new Currency(store.Currency, Culture);
+        Currency = new CurrencyFormat(store.Currency, Culture);
         _shop = new(new Dictionary<string, FluidValue>
         {
             ["name"] = new StringValue(store.Name),
@@ -42,7 +42,7 @@ internal sealed class StoreModel
 
     public System.Globalization.CultureInfo Culture { get; }
 
-    public Currency Currency { get; }
+    public CurrencyFormat Currency { get; }
 
     /// <summary>The objects that a page sees, by name.</summary>
     /// <param name="path">The page's path in the release.</param>
@@ -95,7 +95,7 @@ internal sealed class StoreModel
 
         public CollectionsValue Collections { get; }
 
-        public Currency Currency => _model.Currency;
+        public CurrencyFormat Currency => _model.Currency;
 
         public FluidValue Product(ProductSpec product) =>
             _products.TryGetValue(product.Sku, out var known) ? known : _products[product.Sku] = new ProductValue(product, this);

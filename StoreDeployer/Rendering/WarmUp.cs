@@ -18,6 +18,8 @@ internal sealed partial class WarmUp(TimeProvider time, ILogger<WarmUp> logger) 
 
     protected override Task ExecuteAsync(CancellationToken stoppingToken) => Task.Run(() =>
     {
+        if (!Locales.AreAvailable)
+            LogNoLocales(logger);
         try
         {
             var manifest = new TemplateManifest("warm-up", "1.0.0", "Warm-up", "",
@@ -33,6 +35,9 @@ internal sealed partial class WarmUp(TimeProvider time, ILogger<WarmUp> logger) 
             LogFailure(logger, e.Message);
         }
     }, stoppingToken);
+
+    [LoggerMessage(LogLevel.Warning, "ICU is not available, so prices and dates of stores of all locales are written as in English")]
+    private static partial void LogNoLocales(ILogger logger);
 
     [LoggerMessage(LogLevel.Debug, "Could not warm up the template compiler: {Reason}")]
     private static partial void LogFailure(ILogger logger, string reason);

@@ -39,9 +39,6 @@ internal sealed class TemplateParser : FluidParser
         Primary.Parser = new Nested<Expression>(Primary.Parser!, MaxBlockDepth + MaxBracketDepth, "brackets");
     }
 
-    /// <summary>The tags that templates may use.</summary>
-    public static IReadOnlyList<string> Tags => Allowed;
-
     /// <summary>Parses a page or partial.</summary>
     /// <exception cref="TemplateSyntaxException">It is not valid Liquid, or exceeds the limits.</exception>
     public TemplateSource ParseSource(string source)

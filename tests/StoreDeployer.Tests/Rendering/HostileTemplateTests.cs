@@ -53,6 +53,7 @@ public sealed class HostileTemplateTests
     [InlineData("{% assign s = 'xxxxxxxxxx' %}{% for i in (1..1000) %}{% assign s = s | replace: 'x', s %}{% endfor %}")]
     [InlineData("{% assign s = 'xxxxxxxxxx' %}{% for i in (1..1000) %}{% capture s %}{{ s }}{{ s }}{{ s }}{% endcapture %}{% endfor %}")]
     [InlineData("{% assign s = 'x x' %}{% for i in (1..1000) %}{% assign s = s | split: ' ' | join: ' x x x x x x ' %}{% endfor %}")]
+    [InlineData("{% assign s = 'x' %}{% for i in (1..1000) %}{% assign s = s | append: s | newline_to_br | strip_html %}{% endfor %}")]
     [InlineData("{% assign l = products %}{% for i in (1..1000) %}{% assign l = l | concat: l %}{% endfor %}")]
     public void Values_that_grow_in_a_loop_are_limited(string index)
     {

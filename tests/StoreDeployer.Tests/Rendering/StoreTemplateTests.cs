@@ -123,6 +123,7 @@ public sealed class StoreTemplateTests
     [InlineData(1200, "JPY", "en", "¥1,200")]
     [InlineData(1200, "JPY", "ja-JP", "￥1,200")]
     [InlineData(1.234, "KWD", "en", "KWD 1.234")]
+    [InlineData(1.2345, "CLF", "en", "CLF 1.2345")]
     [InlineData(0, "CHF", "en", "CHF 0.00")]
     [InlineData(12.5, "CHF", "de-CH", "CHF 12.50")]
     [InlineData(12.5, "USD", "en-US", "$12.50")]
@@ -130,7 +131,7 @@ public sealed class StoreTemplateTests
     [InlineData(12.5, "USD", "not a locale", "$12.50")]
     public void Prices_are_written_by_currency_and_locale(double price, string code, string locale, string expected)
     {
-        var currency = new Currency(code, Locales.Find(locale));
+        var currency = new CurrencyFormat(code, Locales.Find(locale));
 
         currency.Format(currency.ToMinorUnits((decimal)price)).Replace('\u00A0', ' ').Replace('\u202F', ' ').ShouldBe(expected);
     }

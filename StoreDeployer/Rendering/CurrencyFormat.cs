@@ -1,10 +1,11 @@
 using System.Collections.Frozen;
 using System.Globalization;
+using Platform.Backend.Catalog;
 
 namespace Platform.StoreDeployer.Rendering;
 
 /// <summary>Writes amounts of one currency for one locale.</summary>
-internal sealed class Currency
+internal sealed class CurrencyFormat
 {
     // Only where a sign is unambiguous in any country; other currencies are written with their code.
     private static readonly FrozenDictionary<string, string> Signs = new Dictionary<string, string>
@@ -27,20 +28,15 @@ internal sealed class Currency
         ["VND"] = "₫",
     }.ToFrozenDictionary();
 
-    // ISO 4217, list one. All other currencies have two decimals.
-    private static readonly FrozenSet<string> NoDecimals =
-        new[] { "BIF", "CLP", "DJF", "GNF", "ISK", "JPY", "KMF", "KRW", "PYG", "RWF", "UGX", "UYI", "VND", "VUV", "XAF", "XOF", "XPF" }.ToFrozenSet();
-
-    private static readonly FrozenSet<string> ThreeDecimals = new[] { "BHD", "IQD", "JOD", "KWD", "LYD", "OMR", "TND" }.ToFrozenSet();
-
     private readonly NumberFormatInfo _format;
     private readonly decimal _minorUnits;
 
-    public Currency(string code, CultureInfo culture)
+    public CurrencyFormat(string code, CultureInfo culture)
     {
         Code = code;
-        Decimals = NoDecimals.Contains(code) ? 0 : ThreeDecimals.Contains(code) ? 3 : 2;
-        _minorUnits = Decimals switch { 0 => 1, 2 => 100, _ => 1_000 };
+        // A message from before currencies were checked may have a code that ISO 4217 doesn't.
+        Decimals = Currency.TryFind(code, out var currency) ? currency.Decimals : 2;
+        _minorUnits = (decimal)Math.Pow(10, Decimals);
         _format = (NumberFormatInfo)culture.NumberFormat.Clone();
         _format.CurrencyDecimalDigits = Decimals;
         if (IsCurrencyOf(culture, code))
